@@ -1,0 +1,155 @@
+"""What a two-stage model *is*: the settings that training writes, the manifest carries and the runtime obeys.
+
+Knows nothing about what a caller asks (that is request.py) and nothing about files or engines.
+Source of the defaults: the paper, and where it is silent the values of Stable Diffusion 1.5.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Frozen, and unknown keys are errors: a misspelt setting must not pass in silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScheduleSettings(Settings):
+    """The noise schedule; names and meanings are those of diffusers' DDIMScheduler."""
+
+    train_steps: int = Field(1000, ge=2, le=100_000)
+    betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    beta_start: float = Field(0.00085, gt=0, lt=1)
+    beta_end: float = Field(0.012, gt=0, lt=1)
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    """What the UNets predict: the noise eps, the velocity v, or the clean latent x_0."""
+    spacing: Literal["leading", "trailing"] = "leading"
+    steps_offset: int = Field(1, ge=0)
+    set_alpha_to_one: bool = False
+    """Whether the last step goes to alpha_bar = 1 instead of alpha_bar_0."""
+
+
+class LatentSettings(Settings):
+    """How pixels become latents: x = (raw - mean) / std per channel, `factor` pixels to a latent cell."""
+
+    channels: int = Field(4, ge=1, le=64)
+    factor: int = Field(8, ge=1, le=64)
+    mean: tuple[float, ...] = (0.0,) * 4
+    std: tuple[float, ...] = (1 / 0.18215,) * 4
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> LatentSettings:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"mean and std need one value per latent channel ({self.channels})")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+
+class TextSettings(Settings):
+    """The text encoder's fixed-length input and output."""
+
+    length: int = Field(77, ge=4, le=1024)
+    """Tokens per prompt, begin and end included; longer prompts are cut, with a warning."""
+    width: int = Field(768, ge=1)
+    begin: int = 49406
+    end: int = 49407
+    pad: int = 49407
+
+
+class ConditionSettings(Settings):
+    """The key-point condition c_p of the hand generator (paper, section III-B).
+
+    Channels: thumb..pinky of the left hand, thumb..pinky of the right hand, the user's mask: K = 11.
+    The maps are drawn at the crop's own size, reduced bilinearly to `grid` x `grid`, then folded (pixel-unshuffle)
+    by `fold` to the latent's size, so that K * fold**2 channels reach the UNet. SD1.5: grid 64, fold 1, 11 channels.
+    """
+
+    grid: int = Field(64, ge=4)
+    fold: int = Field(1, ge=1, le=8)
+    sigma: float = Field(9 / 512, gt=0, lt=1)
+    """The Gaussian's sigma in exp(-d^2 / sigma^2), as a fraction of the crop's side."""
+    amplitude: tuple[float, ...] = (1.0,) * 21
+    """Peak value of each of the 21 points, in MediaPipe order (wrist, thumb base..tip, index base..tip, ...)."""
+    wrist: bool = True
+    """Whether the wrist is drawn into all five channels of its hand."""
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> ConditionSettings:
+        if self.grid % self.fold:
+            raise ValueError("grid must be a multiple of fold")
+        if len(self.amplitude) != 21:
+            raise ValueError("amplitude needs 21 values")
+        return self
+
+
+class HandSettings(Settings):
+    """Stage 1."""
+
+    size: int = Field(512, ge=16)
+    """Side of the square hand crop in pixels."""
+    margin: float = Field(1.5, gt=0)
+    """Side of the crop over the longer side of the key points' box."""
+    min_side: float = Field(64 / 512, ge=0, le=1)
+    """Smallest side of a crop, as a fraction of the canvas' shorter side."""
+    mask_threshold: float = Field(0.5, gt=0, lt=1)
+    view_words: bool = False
+    """Whether the prompt of the hands begins with words derived from the key points ("palm of a left hand, ...")."""
+    condition: ConditionSettings = ConditionSettings()
+
+
+class BodySettings(Settings):
+    """Stage 2."""
+
+    height: int = Field(512, ge=16)
+    width: int = Field(512, ge=16)
+    hint_channels: int = Field(4, ge=4, le=4)
+    """Skeleton RGB in [0, 1], then the area to paint (1 - hand mask)."""
+    background: float = Field(0.5, ge=0, le=1)
+    """Grey of the canvas around the hands."""
+    blend_source: Literal["noised", "clean"] = "noised"
+    """Whether the kept region of x_t is the canvas noised to t or the clean canvas (paper, eq. 11, leaves it open)."""
+    mask_reduction: Literal["area", "nearest", "max"] = "area"
+    mask_radius: float = Field(50 / 512, ge=0, le=1)
+    """Radius R of the widest kept mask's dilation, as a fraction of the canvas' shorter side."""
+    unblended: int = Field(2, ge=0)
+    """Last steps without blending."""
+
+
+class Defaults(Settings):
+    """What a request gets where it says nothing."""
+
+    steps: int = Field(50, ge=1, le=1000)
+    guidance: float = Field(7.5, ge=0)
+    hand_guidance: float = Field(7.5, ge=0)
+    eta: float = Field(0.0, ge=0, le=1)
+
+
+class TwoStageSettings(Settings):
+    """All of it, as one block of the manifest."""
+
+    schedule: ScheduleSettings = ScheduleSettings()
+    latent: LatentSettings = LatentSettings()
+    text: TextSettings = TextSettings()
+    hand: HandSettings = HandSettings()
+    body: BodySettings = BodySettings()
+    defaults: Defaults = Defaults()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> TwoStageSettings:
+        factor = self.latent.factor
+        for name, size in (("hand.size", self.hand.size), ("body.height", self.body.height),
+                           ("body.width", self.body.width)):
+            if size % factor:
+                raise ValueError(f"{name} must be a multiple of {factor}, got {size}")
+        if self.hand.condition.grid // self.hand.condition.fold != self.hand.size // factor:
+            raise ValueError("condition.grid / condition.fold must equal hand.size / latent.factor")
+        return self
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels that the key-point condition adds to the hand UNet's input."""
+        return 11 * self.hand.condition.fold**2

@@ -1,0 +1,1 @@
+"""Human pictures with hands that are right: hands first, then the body."""

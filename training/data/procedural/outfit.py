@@ -1,0 +1,116 @@
+"""Clothes: a top with sleeves, collar, cuffs and hem, trousers with a belt line, shoes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.training.data.procedural.cloth import PATTERNS, Cloth
+from handfirst.training.data.procedural.geometry import pick
+from handfirst.training.data.procedural.paint import Bools, Paint, bell
+from handfirst.training.data.procedural.palette import colour_name, random_colour
+from handfirst.training.data.procedural.scene import Part, Surface
+
+Floats = NDArray[np.float64]
+
+TROUSER_COLOURS = ("black", "grey", "navy", "blue", "brown", "white", "green")
+SLEEVES = ("long", "short")
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """What a person wears; heights in cm of the body frame (shoulders at -3, hips at -50)."""
+
+    top: Cloth
+    trousers: Cloth
+    sleeve: str
+    collar: str  # round, v or trim
+    hem: float  # height where the top ends
+    tucked: bool
+    hem_phase: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> "Outfit":
+        tucked = bool(rng.uniform() < 0.35)
+        top = Cloth.draw(rng, random_colour(rng), pick(rng, PATTERNS, (0.62, 0.25, 0.13)))
+        trousers = Cloth.draw(rng, random_colour(rng, TROUSER_COLOURS), depth=0.16)
+        return Outfit(
+            top=top,
+            trousers=trousers,
+            sleeve=pick(rng, SLEEVES, (0.55, 0.45)),
+            collar=pick(rng, ("round", "v", "trim"), (0.4, 0.25, 0.35)),
+            hem=float(rng.uniform(-44, -41) if tucked else rng.uniform(-56, -49)),
+            tucked=tucked,
+            hem_phase=float(rng.uniform(0, 6.28)),
+        )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Words for the caption."""
+        return {
+            "top": colour_name(self.top.colour),
+            "pattern": self.top.pattern,
+            "sleeve": self.sleeve,
+            "trousers": colour_name(self.trousers.colour),
+        }
+
+    def apply(self, surface: Surface, paint: Paint) -> None:
+        """Dress the samples of the torso, sleeves, legs and shoes."""
+        self._paint_body(surface, paint)
+        self._paint_sleeves(surface, paint)
+        paint.set(surface.is_part(Part.SHOE), [0.03, 0.03, 0.035], gloss=0.2)
+
+    def _paint_body(self, surface: Surface, paint: Paint) -> None:
+        """Torso and legs: which cloth covers a point depends on its height alone."""
+        body = surface.is_part(Part.TOP, Part.TROUSERS)
+        local = surface.local[body]
+        x, y, z = local.T
+        hem = self.hem + 0.5 * np.sin(0.35 * x + self.hem_phase) + 0.02 * z
+        above = y > hem
+        top, trousers = body.copy(), body.copy()
+        top[body], trousers[body] = above, ~above
+        self.top.apply(surface, paint, top, local[above])
+        self.trousers.apply(surface, paint, trousers, local[~above])
+        albedo = paint.albedo[body]
+        albedo[:] = albedo * (1 - 0.35 * bell(y - hem - 1.6, 0.25) * above)[:, None]  # stitching
+        under = np.exp(-np.clip(hem - y, 0, 20) / 1.2) * ~above
+        if self.tucked:
+            albedo[~above & (y > hem - 3.0)] = 0.02  # belt
+            buckle = (np.abs(x) < 2.0) & (np.abs(hem - y - 1.5) < 1.3) & (z > 0)
+            albedo[buckle] = 0.45
+        else:
+            albedo *= (1 - 0.65 * under)[:, None]  # the top's shadow
+            fly = bell(x, 0.3) * (y < hem - 1) * (y > -62) * (z > 0)
+            albedo *= (1 - 0.4 * fly)[:, None]
+        paint.albedo[body] = albedo
+        self._paint_collar(paint, body, local)
+
+    def _paint_collar(self, paint: Paint, body: Bools, local: Floats) -> None:
+        """A neckline: skin inside it, a rim of darker or second colour along it."""
+        x, y, z = local.T
+        drop = 11.0 if self.collar == "v" else 3.2
+        ring = np.hypot(x / 6.2, (z + 1.0) / 7.5)
+        if self.collar == "v":
+            ring = np.maximum(np.abs(x) / (0.2 + np.clip((y + drop) / 12, 0, 1) * 6.2), (y < -drop) * 9.0)
+            ring = np.where(z > 0, ring, 9.0)
+        rim = bell(ring - 1.05, 0.08) * (y > -drop - 2)
+        colour = 0.6 * paint.albedo[body] if self.collar != "trim" else np.full((len(x), 3), 0.75)
+        paint.albedo[body] = paint.albedo[body] * (1 - rim[:, None]) + colour * rim[:, None]
+
+    def _paint_sleeves(self, surface: Surface, paint: Paint) -> None:
+        """Sleeves carry their pattern along the arm; a cuff closes them."""
+        where = surface.is_part(Part.SLEEVE)
+        if not where.any():
+            return
+        packed, primitive = surface.packed, surface.primitive[where]
+        rows = packed.capsules[primitive]
+        bone = rows[:, 3:6] - rows[:, 0:3]
+        share = ((surface.position[where] - rows[:, 0:3]) * bone).sum(axis=1) / (bone**2).sum(axis=1)
+        start, end = packed.along[primitive].T
+        along = start + (end - start) * share
+        coordinates = surface.local[where].copy()
+        coordinates[:, 1] = -along
+        self.top.apply(surface, paint, where, coordinates)
+        last = 49.5 if self.sleeve == "long" else 17.0
+        cuff = bell(along - last + 3.2, 0.35)
+        paint.albedo[where] *= (1 - 0.45 * cuff)[:, None]

@@ -1,0 +1,223 @@
+"""Rendered data sets as WebDataset shards: written in parallel, resumable, the same bytes for any worker count.
+
+A sample is four tar members: `KEY.rgb.jpg`, `KEY.mask.png` (bit 0 person, bit 1 left hand, bit 2 right hand),
+`KEY.depth.png` (16 bit, 0 = background, scaled by `depth_scale` of the json) and `KEY.json`.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import webdataset
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from handfirst.training.data.procedural.sample import SAMPLERS, Sample
+
+PERSON_BIT, LEFT_BIT, RIGHT_BIT = 1, 2, 4
+DEPTH_SCALE = 100.0  # stored depth = cm * scale, as 16 bits: up to 655 cm
+MEMBERS = ("rgb.jpg", "mask.png", "depth.png", "json")
+_JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]  # fmt: skip
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_MTIME = 946684800  # 2000-01-01: the same bytes on every run
+
+Encoded = dict[str, bytes]  # member extension to contents, in the order of MEMBERS
+
+
+def render_dataset(
+    kind: str,
+    out: Path,
+    count: int,
+    size: int,
+    first_seed: int = 0,
+    workers: int | None = None,
+    shard_size: int = 1000,
+    progress: bool = True,
+) -> list[Path]:
+    """Render samples first_seed .. first_seed + count - 1 into shards under `out`; skips the shards already there."""
+    if kind not in SAMPLERS:
+        raise ValueError(f"kind must be one of {', '.join(SAMPLERS)}; got {kind!r}")
+    if count < 1 or size < 16 or shard_size < 1 or first_seed < 0 or (workers is not None and workers < 1):
+        raise ValueError("count, shard size and workers must be at least 1, size at least 16, the seed not negative")
+    out.mkdir(parents=True, exist_ok=True)
+    shards = _plan(kind, out, count, first_seed, shard_size)
+    missing = {path: seeds for path, seeds in shards.items() if not _complete(path, kind, seeds, size)}
+    seeds = [seed for wanted in missing.values() for seed in wanted]
+    with _bar(progress) as bar:
+        task = bar.add_task(f"{kind} {size} px", total=count, completed=count - len(seeds))
+        stream = _encode_all(kind, size, seeds, workers or _cores())
+        for path, wanted in missing.items():
+            with _Shard(path) as shard:
+                for seed, encoded in zip(wanted, islice(stream, len(wanted)), strict=True):
+                    shard.write(_key(kind, seed), encoded)
+                    bar.advance(task)
+    return list(shards)
+
+
+def read_dataset(path: Path) -> Iterator[Sample]:
+    """Stream the samples of one shard, or of all shards in a folder, in order."""
+    shards = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+    if not shards:
+        raise FileNotFoundError(f"no shards in {path}")
+    for record in webdataset.WebDataset([str(s) for s in shards], shardshuffle=False, empty_check=False):
+        yield decode({name: record[name] for name in MEMBERS})
+
+
+def encode(sample: Sample) -> Encoded:
+    """A sample as the contents of its tar members."""
+    mask = sample.person_mask.astype(np.uint8) * PERSON_BIT
+    mask[sample.hands == 1] |= LEFT_BIT
+    mask[sample.hands == 2] |= RIGHT_BIT
+    depth = np.clip(np.rint(sample.depth * DEPTH_SCALE), 0, 65535).astype(np.uint16)
+    truth = {
+        "keypoints": [[round(float(v), 2) for v in row] for row in sample.keypoints],
+        "caption": sample.caption,
+        "attributes": sample.attributes,
+        "seed": sample.seed,
+        "size": len(sample.rgb),
+        "depth_scale": DEPTH_SCALE,
+    }
+    return {
+        "rgb.jpg": _image_bytes(".jpg", np.ascontiguousarray(sample.rgb[..., ::-1]), _JPEG),
+        "mask.png": _image_bytes(".png", mask, []),
+        "depth.png": _image_bytes(".png", depth, []),
+        "json": json.dumps(truth, separators=(",", ":")).encode(),
+    }
+
+
+def decode(encoded: Encoded) -> Sample:
+    """The inverse of `encode`, up to JPEG and rounding."""
+    truth = json.loads(encoded["json"])
+    mask = _image(encoded["mask.png"], cv2.IMREAD_UNCHANGED)
+    hands = np.where(mask & RIGHT_BIT, 2, np.where(mask & LEFT_BIT, 1, 0)).astype(np.uint8)
+    depth = _image(encoded["depth.png"], cv2.IMREAD_UNCHANGED).astype(np.float32) / truth["depth_scale"]
+    return Sample(
+        rgb=np.ascontiguousarray(_image(encoded["rgb.jpg"], cv2.IMREAD_COLOR)[..., ::-1]),
+        person_mask=(mask & PERSON_BIT) > 0,
+        hands=hands,
+        depth=depth.astype(np.float32),
+        keypoints=np.array(truth["keypoints"], dtype=np.float32),
+        caption=truth["caption"],
+        attributes=truth["attributes"],
+        seed=truth["seed"],
+    )
+
+
+def _image_bytes(extension: str, image: NDArray[np.uint8] | NDArray[np.uint16], options: list[int]) -> bytes:
+    ok, data = cv2.imencode(extension, image, options)
+    if not ok:
+        raise RuntimeError(f"cannot encode {extension}")
+    return bytes(data.tobytes())
+
+
+def _image(data: bytes, flags: int) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError("a damaged image in the shard")
+    return np.asarray(image)
+
+
+def _key(kind: str, seed: int) -> str:
+    return f"{kind}-{seed:09d}"
+
+
+def _plan(kind: str, out: Path, count: int, first_seed: int, shard_size: int) -> dict[Path, list[int]]:
+    """Shard paths and the seeds that each one holds."""
+    seeds = list(range(first_seed, first_seed + count))
+    parts = [seeds[i : i + shard_size] for i in range(0, count, shard_size)]
+    return {out / f"{kind}-{i:06d}.tar": part for i, part in enumerate(parts)}
+
+
+def _complete(path: Path, kind: str, seeds: list[int], size: int) -> bool:
+    """Whether a shard holds exactly these samples at this size."""
+    if not path.exists():
+        return False
+    try:
+        with tarfile.open(path) as tar:
+            members = tar.getmembers()
+            names = [f"{_key(kind, seed)}.{member}" for seed in seeds for member in MEMBERS]
+            if [m.name for m in members] != names:
+                return False
+            truth = tar.extractfile(members[len(MEMBERS) - 1])
+            return truth is not None and int(json.load(truth)["size"]) == size
+    except (tarfile.TarError, ValueError, KeyError):
+        return False
+
+
+class _Shard:
+    """A tar written under a temporary name, which becomes the real one only when all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.temporary = path, path.with_suffix(".tar.part")
+        self.tar = tarfile.open(self.temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    def __enter__(self) -> "_Shard":
+        return self
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        self.tar.close()
+        if kind is None:
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+    def write(self, key: str, encoded: Encoded) -> None:
+        """Append one sample."""
+        for name in MEMBERS:
+            info = tarfile.TarInfo(f"{key}.{name}")
+            info.size, info.mtime, info.mode = len(encoded[name]), _MTIME, 0o644
+            self.tar.addfile(info, io.BytesIO(encoded[name]))
+
+
+def _encode_all(kind: str, size: int, seeds: list[int], workers: int) -> Iterator[Encoded]:
+    """Encoded samples in the order of `seeds`, from a pool where it pays."""
+    job = partial(_render_one, kind, size)
+    if workers == 1 or len(seeds) < 2:
+        yield from map(job, seeds)
+        return
+    job(0)  # compiles the tracer into the cache once, rather than in every worker
+    with _single_threaded(), multiprocessing.get_context("spawn").Pool(min(workers, len(seeds)), _one_thread) as pool:
+        yield from pool.imap(job, seeds, chunksize=4)
+
+
+def _render_one(kind: str, size: int, seed: int) -> Encoded:
+    return encode(SAMPLERS[kind](seed, size))
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started inside keep their numerical libraries on one thread (read when they are first imported)."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bar(show: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=not show)

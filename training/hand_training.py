@@ -1,0 +1,122 @@
+"""Phase 3: the hand generator, noise loss and mask loss together (paper, section III-B, eq. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from handfirst.runtime.pose.heatmaps import condition
+from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.config import PhaseOptions
+from handfirst.training.data.arrays import Pictures
+from handfirst.training.fit import Phase, autocast, pick_device
+from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.hand_generator import HandGenerator
+from handfirst.training.sampling import denormalise, sample_hands
+from handfirst.training.sheets import to_uint8, write_sheet
+
+
+@dataclass(frozen=True)
+class HandData:
+    """What the phase indexes: latents f16 [N, C, h, w] (standardised), conditions f16 [N, K', h, w] with the mask
+    channels filled, masks uint8 [N, S, S], contexts f16 [V, N, L, D], the empty prompt's context f16 [L, D]."""
+
+    latents: Tensor
+    conditions: Tensor
+    masks: Tensor
+    contexts: Tensor
+    empty: Tensor
+
+
+def hand_condition(
+    keypoints: NDArray[np.float32], mask: NDArray[np.bool_] | None, settings: TwoStageSettings
+) -> NDArray[np.float32]:
+    """The runtime's c_p for a picture that is one crop: keypoints [133, 3] in its pixels."""
+    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
+    left, right = points[91:112], points[112:133]
+    hand = settings.hand
+    return condition(
+        None if np.isnan(left).all() else left,
+        None if np.isnan(right).all() else right,
+        None if mask is None else mask.astype(np.float32),
+        hand.size,
+        hand.condition,
+        settings.latent.factor,
+    )
+
+
+def _one_condition(
+    item: tuple[NDArray[np.float32], NDArray[np.bool_]], settings: TwoStageSettings
+) -> NDArray[np.float16]:
+    return hand_condition(item[0], item[1], settings).astype(np.float16)
+
+
+def draw_conditions(pictures: Pictures, settings: TwoStageSettings, workers: int) -> Tensor:
+    """c_p of all pictures, mask channels included: float16 [N, K', h, w]."""
+    items = ((pictures.keypoints[i], pictures.hands[i] > 0) for i in range(len(pictures)))
+    with get_context("spawn").Pool(workers) as pool:
+        maps = pool.imap(partial(_one_condition, settings=settings), items, chunksize=64)
+        return torch.from_numpy(np.stack(list(maps)))
+
+
+def hand_phase(
+    model: HandGenerator,
+    data: HandData,
+    autoencoder: Autoencoder,
+    settings: TwoStageSettings,
+    options: PhaseOptions,
+    seed: int,
+) -> Phase:
+    """Noise loss on the latent and `mask_weight` x MSE of the mask, on one random step t per sample."""
+    schedule = settings.schedule
+    device = pick_device()
+    alpha_bar = torch.from_numpy(Schedule(schedule).alpha_bar).float()
+    mask_channels = slice(10 * settings.hand.condition.fold**2, settings.condition_channels)
+
+    def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
+        assert isinstance(module, HandGenerator)
+        rng = np.random.default_rng((seed, 5, step))
+        count = options.batch
+        i = torch.from_numpy(rng.integers(len(data.latents), size=count))
+        t = torch.from_numpy(rng.integers(schedule.train_steps, size=count))
+        x_0, c_p = data.latents[i].float(), data.conditions[i].float()
+        c_p[torch.from_numpy(rng.random(count) < options.mask_dropout), mask_channels] = 0
+        context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
+        context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
+        eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
+        a = alpha_bar[t]
+        sample = torch.cat([add_noise(x_0, eps, a), c_p], 1).to(device, memory_format=torch.channels_last)
+        prediction, feature = module(sample, t.to(device), context.to(device))
+        wanted = target(x_0, eps, a, schedule.prediction).to(device)
+        weights = weight(a, schedule, options.snr_cap).to(device)
+        mask = (data.masks[i] > 0).float()[:, None].to(device)
+        return {
+            "noise": noise_loss(prediction, wanted, weights),
+            "mask": options.mask_weight * mask_loss(module.mask(feature), mask),
+        }
+
+    def sheet(module: nn.Module, file: Path) -> None:
+        assert isinstance(module, HandGenerator)
+        picks = torch.linspace(0, len(data.latents) - 1, 12).long()
+        c_p = data.conditions[picks].float()
+        c_p[:, mask_channels] = 0
+        with torch.no_grad(), autocast(device):
+            x_0, mask = sample_hands(
+                module, c_p.to(device), data.contexts[0, picks].float().to(device), data.empty.float().to(device),
+                settings, steps=10, guidance=1.5, seed=seed,
+            )  # fmt: skip
+            drawn = autoencoder.decode(denormalise(x_0, settings.latent))
+            true = autoencoder.decode(denormalise(data.latents[picks].float().to(device), settings.latent))
+        predicted = (mask[:, 0].float().clamp(0, 1) * 255).byte().cpu().numpy()
+        write_sheet(file, [to_uint8(drawn), predicted, to_uint8(true)])
+
+    return Phase("hand", model, losses, sheet)

@@ -1,0 +1,49 @@
+"""The two losses of the paper, for every prediction type, and the noising that precedes them.
+
+Knows nothing about networks or data. Source: sections III-B and III-C; min-SNR weighting is ours for x_0 prediction.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from handfirst.runtime.settings import ScheduleSettings
+
+
+def add_noise(x_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
+    """q(x_t | x_0): x_0, eps [B, C, h, w], alpha_bar [B] -> x_t [B, C, h, w]."""
+    a = alpha_bar[:, None, None, None]
+    return a.sqrt() * x_0 + (1 - a).sqrt() * eps
+
+
+def target(x_0: Tensor, eps: Tensor, alpha_bar: Tensor, prediction: str) -> Tensor:
+    """What the network should predict: eps, v = sqrt(a) eps - sqrt(1 - a) x_0, or x_0."""
+    if prediction == "epsilon":
+        return eps
+    if prediction == "sample":
+        return x_0
+    a = alpha_bar[:, None, None, None]
+    return a.sqrt() * eps - (1 - a).sqrt() * x_0
+
+
+def weight(alpha_bar: Tensor, schedule: ScheduleSettings, snr_cap: float) -> Tensor:
+    """Loss weight per sample [B]: 1 for eps and v; min(SNR, cap) for x_0, so that no noise level dominates."""
+    if schedule.prediction != "sample":
+        return torch.ones_like(alpha_bar)
+    snr = alpha_bar / (1 - alpha_bar).clamp_min(1e-8)
+    return snr.clamp(max=snr_cap)
+
+
+def noise_loss(predicted: Tensor, wanted: Tensor, weights: Tensor, region: Tensor | None = None) -> Tensor:
+    """Weighted MSE; with `region` [B, 1, h, w] only inside it (stage 2's masked L2: the area to paint)."""
+    square = (predicted.float() - wanted.float()) ** 2
+    if region is None:
+        return (square.mean((1, 2, 3)) * weights).mean()
+    area = region.expand_as(square)
+    return ((square * area).sum((1, 2, 3)) / area.sum((1, 2, 3)).clamp_min(1) * weights).mean()
+
+
+def mask_loss(predicted: Tensor, mask: Tensor) -> Tensor:
+    """MSE between the mask head's output and the true mask, both [B, 1, H, W]."""
+    return ((predicted.float() - mask.float()) ** 2).mean()

@@ -1,0 +1,71 @@
+"""What the text encoder hears in training: full captions, shortened ones, and hands described as in a person's prompt.
+
+At run time the hands' prompt is the user's prompt of the whole person, so the hand generator must know both kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.pose.person import Person
+from handfirst.runtime.pose.view import hand_words
+
+
+def shorten(caption: str, rng: np.random.Generator) -> str:
+    """Keeps the first clause and each other one with probability .6; clauses are parted by commas."""
+    first, *rest = caption.split(", ")
+    return ", ".join([first, *(clause for clause in rest if rng.random() < 0.6)])
+
+
+def person_prompt(caption: str, attributes: dict[str, str], others: Sequence[str], rng: np.random.Generator) -> str:
+    """A hand's facts inside the sentence of some person: skin, gesture and background are the hand's own.
+
+    Args:
+        caption: of the hand; its last clause is the background.
+        others: captions of people to borrow hair and clothes from.
+    """
+    who, wearing, *_ = others[int(rng.integers(len(others)))].split(", ")
+    start = who.rsplit(" with ", 1)[0] if "bald" in who else who.rsplit(" and ", 1)[0] + " and"
+    start = f"{start} with" if "bald" in who else start
+    gesture = attributes["gesture"].replace("_", " ")
+    side = attributes["side"]
+    clauses = [f"{start} {attributes['skin']} skin", wearing, f"{side} hand {gesture}", caption.split(", ")[-1]]
+    return ", ".join(clauses)
+
+
+def view_words(keypoints: NDArray[np.float32], side: str, size: int) -> str:
+    """The runtime's own words for a training picture that is one crop: keypoints [133, 3], side left or right."""
+    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
+    person = Person(points=points, scores=(keypoints[:, 2] > 0).astype(np.float64))
+    sides = ("left",) if side == "left" else ("right",)
+    return hand_words(person, HandCrop(sides=sides, similarity=Similarity(1.0, 0.0, 0.0), size=size, side_px=size))
+
+
+def hand_prompts(
+    keypoints: NDArray[np.float32],
+    captions: Sequence[str],
+    attributes: Sequence[dict[str, str]],
+    others: Sequence[str],
+    size: int,
+    with_view: bool,
+    seed: int,
+) -> list[list[str]]:
+    """Two prompts per hand: its own caption (whole or shortened) and a person's; both after the view words."""
+    rng = np.random.default_rng((seed, 3))
+    prompts: list[list[str]] = [[], []]
+    for points, caption, facts in zip(keypoints, captions, attributes, strict=True):
+        head = f"{view_words(points, facts['side'], size)}, " if with_view else ""
+        own = caption if rng.random() < 0.5 else shorten(caption, rng)
+        prompts[0].append(head + own)
+        prompts[1].append(head + person_prompt(caption, facts, others, rng))
+    return prompts
+
+
+def body_prompts(captions: Sequence[str], seed: int) -> list[list[str]]:
+    """Two prompts per person: the caption and a shortened one."""
+    rng = np.random.default_rng((seed, 4))
+    return [list(captions), [shorten(c, rng) for c in captions]]

@@ -1,0 +1,328 @@
+"""The whole recipe: from nothing but this repository to a trained two-stage model. One command, resumable, time-boxed.
+
+    render -> autoencoder -> text -> (hand | base -> body) -> model folder
+
+On a CPU the two branches run side by side, each with half of the threads (measured to be faster than one after the
+other with all of them); on a GPU they run in turn. What a step leaves on disk is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from handfirst.engines.errors import UserError
+from handfirst.engines.files import atomic_path
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training import autoencoder_training, body_training, hand_training, prompts, text_training
+from handfirst.training.checkpoint import TwoStageModel, save_model
+from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
+from handfirst.training.data.arrays import Pictures, load_pictures
+from handfirst.training.data.procedural.writer import render_dataset
+from handfirst.training.fit import fit, pick_device
+from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
+from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
+from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
+from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.sampling import normalise
+
+PERSON_SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run of the recipe.
+
+    Attributes:
+        config: the configuration.
+        out: the run's folder; everything lies below it.
+        scale: factor on every phase's minutes.
+        max_steps: steps per phase instead of minutes (tests).
+        seed: of weights, batches and captions.
+        show: whether to draw progress bars.
+    """
+
+    config: TrainingConfig
+    out: Path
+    scale: float = 1.0
+    max_steps: int | None = None
+    seed: int = 0
+    show: bool = True
+
+    def options(self, phase: PhaseName) -> PhaseOptions:
+        """The phase's options with its minutes scaled."""
+        if phase not in self.config.train:
+            raise UserError(f"the configuration has no [train.{phase}] block")
+        options = self.config.train[phase]
+        return options.model_copy(update={"minutes": options.minutes * self.scale})
+
+    @property
+    def workers(self) -> int:
+        """Processes for drawing."""
+        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def run_recipe(recipe: Recipe) -> Path:
+    """Runs what is not done yet and returns the model's folder."""
+    render(recipe)
+    settings = train_autoencoder(recipe)
+    train_text(recipe, settings)
+    prepare(recipe, settings)
+    branches: list[Callable[[Recipe], None]] = [train_hand, train_body]
+    if pick_device().type == "cuda":
+        for branch in branches:
+            branch(recipe)
+    else:
+        _side_by_side(branches, recipe)
+    return assemble(recipe)
+
+
+def render(recipe: Recipe) -> None:
+    """Shards of hands and people."""
+    data, settings = recipe.config.data, recipe.config.settings
+    out = recipe.out / "shards"
+    render_dataset("hand", out, data.hands, settings.hand.size, workers=recipe.workers, progress=recipe.show)
+    render_dataset(
+        "person", out, data.people, settings.body.height, first_seed=PERSON_SEEDS, workers=recipe.workers,
+        progress=recipe.show,
+    )  # fmt: skip
+
+
+def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
+    """Hands and people as arrays."""
+    shards, cache = recipe.out / "shards", recipe.out / "arrays"
+    return load_pictures(shards, "hand", cache / "hand"), load_pictures(shards, "person", cache / "person")
+
+
+def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
+    """The autoencoder; then the settings with its latent statistics, kept in settings.json of the run."""
+    torch.manual_seed(recipe.seed)
+    file = recipe.out / "settings.json"
+    if file.exists():
+        return TwoStageSettings.model_validate_json(file.read_text())
+    hands, people = pictures(recipe)
+    model = _channels_last(build_autoencoder(recipe.config.autoencoder))
+    options = recipe.options("autoencoder")
+    phase = autoencoder_training.autoencoder_phase(model, (hands, people), options, recipe.seed)
+    trained = _typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
+    raw = [autoencoder_training.encode_pictures(trained, source) for source in (hands, people)]
+    for name, latents in zip(("hand", "person"), raw, strict=True):
+        _save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
+    psnr = {n: autoencoder_training.reconstruction_psnr(trained, s) for n, s in (("hand", hands), ("person", people))}
+    _note(recipe, "autoencoder_psnr", psnr)
+    flat = torch.cat([x.transpose(0, 1).flatten(1) for x in raw], 1)
+    mean, std = latent_statistics(flat[None, :, :, None])
+    latent = recipe.config.settings.latent.model_copy(update={"mean": mean, "std": std})
+    settings = recipe.config.settings.model_copy(update={"latent": latent})
+    with atomic_path(file) as temporary:
+        temporary.write_text(settings.model_dump_json(indent=1))
+    return settings
+
+
+def _prompts(recipe: Recipe) -> tuple[list[list[str]], list[list[str]]]:
+    hands, people = pictures(recipe)
+    hand = recipe.config.settings.hand
+    return (
+        prompts.hand_prompts(
+            hands.keypoints, hands.captions, hands.attributes, people.captions, hand.size, hand.view_words, recipe.seed
+        ),
+        prompts.body_prompts(people.captions, recipe.seed),
+    )
+
+
+def train_text(recipe: Recipe, settings: TwoStageSettings) -> None:
+    """The tokenizer, the text encoder and the contexts of all prompts."""
+    torch.manual_seed(recipe.seed + 1)
+    done = recipe.out / "arrays" / "empty.pt"
+    if done.exists():
+        return
+    hand_prompts, body_prompts = _prompts(recipe)
+    everything = [p for variants in (*hand_prompts, *body_prompts) for p in variants]
+    tokenizer = train_tokenizer(everything, recipe.config.text_encoder_training.get("vocabulary", 700))
+    tokenizer.save(str(recipe.out / "tokenizer.json"))
+    text = settings.text
+    ids = [[text_training.encode_ids(tokenizer, text, v) for v in source] for source in (hand_prompts, body_prompts)]
+    latents = [
+        normalise(_load_tensor(recipe.out / "arrays" / f"{n}-raw.pt").float(), settings.latent).half()
+        for n in ("hand", "person")
+    ]
+    model = build_text_encoder(recipe.config.text_encoder, text.length, text.width, tokenizer.get_vocab_size())
+    options = recipe.options("text")
+    doubled = [x.repeat(len(v), 1, 1, 1) for x, v in zip(latents, ids, strict=True)]
+    phase = text_training.text_phase(model, doubled, [torch.cat(v) for v in ids], options, recipe.seed)
+    pair = fit(phase, options, recipe.out / "text", recipe.max_steps, recipe.show)
+    trained = pair.text
+    trained.save_pretrained(recipe.out / "text" / "encoder")  # type: ignore[operator,union-attr]
+    for name, variants in zip(("hand", "person"), ids, strict=True):
+        contexts = torch.stack([text_training.encode_contexts(trained, v) for v in variants])
+        _save_tensor(recipe.out / "arrays" / f"{name}-contexts.pt", contexts)
+    _save_tensor(done, text_training.encode_contexts(trained, text_training.encode_ids(tokenizer, text, [""]))[0])
+
+
+def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
+    """What the two branches index: conditions, standardised latents, canvases, skeletons."""
+    arrays = recipe.out / "arrays"
+    hands, people = pictures(recipe)
+    for name in ("hand", "person"):
+        if not (file := arrays / f"{name}-latents.pt").exists():
+            raw = _load_tensor(arrays / f"{name}-raw.pt").float()
+            _save_tensor(file, normalise(raw, settings.latent).half())
+    if not (file := arrays / "hand-conditions.pt").exists():
+        _save_tensor(file, hand_training.draw_conditions(hands, settings, recipe.workers))
+    body_training.draw_skeletons(people, arrays / "person-skeletons.npy", recipe.workers)
+    if not (file := arrays / "person-canvases.pt").exists():
+        _save_tensor(file, body_training.encode_canvases(_trained_autoencoder(recipe), people, settings))
+
+
+def train_hand(recipe: Recipe) -> None:
+    """The hand generator."""
+    torch.manual_seed(recipe.seed + 2)
+    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
+    hands, _ = pictures(recipe)
+    data = hand_training.HandData(
+        latents=_load_tensor(arrays / "hand-latents.pt"),
+        conditions=_load_tensor(arrays / "hand-conditions.pt"),
+        masks=torch.from_numpy(hands.hands[:]),
+        contexts=_load_tensor(arrays / "hand-contexts.pt"),
+        empty=_load_tensor(arrays / "empty.pt"),
+    )
+    options = recipe.options("hand")
+    phase = hand_training.hand_phase(
+        _new_hand(recipe), data, _trained_autoencoder(recipe).to(pick_device()), settings, options, recipe.seed
+    )
+    fit(phase, options, recipe.out / "hand", recipe.max_steps, recipe.show)
+
+
+def train_body(recipe: Recipe) -> None:
+    """The base UNet with its ControlNet, then the ControlNet alone."""
+    torch.manual_seed(recipe.seed + 3)
+    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
+    _, people = pictures(recipe)
+    data = body_training.BodyData(
+        latents=_load_tensor(arrays / "person-latents.pt"),
+        canvases=_load_tensor(arrays / "person-canvases.pt"),
+        skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
+        hands=people.hands,
+        contexts=_load_tensor(arrays / "person-contexts.pt"),
+        empty=_load_tensor(arrays / "empty.pt"),
+    )
+    autoencoder = _trained_autoencoder(recipe).to(pick_device())
+    model = _new_body(recipe)
+    for name in ("base", "body"):
+        phase_name: PhaseName = "base" if name == "base" else "body"
+        options = recipe.options(phase_name)
+        phase = body_training.body_phase(
+            model, data, autoencoder, settings, options, recipe.seed, freeze_base=name == "body"
+        )
+        model.load_state_dict(fit(phase, options, recipe.out / name, recipe.max_steps, recipe.show).state_dict())
+
+
+def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
+    """The EMA weights of every phase, as one model folder in diffusers' layout."""
+    from transformers import CLIPTextModel
+
+    hand, body = _new_hand(recipe), _new_body(recipe)
+    hand.load_state_dict(_ema(recipe, "hand"))
+    body.load_state_dict(_ema(recipe, body_phase))
+    notes = recipe.out / "notes.json"
+    model = TwoStageModel(
+        settings=train_autoencoder(recipe),
+        tokenizer=Tokenizer.from_file(str(recipe.out / "tokenizer.json")),
+        text_encoder=CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder"),
+        autoencoder=_trained_autoencoder(recipe),
+        hand=hand,
+        body=body,
+        training={"phases": _costs(recipe), **(json.loads(notes.read_text()) if notes.exists() else {})},
+    )
+    save_model(model, recipe.out / "model")
+    return recipe.out / "model"
+
+
+def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> None:
+    context = get_context("spawn")
+    threads = max(1, recipe.workers // len(branches))
+    processes = [context.Process(target=_limited, args=(branch, recipe, threads)) for branch in branches]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise UserError("a training branch stopped with an error (see above); the same command goes on where it was")
+
+
+def _limited(branch: Callable[[Recipe], None], recipe: Recipe, threads: int) -> None:
+    torch.set_num_threads(threads)
+    branch(recipe)
+
+
+def _channels_last(model: Any) -> Any:
+    return model.to(memory_format=torch.channels_last)
+
+
+def _typed(model: Any, kind: type[Any]) -> Any:
+    assert isinstance(model, kind)
+    return model
+
+
+def _new_hand(recipe: Recipe) -> HandGenerator:
+    settings = recipe.config.settings
+    hand = build_hand_generator(
+        recipe.config.hand_unet, settings.latent.channels, settings.condition_channels, settings.latent.factor
+    )
+    return _typed(_channels_last(hand), HandGenerator)  # type: ignore[no-any-return]
+
+
+def _new_body(recipe: Recipe) -> BodyOutpainter:
+    settings = recipe.config.settings
+    unet = build_base_unet(recipe.config.body_unet, settings.latent.channels)
+    controlnet = build_controlnet(unet, recipe.config.controlnet, settings.body.hint_channels)
+    return _typed(_channels_last(BodyOutpainter(unet, controlnet)), BodyOutpainter)  # type: ignore[no-any-return]
+
+
+def _trained_autoencoder(recipe: Recipe) -> Autoencoder:
+    model = build_autoencoder(recipe.config.autoencoder)
+    model.load_state_dict(_ema(recipe, "autoencoder"))
+    return model.eval()
+
+
+def _ema(recipe: Recipe, phase: str) -> dict[str, Tensor]:
+    state = torch.load(recipe.out / phase / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
+    return {k.removeprefix("module."): v for k, v in state.items() if k != "n_averaged"}
+
+
+def _costs(recipe: Recipe) -> dict[str, dict[str, float]]:
+    """Per phase: steps, samples, minutes and the last losses."""
+    out = {}
+    for phase in ("autoencoder", "text", "hand", "base", "body"):
+        file = recipe.out / phase / "losses.jsonl"
+        if file.exists() and (rows := file.read_text().splitlines()):
+            last = json.loads(rows[-1])
+            out[phase] = {**last, "minutes": round(last["seconds"] / 60, 1)}
+    return out
+
+
+def _note(recipe: Recipe, key: str, value: Any) -> None:
+    file = recipe.out / "notes.json"
+    notes = json.loads(file.read_text()) if file.exists() else {}
+    with atomic_path(file) as temporary:
+        temporary.write_text(json.dumps({**notes, key: value}, indent=1))
+
+
+def _save_tensor(file: Path, tensor: Tensor) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as temporary:
+        torch.save(tensor.contiguous(), temporary)
+
+
+def _load_tensor(file: Path) -> Tensor:
+    tensor: Tensor = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    return tensor

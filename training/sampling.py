@@ -1,0 +1,99 @@
+"""Sampling in torch for sample sheets, through the runtime's own schedule, plan and DDIM step.
+
+The product samples in the runtime; this serves looking at a model while it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.settings import LatentSettings, TwoStageSettings
+from handfirst.training.models.body_outpainter import BodyOutpainter
+from handfirst.training.models.hand_generator import HandGenerator
+
+
+def normalise(latent: Tensor, settings: LatentSettings) -> Tensor:
+    """raw -> standardised latents [B, C, h, w]."""
+    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
+    return (latent - mean) / torch.tensor(settings.std, device=latent.device)[:, None, None]
+
+
+def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
+    """standardised -> raw latents [B, C, h, w]."""
+    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
+    return latent.float() * torch.tensor(settings.std, device=latent.device)[:, None, None] + mean
+
+
+def _ddim(
+    predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, settings: TwoStageSettings, steps: int
+) -> Tensor:
+    schedule = Schedule(settings.schedule)
+    for t, t_prev in schedule.timesteps(steps):
+        a, b = float(schedule.alpha_bar[t]), float(schedule.alpha_bar_prev(t_prev))
+        out = predict(x_t, torch.full((len(x_t),), t, device=x_t.device)).float()
+        if settings.schedule.prediction == "sample":
+            x_0, eps = out, (x_t - a**0.5 * out) / (1 - a) ** 0.5
+        elif settings.schedule.prediction == "epsilon":
+            x_0, eps = (x_t - (1 - a) ** 0.5 * out) / a**0.5, out
+        else:
+            x_0, eps = a**0.5 * x_t - (1 - a) ** 0.5 * out, a**0.5 * out + (1 - a) ** 0.5 * x_t
+        x_t = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
+    return x_t
+
+
+@torch.no_grad()
+def sample_hands(
+    model: HandGenerator,
+    c_p: Tensor,
+    context: Tensor,
+    empty: Tensor,
+    settings: TwoStageSettings,
+    steps: int,
+    guidance: float,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """c_p [B, K', h, w], context [B, L, D], empty [L, D] -> x_0 [B, C, h, w] and the last step's mask."""
+    noise = torch.Generator().manual_seed(seed)
+    shape = (len(c_p), settings.latent.channels, *c_p.shape[-2:])
+    x_t = torch.randn(shape, generator=noise).to(c_p.device)
+    both = torch.cat([empty.expand_as(context), context])
+    feature = x_t
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal feature
+        out, features = model(torch.cat([torch.cat([x, c_p], 1)] * 2), torch.cat([t, t]), both)
+        u, c = out.float().chunk(2)
+        feature = features.chunk(2)[1]
+        return u + guidance * (c - u)
+
+    x_0 = _ddim(predict, x_t, settings, steps)
+    return x_0, model.mask(feature)
+
+
+@torch.no_grad()
+def sample_bodies(
+    model: BodyOutpainter,
+    hint: Tensor,
+    context: Tensor,
+    empty: Tensor,
+    settings: TwoStageSettings,
+    steps: int,
+    guidance: float,
+    seed: int,
+) -> Tensor:
+    """hint [B, 4, H, W], context [B, L, D], empty [L, D] -> x_0 [B, C, h, w]; no hands are kept here."""
+    noise = torch.Generator().manual_seed(seed)
+    factor = settings.latent.factor
+    shape = (len(hint), settings.latent.channels, hint.shape[-2] // factor, hint.shape[-1] // factor)
+    x_t = torch.randn(shape, generator=noise).to(hint.device)
+    both, hints = torch.cat([empty.expand_as(context), context]), torch.cat([hint, hint])
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        u, c = model(torch.cat([x, x]), torch.cat([t, t]), both, hints).float().chunk(2)
+        return u + guidance * (c - u)
+
+    return _ddim(predict, x_t, settings, steps)
