@@ -35,8 +35,6 @@ from handfirst.training.models.hand_generator import HandGenerator, build_hand_g
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.sampling import normalise
 
-PERSON_SEEDS = 1_000_000
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -89,18 +87,16 @@ def run_recipe(recipe: Recipe) -> Path:
 def render(recipe: Recipe) -> None:
     """Shards of hands and people."""
     data, settings = recipe.config.data, recipe.config.settings
-    out = recipe.out / "shards"
-    render_dataset("hand", out, data.hands, settings.hand.size, workers=recipe.workers, progress=recipe.show)
-    render_dataset(
-        "person", out, data.people, settings.body.height, first_seed=PERSON_SEEDS, workers=recipe.workers,
-        progress=recipe.show,
-    )  # fmt: skip
+    for kind, count, size in (("hand", data.hands, settings.hand.size), ("person", data.people, settings.body.height)):
+        render_dataset(
+            kind, recipe.out / "shards" / kind, count, size, workers=recipe.workers, progress=recipe.show
+        )
 
 
 def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
     """Hands and people as arrays."""
     shards, cache = recipe.out / "shards", recipe.out / "arrays"
-    return load_pictures(shards, "hand", cache / "hand"), load_pictures(shards, "person", cache / "person")
+    return load_pictures(shards / "hand", cache / "hand"), load_pictures(shards / "person", cache / "person")
 
 
 def train_autoencoder(recipe: Recipe) -> TwoStageSettings:

@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +69,11 @@ def _mirror_attributes(attributes: dict[str, str]) -> dict[str, str]:
     return out | ({"side": mirror_words(out["side"])} if "side" in out else {})
 
 
-def load_pictures(shards: Path, kind: Literal["hand", "person"], cache: Path) -> Pictures:
-    """The shards of one kind as arrays; decoded once into `cache`, memory-mapped afterwards."""
+def load_pictures(shards: Path, cache: Path) -> Pictures:
+    """A folder of shards as arrays; decoded once into `cache`, memory-mapped afterwards."""
     done = cache / "texts.json"
     if not done.exists():
-        _decode(shards, kind, cache)
+        _decode(shards, cache)
     texts = json.loads(done.read_text())
     maps = {name: np.load(cache / f"{name}.npy", mmap_mode="r") for name in ("rgb", "hands", "keypoints")}
     return Pictures(
@@ -86,9 +85,9 @@ def load_pictures(shards: Path, kind: Literal["hand", "person"], cache: Path) ->
     )
 
 
-def _decode(shards: Path, kind: str, cache: Path) -> None:
+def _decode(shards: Path, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    samples = list(read_dataset(shards, kind))
+    samples = list(read_dataset(shards))
     rgb = np.stack([s.rgb for s in samples])
     hands = np.stack([s.hands for s in samples])
     keypoints = np.stack([s.keypoints for s in samples]).astype(np.float32)

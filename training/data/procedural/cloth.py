@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from handfirst.training.data.procedural.noise import Waves
 from handfirst.training.data.procedural.paint import Bools, Paint
 from handfirst.training.data.procedural.palette import to_linear
-from handfirst.training.data.procedural.scene import Surface
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Cloth:
 
     @staticmethod
     def draw(
-        rng: np.random.Generator, colour: Floats, pattern: str = "plain", period: float = 5.0, depth: float = 0.22
+        rng: np.random.Generator, colour: Floats, pattern: str = "plain", period: float = 5.0, depth: float = 0.14
     ) -> "Cloth":
         """Fabric of a given colour; the second colour is a lighter or darker relative."""
         light = colour.mean() < 0.45
@@ -39,7 +39,7 @@ class Cloth:
             second=second,
             pattern=pattern,
             period=period * float(rng.uniform(0.8, 1.3)),
-            folds=Waves.draw(rng, 9, 0.03, 0.09, (1.4, 0.6, 1.0)),
+            folds=Waves.draw(rng, 14, 0.03, 0.14, (1.3, 0.6, 1.0)),
             weave=Waves.draw(rng, 16, 0.8, 1.6),
             depth=depth,
         )

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from handfirst.training.data.procedural.hair import Hair
 from handfirst.training.data.procedural.head import BROW_Y, EYE_X, EYE_Y, MOUTH_Y
 from handfirst.training.data.procedural.paint import Paint, bell, blend
-from handfirst.training.data.procedural.scene import Part, Surface
+from handfirst.training.data.procedural.scene import Part
 from handfirst.training.data.procedural.skin import Skin
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ def _eyes(albedo: Floats, local: Floats, skin: Skin, iris: Floats) -> Floats:
     x, y, front = np.abs(local[:, 0]), local[:, 1] - EYE_Y, local[:, 2] > 4
     u = (x - EYE_X) / 1.5
     upper, lower = 0.62 * (1 - u * u), -0.5 * (1 - u * u)
-    eye = (np.abs(u) < 1) * np.clip((upper - y) / 0.12, 0, 1) * np.clip((y - lower) / 0.12, 0, 1) * front
+    eye = np.clip((upper - y) / 0.12, 0, 1) * np.clip((y - lower) / 0.12, 0, 1) * ((np.abs(u) < 1) & front)
     r = np.hypot(x - EYE_X, y)
     albedo = blend(albedo, eye, [0.80, 0.78, 0.76])
     albedo = blend(albedo, eye * np.clip((0.62 - r) / 0.1, 0, 1), iris)
@@ -77,7 +78,7 @@ def _hairline(surface: Surface, paint: Paint, where: NDArray[np.bool_], local: F
     """Hair painted on the skull above the forehead and behind the temples."""
     x, y, z = local.T
     above = y > hair.edge(x)
-    temple = (z < 1.0 - 0.5 * np.abs(np.sin(3 * y))) & (y > 17.5)
+    temple = (z < 1.6 - 0.3 * np.abs(np.sin(3 * y))) & (y > 18.0)
     strands = where.copy()
     strands[where] = above | temple
     if strands.any():

@@ -42,9 +42,7 @@ def frame_along(y: Vector, z_hint: Vector) -> Matrix:
     return np.stack([np.cross(y, z), y, z], axis=1)
 
 
-def two_bone_ik(
-    root: Vector, target: Vector, upper: float, lower: float, pole: Vector
-) -> tuple[Vector, Vector]:
+def two_bone_ik(root: Vector, target: Vector, upper: float, lower: float, pole: Vector) -> tuple[Vector, Vector]:
     """Middle joint and reached end [3] of a two-bone chain; the middle joint bends towards `pole`."""
     reach = target - root
     length = float(np.linalg.norm(reach))

@@ -10,7 +10,8 @@ from handfirst.training.data.procedural.head import in_frame
 from handfirst.training.data.procedural.noise import Waves
 from handfirst.training.data.procedural.paint import Bools, Paint
 from handfirst.training.data.procedural.palette import random_hair, to_linear
-from handfirst.training.data.procedural.scene import Capsule, Frame, Part, Scene, Surface
+from handfirst.training.data.procedural.scene import Capsule, Frame, Part, Scene
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
@@ -28,26 +29,32 @@ class Hair:
     colour: Floats  # linear
     hairline: float
     slant: float
+    fringe: bool
     strands: Waves
     curls: Waves
 
     @staticmethod
     def draw(rng: np.random.Generator, skin_level: float) -> "Hair":
         word, colour = random_hair(rng, skin_level)
+        fringe = bool(rng.uniform() < 0.3)
         return Hair(
             style=pick(rng, STYLES, _WEIGHTS),
             word=word,
             colour=to_linear(colour),
-            hairline=float(rng.uniform(24.6, 26.4)),
-            slant=float(rng.uniform(-0.16, 0.16)),
-            strands=Waves.draw(rng, 10, 1.2, 3.0),
+            hairline=float(rng.uniform(24.2, 25.4) if fringe else rng.uniform(26.2, 27.8)),
+            slant=float(rng.uniform(-0.22, 0.22)),
+            fringe=fringe,
+            strands=Waves.draw(rng, 24, 0.8, 4.0),
             curls=Waves.draw(rng, 10, 0.25, 0.5),
         )
 
     def edge(self, x: Floats) -> Floats:
-        """Height of the hairline [N] above the face at `x` [N] (head frame)."""
-        ragged = 0.25 * np.sin(2.1 * x + 3 * self.slant) + 0.15 * np.sin(5.3 * x)
-        return np.asarray(self.hairline + self.slant * x - 0.03 * x * x + ragged)
+        """Height of the hairline [N] above the face at `x` [N] (head frame): an arch, or a ragged fringe."""
+        if self.fringe:
+            ragged = 0.25 * np.sin(2.1 * x + 3 * self.slant) + 0.15 * np.sin(5.3 * x)
+            return np.asarray(self.hairline + self.slant * x - 0.05 * x * x + ragged)
+        arch = 2.6 * (np.abs(x) / 5.6) ** 4
+        return np.asarray(self.hairline + 0.6 * self.slant * x - arch + 0.12 * np.sin(4 * x))
 
     def add_to(self, scene: Scene, frame: Frame) -> None:
         """Add the lobes of this style."""
@@ -70,12 +77,9 @@ class Hair:
         # Around the crown, strands keep their direction; further down they hang.
         polar = np.column_stack([6 * local[:, 0] / rim, 0.12 * local[:, 1], 6 * local[:, 2] / rim])
         strand = self.strands.value(polar)
-        albedo = self.colour * (1 + 0.32 * np.clip(strand, -2, 2))[:, None]
+        albedo = self.colour * (1 + 0.22 * np.clip(strand, -2, 2))[:, None]
         paint.set(where, np.maximum(albedo, 0.004), gloss=0.10, shininess=14.0)
-        if self.style == "curly":
-            bumps = 0.5 * self.curls.gradient(local)
-        else:
-            bumps = 0.05 * self.strands.gradient(polar)
+        bumps = 0.5 * self.curls.gradient(local) if self.style == "curly" else 0.02 * self.strands.gradient(polar)
         axes = surface.packed.placement.rotation @ surface.packed.scene.frames[frame].axes
         paint.bump(where, bumps @ axes.T)
 

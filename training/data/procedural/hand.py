@@ -6,6 +6,7 @@ its landmarks (the median residual over open hands).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -149,6 +150,9 @@ class HandBuilder:
         capsules.append(make(root + vector(-0.1, 0.2, 0.35), belly, 1.45, 1.15, Part.PALM))
         capsules.append(make(vector(-1.9, 1.6, 0.55), vector(-2.75, 5.4, 0.45), 1.25, 1.0, Part.PALM))
         capsules.append(make(vector(2.3, 8.0, 0.35), vector(-2.7, 7.0, 0.25), 0.9, 0.85, Part.PALM))
+        for first, second in pairwise(FINGER_BONES):  # flesh between the knuckles
+            a, b = np.array(first.knuckle), np.array(second.knuckle)
+            capsules.append(make(a + vector(0, 0.25, 0.05), b + vector(0, 0.25, 0.05), 0.72, 0.68, Part.PALM))
         capsules.append(make(vector(1.6, 4.6, 0.0), root + bone * THUMB_LENGTHS[0] * 0.6, 0.75, 0.85, Part.PALM))
         if self.shape.forearm > 0:
             capsules += self._forearm(0.0, Part.FOREARM, 0.0)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handfirst.training.data.procedural.geometry import Vector, unit
 from handfirst.training.data.procedural.paint import Paint
-from handfirst.training.data.procedural.scene import Surface
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
@@ -50,4 +50,10 @@ class Lighting:
         light = diffuse * KEY * self.key + ambient * open_sky
         colour = paint.albedo * light + specular[:, None]
         colour = colour + 0.05 * ((1 - facing) ** 4)[:, None] * open_sky
-        return np.where(colour > 0.6, 0.6 + 0.4 * (1 - np.exp(-(np.maximum(colour, 0.6) - 0.6) / 0.4)), colour)
+        return _compress(colour)
+
+
+def _compress(colour: Floats) -> Floats:
+    """Linear up to 0.6, then a shoulder that never reaches one."""
+    shoulder = 0.6 + 0.4 * (1 - np.exp(-(np.maximum(colour, 0.6) - 0.6) / 0.4))
+    return np.asarray(np.where(colour > 0.6, shoulder, colour), dtype=np.float64)

@@ -9,12 +9,15 @@ from handfirst.training.data.procedural.cloth import PATTERNS, Cloth
 from handfirst.training.data.procedural.geometry import pick
 from handfirst.training.data.procedural.paint import Bools, Paint, bell
 from handfirst.training.data.procedural.palette import colour_name, random_colour
-from handfirst.training.data.procedural.scene import Part, Surface
+from handfirst.training.data.procedural.scene import Part
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
 TROUSER_COLOURS = ("black", "grey", "navy", "blue", "brown", "white", "green")
-SLEEVES = ("long", "short")
+# cm down the arm from the shoulder.
+SLEEVE_ENDS = {"long": 50.0, "short": 17.36}
+CUFFS = {"long": 46.3, "short": 13.8}
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Outfit:
     def draw(rng: np.random.Generator) -> "Outfit":
         tucked = bool(rng.uniform() < 0.35)
         top = Cloth.draw(rng, random_colour(rng), pick(rng, PATTERNS, (0.62, 0.25, 0.13)))
-        trousers = Cloth.draw(rng, random_colour(rng, TROUSER_COLOURS), depth=0.16)
+        trousers = Cloth.draw(rng, random_colour(rng, TROUSER_COLOURS), depth=0.10)
         return Outfit(
             top=top,
             trousers=trousers,
-            sleeve=pick(rng, SLEEVES, (0.55, 0.45)),
+            sleeve=pick(rng, tuple(SLEEVE_ENDS), (0.55, 0.45)),
             collar=pick(rng, ("round", "v", "trim"), (0.4, 0.25, 0.35)),
             hem=float(rng.uniform(-44, -41) if tucked else rng.uniform(-56, -49)),
             tucked=tucked,
@@ -63,6 +66,7 @@ class Outfit:
     def _paint_body(self, surface: Surface, paint: Paint) -> None:
         """Torso and legs: which cloth covers a point depends on its height alone."""
         body = surface.is_part(Part.TOP, Part.TROUSERS)
+        bare = paint.albedo[body]
         local = surface.local[body]
         x, y, z = local.T
         hem = self.hem + 0.5 * np.sin(0.35 * x + self.hem_phase) + 0.02 * z
@@ -83,19 +87,23 @@ class Outfit:
             fly = bell(x, 0.3) * (y < hem - 1) * (y > -62) * (z > 0)
             albedo *= (1 - 0.4 * fly)[:, None]
         paint.albedo[body] = albedo
-        self._paint_collar(paint, body, local)
+        self._paint_collar(paint, body, local, bare)
 
-    def _paint_collar(self, paint: Paint, body: Bools, local: Floats) -> None:
-        """A neckline: skin inside it, a rim of darker or second colour along it."""
+    def _paint_collar(self, paint: Paint, body: Bools, local: Floats, bare: Floats) -> None:
+        """A neckline: `bare` skin [n,3] inside it, a darker or white rim along it."""
         x, y, z = local.T
-        drop = 11.0 if self.collar == "v" else 3.2
-        ring = np.hypot(x / 6.2, (z + 1.0) / 7.5)
         if self.collar == "v":
-            ring = np.maximum(np.abs(x) / (0.2 + np.clip((y + drop) / 12, 0, 1) * 6.2), (y < -drop) * 9.0)
-            ring = np.where(z > 0, ring, 9.0)
-        rim = bell(ring - 1.05, 0.08) * (y > -drop - 2)
-        colour = 0.6 * paint.albedo[body] if self.collar != "trim" else np.full((len(x), 3), 0.75)
-        paint.albedo[body] = paint.albedo[body] * (1 - rim[:, None]) + colour * rim[:, None]
+            width = np.clip((y + 12.0) / 13.0, 0, 1) * 6.0
+            inside, edge = (np.abs(x) < width) & (z > 0), (np.abs(x) - width - 0.5) / 0.6
+            rim = np.exp(-(edge**4)) * (z > 0) * (y > -13.0)
+        else:
+            ring = np.hypot(x / 6.4, (z + 1.0) / 7.6)
+            inside, rim = (ring < 1.0) & (y > -6), np.exp(-(((ring - 1.06) / 0.07) ** 4)) * (y > -7)
+        colour = 0.55 * paint.albedo[body] if self.collar != "trim" else np.full((len(x), 3), 0.75)
+        albedo = paint.albedo[body] * (1 - rim[:, None]) + colour * rim[:, None]
+        paint.albedo[body] = np.where(inside[:, None], bare, albedo)
+        skin = paint.skin[body]
+        paint.skin[body] = skin | inside
 
     def _paint_sleeves(self, surface: Surface, paint: Paint) -> None:
         """Sleeves carry their pattern along the arm; a cuff closes them."""
@@ -111,6 +119,5 @@ class Outfit:
         coordinates = surface.local[where].copy()
         coordinates[:, 1] = -along
         self.top.apply(surface, paint, where, coordinates)
-        last = 49.5 if self.sleeve == "long" else 17.0
-        cuff = bell(along - last + 3.2, 0.35)
+        cuff = bell(along - CUFFS[self.sleeve], 0.35)
         paint.albedo[where] *= (1 - 0.45 * cuff)[:, None]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from handfirst.training.data.procedural.scene import Surface
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

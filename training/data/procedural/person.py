@@ -10,17 +10,29 @@ from numpy.typing import NDArray
 
 from handfirst.training.data.procedural.face import paint_face
 from handfirst.training.data.procedural.geometry import (
-    Matrix, Vector, X, Y, Z, frame_along, mix, pick, rotation, two_bone_ik, unit, vector,
-)  # fmt: skip
+    Matrix,
+    Vector,
+    X,
+    Y,
+    Z,
+    frame_along,
+    mix,
+    pick,
+    rotation,
+    two_bone_ik,
+    unit,
+    vector,
+)
 from handfirst.training.data.procedural.gestures import GESTURES
 from handfirst.training.data.procedural.hair import Hair
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
 from handfirst.training.data.procedural.head import add_head, body_face_points, face_points
-from handfirst.training.data.procedural.outfit import Outfit
+from handfirst.training.data.procedural.outfit import SLEEVE_ENDS, Outfit
 from handfirst.training.data.procedural.paint import Paint
 from handfirst.training.data.procedural.palette import skin_word
-from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Part, Scene, Surface
+from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Part, Scene
 from handfirst.training.data.procedural.skin import Skin
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
@@ -112,7 +124,7 @@ def build_person(rng: np.random.Generator, gestures: tuple[str, str], fixed: tup
 
 def _add_torso(scene: Scene, rng: np.random.Generator, width: float) -> int:
     """Two columns from chest to hips with a waist, and the slopes of the shoulders."""
-    waist, bust, belly = rng.uniform(0.92, 1.05), rng.uniform(-0.6, 1.2), rng.uniform(-0.5, 1.5)
+    waist, bust, belly = rng.uniform(0.92, 1.05), rng.uniform(-0.8, 0.8), rng.uniform(-0.5, 1.5)
     capsules = []
     for side in (-1.0, 1.0):
         chest = vector(side * 5.2 * width, -10.0, 0.0)
@@ -123,7 +135,8 @@ def _add_torso(scene: Scene, rng: np.random.Generator, width: float) -> int:
         shoulder = vector(side * (17.0 * width - 1), -2.5, 0.0)
         capsules.append(Capsule(shoulder, vector(side * 3.0, 2.0, -1.0), 5.2, 5.0, Part.TOP))
         capsules.append(Capsule(vector(side * 5, -15, 4), vector(side * 3, -16, 4), 6 + bust, 6 + bust, Part.TOP))
-    capsules.append(Capsule(vector(0, -32, 1.5), vector(0, -42, 1.5), 8.5 + belly, 8.5 + belly, Part.TOP))
+    capsules.append(Capsule(vector(0, -9, 0.6), vector(0, -45, 0.6), 10.8, 10.4, Part.TOP))
+    capsules.append(Capsule(vector(0, -32, 1.5), vector(0, -42, 1.5), 8.8 + belly, 8.8 + belly, Part.TOP))
     return scene.add(capsules, 6.0)
 
 
@@ -155,13 +168,14 @@ def _add_arm(scene: Scene, arm: Arm, sleeve: str, torso: int) -> None:
     s, e, w, fd = arm.shoulder, arm.elbow, arm.wrist, arm.direction
     to_torso = Link(torso, s, 5.0, 12.0, 0.3)
     if sleeve == "long":
-        end = UPPER_ARM + FOREARM - 3.0
         upper = scene.add([Capsule(s, e, 5.0, 4.3, Part.SLEEVE, along=(0.0, UPPER_ARM))], 0.5, to_torso)
-        lower = Capsule(mix(e, s, 0.05), w - fd * 3.0, 4.3, 3.3, Part.SLEEVE, along=(UPPER_ARM - 1.4, end))
+        lower = Capsule(
+            mix(e, s, 0.05), w - fd * 3.0, 4.3, 3.3, Part.SLEEVE, along=(UPPER_ARM - 1.4, SLEEVE_ENDS[sleeve])
+        )
         scene.add([lower], 1.0, Link(upper, e, 2.0, 8.0, 0.3))
         scene.add([Capsule(mix(e, w, 0.7), w - fd * 0.5, 2.7, 2.5, Part.SKIN)], 0.5)
         return
-    short = Capsule(s, mix(s, e, 0.62), 5.2, 5.0, Part.SLEEVE, along=(0.0, 0.62 * UPPER_ARM))
+    short = Capsule(s, mix(s, e, 0.62), 5.2, 5.0, Part.SLEEVE, along=(0.0, SLEEVE_ENDS[sleeve]))
     scene.add([short], 0.5, to_torso)
     bare = [
         Capsule(mix(s, e, 0.3), e, 4.4, 3.9, Part.SKIN),

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.training.data.procedural.camera import Camera
 from handfirst.training.data.procedural.hand import WRIST_CREASE
 from handfirst.training.data.procedural.lighting import Lighting
 from handfirst.training.data.procedural.paint import Paint
 from handfirst.training.data.procedural.palette import to_linear, to_srgb
-from handfirst.training.data.procedural.scene import Camera, PackedScene, Part, Surface, trace
+from handfirst.training.data.procedural.scene import Part
+from handfirst.training.data.procedural.surface import PackedScene, Surface, trace
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +31,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Picture:
-    """A rendered square picture: rgb [S,S,3], person mask, hand mask (0, 1 left, 2 right), depth (cm), parts (or -1)."""
+    """A rendered square picture: rgb [S,S,3], person mask, hand mask (0, 1 left, 2 right), depth (cm), part (or -1)."""
 
     rgb: NDArray[np.uint8]
     person: NDArray[np.bool_]

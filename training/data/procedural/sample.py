@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.training.data.procedural.background import draw_background
+from handfirst.training.data.procedural.camera import Camera, Placement
 from handfirst.training.data.procedural.caption import hand_caption, person_caption
 from handfirst.training.data.procedural.cloth import Cloth
 from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z, pick, rotation, vector
@@ -17,8 +18,9 @@ from handfirst.training.data.procedural.paint import Paint
 from handfirst.training.data.procedural.palette import colour_name, random_colour, skin_word
 from handfirst.training.data.procedural.person import build_person
 from handfirst.training.data.procedural.render import Picture, Quality, render
-from handfirst.training.data.procedural.scene import Camera, Part, Placement, Scene, Surface, pack
+from handfirst.training.data.procedural.scene import Part, Scene
 from handfirst.training.data.procedural.skin import Skin
+from handfirst.training.data.procedural.surface import Surface, pack
 
 VIEWS = ("palm", "back", "any", "side")
 VIEW_WEIGHTS = (0.45, 0.40, 0.10, 0.05)

@@ -50,7 +50,8 @@ def _capsule(capsules: Floats, i: int, x: float, y: float, z: float) -> float:
     qx += capsules[i, 8] * f
     qy += capsules[i, 9] * f
     qz += capsules[i, 10] * f
-    return (math.sqrt(qx * qx + qy * qy + qz * qz) - radius) / max(1.0, squash)
+    distance: float = (math.sqrt(qx * qx + qy * qy + qz * qz) - radius) / max(1.0, squash)
+    return distance
 
 
 @inlined

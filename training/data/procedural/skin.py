@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from handfirst.training.data.procedural.noise import Waves
 from handfirst.training.data.procedural.paint import Bools, Paint, bell
 from handfirst.training.data.procedural.palette import skin_tone, to_linear
-from handfirst.training.data.procedural.scene import Part, Surface
+from handfirst.training.data.procedural.scene import Part
+from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 

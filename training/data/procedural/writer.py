@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import webdataset
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -67,6 +66,8 @@ def render_dataset(
 
 def read_dataset(path: Path) -> Iterator[Sample]:
     """Stream the samples of one shard, or of all shards in a folder, in order."""
+    import webdataset  # brings torch along, which the rendering workers do without
+
     shards = sorted(path.glob("*.tar")) if path.is_dir() else [path]
     if not shards:
         raise FileNotFoundError(f"no shards in {path}")

@@ -1,0 +1,95 @@
+"""Stage 2: the body painted around the hands while the kept region gives way (paper, sections III-C and III-D).
+
+Knows nothing about how the hands came to be: a canvas, a pose, a context and a seed per picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.engine import Engine
+from handfirst.runtime.blend import paste
+from handfirst.runtime.canvas import Canvas
+from handfirst.runtime.codec import Codec
+from handfirst.runtime.denoise import Known, Prediction, Step, denoise
+from handfirst.runtime.guided import Guided
+from handfirst.runtime.masks import mask_table
+from handfirst.runtime.plan import StepPlan
+from handfirst.runtime.pose.skeleton import hint
+from handfirst.runtime.request import Request
+from handfirst.runtime.rows import run_rows
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.streams import Streams
+
+
+class BodyStage:
+    """The ControlNet Omega on its base UNet. Holds engines and settings, nothing of a run."""
+
+    def __init__(
+        self, hint_encoder: Engine, controlnet: Engine, unet: Engine, codec: Codec, settings: TwoStageSettings
+    ) -> None:
+        self._hint_encoder = hint_encoder
+        self._controlnet = controlnet
+        self._unet = unet
+        self._codec = codec
+        self._settings = settings
+
+    def steps(
+        self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, plan: StepPlan
+    ) -> Iterator[Step]:
+        """Denoises all pictures together.
+
+        The fixed noise eps_0 that the canvas is noised with is the starting noise x_T itself (decision A6.8).
+
+        Args:
+            requests: B resolved ones.
+            canvases: theirs.
+            guided: contexts of their prompts, [B, L, D].
+        """
+        x_c = self._codec.encode(np.stack([canvas.image for canvas in canvases]))
+        _, channels, rows, columns = x_c.shape
+        seeds = [request.seed for request in requests]
+        streams = Streams(seeds, (channels, rows, columns), len(plan) if plan.sigma.any() else 0)
+        known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(plan))))
+        hint_feature = guided.rows(self._hint_feature(requests, canvases))
+
+        def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
+            inputs = guided.inputs(x_t, timestep)
+            residuals = run_rows(self._controlnet, {**inputs, "hint_feature": hint_feature})
+            return guided.prediction(run_rows(self._unet, {**inputs, **residuals})["prediction"])
+
+        return denoise(predict, streams.x_T, plan, known, streams.fresh)
+
+    def finish(
+        self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step
+    ) -> list[NDArray[np.uint8]]:
+        """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""
+        return [
+            paste(image, canvas.image, canvas.mask, request.feather)
+            for image, canvas, request in zip(self._codec.decode(last.x_t), canvases, requests, strict=True)
+        ]
+
+    def preview(self, step: Step) -> NDArray[np.uint8]:
+        """The first picture as it stands at `step`."""
+        return self._codec.decode(step.x_0[:1])[0]
+
+    def _kept(
+        self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int
+    ) -> list[NDArray[np.bool_]]:
+        body, factor = self._settings.body, self._settings.latent.factor
+        return [
+            mask_table(canvas.parts, steps, request.blend, body, factor)
+            for canvas, request in zip(canvases, requests, strict=True)
+        ]
+
+    def _hint_feature(self, requests: Sequence[Request], canvases: Sequence[Canvas]) -> NDArray[np.float32]:
+        """Skeleton and precise mask do not change over the steps, so they are encoded once."""
+        body = self._settings.body
+        hints = [
+            hint(request.pose, canvas.mask, body.width, body.height)
+            for request, canvas in zip(requests, canvases, strict=True)
+        ]
+        return run_rows(self._hint_encoder, {"hint": np.stack(hints)})["hint_feature"]

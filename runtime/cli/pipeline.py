@@ -1,0 +1,66 @@
+"""From requests to results with bars, and what is said of them: shared by `demo` and `render`.
+
+Knows nothing about poses, and of a system only that it has steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from handfirst.runtime.cli import output
+from handfirst.runtime.cli.progress import Bars
+
+if TYPE_CHECKING:
+    from handfirst.engines.bundle import Bundle
+    from handfirst.runtime.request import Request, Result
+    from handfirst.runtime.systems.two_stage import Progress
+
+
+class Pipeline(Protocol):
+    """What the commands use of a system."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+    def steps(self, request: Request) -> Iterator[Progress]: ...
+
+    def render_batch(self, requests: Sequence[Request]) -> list[Result]: ...
+
+
+def open_pipeline(bundle: Path | None, provider: str, threads: int | None) -> Pipeline:
+    """The system of the bundle at `bundle`, or of the embedded one. Imports the engines."""
+    from handfirst.runtime.systems.two_stage import TwoStage
+
+    return TwoStage.open(bundle, provider=provider, threads=threads)
+
+
+def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> list[Result]:
+    """Results in the order of `requests`, painted together."""
+    if len(requests) > 1:
+        return system.render_batch(requests)
+    with Bars(show) as bars:
+        for progress in system.steps(requests[0]):
+            bars.update(progress.stage, progress.step, progress.total)
+    return [progress.result]
+
+
+def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[output.Picture], json: bool) -> None:
+    """Says what was made: one JSON object, or a line per file and one for the time; warnings are never lost."""
+    warnings = list(dict.fromkeys(line for result in results for line in result.warnings))
+    seconds = results[0].seconds
+    if json:
+        output.print_json(
+            {
+                "bundle": {"name": system.bundle.manifest.name, "id": system.bundle.digest},
+                "seed": results[0].seed,
+                "files": [picture.describe() for picture in pictures],
+                "seconds": {stage: round(duration, 4) for stage, duration in seconds.items()},
+                "warnings": warnings,
+            }
+        )
+        return
+    output.print_files(pictures)
+    print(f"{seconds['total']:.1f} s with {system.bundle.manifest.name} {system.bundle.digest}")
+    output.print_warnings(warnings)

@@ -1,0 +1,85 @@
+"""`handfirst render`: a pose, a prompt and a bundle to pictures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handfirst.runtime.cli import options, output, pipeline
+
+
+class Blend(StrEnum):
+    """The paper's three ways of keeping the hands."""
+
+    expansion = "expansion"
+    naive = "naive"
+    bounding_box = "bounding-box"
+
+
+def render(
+    pose: Annotated[Path, typer.Option(help="OpenPose, A1111/ComfyUI or COCO-WholeBody JSON.", metavar="FILE")],
+    prompt: Annotated[str, typer.Option(help="What the picture shows.", metavar="TEXT")],
+    out: Annotated[Path, typer.Option(help="The picture to write.", metavar="FILE.png")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the model.", show_default="the embedded one", metavar="PATH")
+    ] = None,
+    negative_prompt: Annotated[str, typer.Option(help="What guidance leads away from.", metavar="TEXT")] = "",
+    hand_prompt: Annotated[
+        str | None, typer.Option(help="What the hands look like.", show_default="the prompt", metavar="TEXT")
+    ] = None,
+    seed: options.Seed = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance of the body.", show_default="the model's")] = None,
+    hand_guidance: Annotated[
+        float | None, typer.Option(help="Guidance of the hands.", show_default="the model's")
+    ] = None,
+    eta: Annotated[float | None, typer.Option(help="DDIM's eta, 0 to 1.", show_default="the model's")] = None,
+    blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
+    feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
+    size: options.Size = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: pose, hands, canvas, result.")] = False,
+    count: Annotated[
+        int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
+    ] = 1,
+    provider: options.Provider = "cpu",
+    threads: options.Threads = None,
+    progress: options.Progress = None,
+    json: options.Json = False,
+) -> None:
+    """Paint a person with the hands of a pose."""
+    targets = [output.png_target(output.numbered(out, i, count)) for i in range(count)]
+    sheets = [output.png_target(t.with_name(f"{t.stem}-sheet.png")) for t in targets] if sheet else []
+    canvas = options.parse_size(size)
+
+    from handfirst.runtime.pose.read import read_pose
+    from handfirst.runtime.request import Request
+
+    read = read_pose(pose, canvas)
+    requests = [
+        Request(
+            pose=read,
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            hand_prompt=hand_prompt,
+            seed=seed + i,
+            steps=steps,
+            guidance=guidance,
+            hand_guidance=hand_guidance,
+            eta=eta,
+            blend=blend.value,
+            feather=feather,
+        )
+        for i in range(count)
+    ]
+    system = pipeline.open_pipeline(bundle, provider, threads)
+    results = pipeline.run(system, requests, options.show_progress(progress, json))
+    pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
+    if sheet:
+        from handfirst.runtime.sheet import contact_sheet
+
+        pictures += [output.Picture("sheet", t, contact_sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
+    output.write_pictures(pictures)
+    pipeline.report(system, results, pictures, json)

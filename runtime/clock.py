@@ -1,0 +1,40 @@
+"""Wall time by stage. Time that a caller spends between two steps is not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Seconds by name, in the order in which the names came up."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to `name`."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
+
+    def steps(self, name: str, iterator: Iterator[T]) -> Iterator[T]:
+        """The same items; only making them counts."""
+        while True:
+            with self(name):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By name, and their sum as "total"."""
+        return {**self._seconds, "total": sum(self._seconds.values())}

@@ -1,0 +1,91 @@
+"""Hand masks: from the mask head to pixels, the growing and shrinking sequence, and their reduction to latents.
+
+True means kept (the hand), False means painted. Source: the paper, section III-C; decisions A6.9 to A6.11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.settings import BodySettings
+
+Mask = NDArray[np.bool_]
+BlendRule = Literal["expansion", "naive", "bounding-box"]
+"""The three rules of the paper's ablation (table II)."""
+
+
+def binarise(prediction: NDArray[np.float32], threshold: float) -> Mask:
+    """The mask head's linear output, any shape -> bool of that shape: clip to [0, 1], then at least `threshold`."""
+    return np.asarray(np.clip(prediction, 0, 1) >= threshold)
+
+
+def dilate(mask: Mask, radius: int) -> Mask:
+    """`radius` dilations with a 3x3 square, which is one with a (2 radius + 1) square: bool [H, W] -> bool [H, W]."""
+    if radius <= 0:
+        return mask.copy()
+    kernel = np.ones((2 * radius + 1,) * 2, np.uint8)
+    grown = cv2.dilate(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return grown.astype(np.bool_)
+
+
+def bounding_box(mask: Mask) -> Mask:
+    """The filled box around the mask; an empty mask stays empty."""
+    box = np.zeros_like(mask)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows):
+        box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return box
+
+
+def expansion_radii(steps: int, widest: float) -> NDArray[np.int64]:
+    """Radius of the kept mask's dilation after step s = 1..steps: round(widest (steps - s) / (steps - 1)).
+
+    The widest comes first and the true mask last; one step keeps the true mask. `widest` is in pixels.
+    """
+    if steps == 1:
+        return np.zeros(1, np.int64)
+    s = np.arange(1, steps + 1)
+    return np.floor(widest * (steps - s) / (steps - 1) + 0.5).astype(np.int64)
+
+
+def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: BodySettings, factor: int) -> Mask:
+    """Which latent cells are kept after each step.
+
+    Row s - 1 is the paper's M_{T-s}: used after step s, dilated most at s = 1, undilated at s = T.
+
+    Args:
+        hands: one bool [H, W] per hand crop, on the canvas; may be empty.
+        steps: T.
+        rule: "expansion" shrinks the mask step by step; "naive" keeps the true mask throughout; "bounding-box" keeps
+            the filled box of every hand throughout.
+        settings: radius and reduction.
+        factor: pixels per latent cell.
+
+    Returns:
+        bool [steps, H / factor, W / factor].
+    """
+    empty = np.zeros((settings.height, settings.width), np.bool_)
+    union = np.logical_or.reduce([empty, *hands])
+    if rule == "expansion":
+        radii = expansion_radii(steps, settings.mask_radius * min(settings.height, settings.width))
+        rows = {int(r): reduce_mask(dilate(union, int(r)), factor, settings.mask_reduction) for r in set(radii.tolist())}
+        return np.stack([rows[int(r)] for r in radii])
+    kept = union if rule == "naive" else np.logical_or.reduce([empty, *(bounding_box(hand) for hand in hands)])
+    return np.repeat(reduce_mask(kept, factor, settings.mask_reduction)[None], steps, 0)
+
+
+def reduce_mask(mask: Mask, factor: int, how: Literal["area", "nearest", "max"]) -> Mask:
+    """bool [H, W] -> bool [H / factor, W / factor].
+
+    area: more than half of the cell; nearest: the cell's first pixel, as torch's nearest interpolation; max: any pixel.
+    """
+    h, w = mask.shape[0] // factor, mask.shape[1] // factor
+    cells = mask[: h * factor, : w * factor].reshape(h, factor, w, factor)
+    if how == "area":
+        return np.asarray(cells.mean((1, 3)) > 0.5)
+    return np.asarray(cells[:, 0, :, 0] if how == "nearest" else cells.any((1, 3)))

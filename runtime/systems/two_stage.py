@@ -1,0 +1,165 @@
+"""The two-stage system: hands first, then the body around them (the paper, arXiv 2403.10731).
+
+`_paint` is the whole story; every noun in it has a file of its own. Knows nothing about files beyond the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.engine import Engine
+from handfirst.engines.errors import BundleError
+from handfirst.engines.manifest import Manifest
+from handfirst.runtime.body import BodyStage
+from handfirst.runtime.canvas import Canvas
+from handfirst.runtime.clock import Clock
+from handfirst.runtime.codec import Codec
+from handfirst.runtime.denoise import Step
+from handfirst.runtime.guided import Guided
+from handfirst.runtime.hands import Hand, HandStage, find_hands, hand_warnings
+from handfirst.runtime.plan import StepPlan, make_plan
+from handfirst.runtime.request import HandResult, Request, Result
+from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
+from handfirst.runtime.text import Text
+
+SYSTEM = "two-stage"
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """One finished piece of work."""
+
+    stage: Literal["text", "hands", "canvas", "body", "decode"]
+    step: int
+    """1 .. total of this stage."""
+    total: int
+    preview: Callable[[], NDArray[np.uint8]]
+    """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; costs nothing unless it is called."""
+    result: Result | None = None
+    """With the last one, stage "decode"."""
+
+
+class TwoStage:
+    """A loaded model. Keeps nothing of a run but contexts of prompts, so threads may share it.
+
+    Args:
+        settings: what the model is.
+        engines: one per role of `two_stage_roles.ROLES`.
+        tokenizer: a `tokenizer.json`.
+        bundle: where they came from, if from one.
+
+    Raises:
+        BundleError: if engines or tokenizer do not fit the settings.
+    """
+
+    def __init__(
+        self, settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes, bundle: Bundle | None = None
+    ) -> None:
+        check_roles(settings, {role: engine.spec for role, engine in engines.items()})
+        self.settings = settings
+        self._engines = dict(engines)
+        self._bundle = bundle
+        self._schedule = Schedule(settings.schedule)
+        self._text = Text(tokenizer, settings.text, engines["text_encoder"])
+        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
+        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
+        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+
+    @classmethod
+    def open(cls, path: Path | None = None, provider: str = "cpu", threads: int | None = None) -> TwoStage:
+        """The model of a bundle, or the embedded one.
+
+        Args:
+            path: folder of the bundle.
+            provider: what runs the networks, "cpu" or "cuda".
+            threads: CPU threads; None leaves the choice to the engine.
+
+        Raises:
+            BundleError: if the bundle is broken, of another system, or its parts do not fit each other.
+            EngineError: if its engines cannot run here.
+        """
+        bundle = Bundle.open(demo_bundle_path() if path is None else Path(path))
+        manifest = bundle.manifest
+        settings = read_settings(manifest)
+        check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
+        engines = {role: bundle.engine(role, provider=provider, threads=threads) for role in ROLES}
+        return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle)
+
+    @property
+    def bundle(self) -> Bundle:
+        """Where this model came from; a ValueError for one that was put together by hand."""
+        if self._bundle is None:
+            raise ValueError("this model was not opened from a bundle")
+        return self._bundle
+
+    def close(self) -> None:
+        """Frees the engines."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def render(self, request: Request) -> Result:
+        """One picture."""
+        return self.render_batch([request])[0]
+
+    def render_batch(self, requests: Sequence[Request]) -> list[Result]:
+        """One picture per request, in their order; those that share steps, guidance and eta are painted together.
+
+        Each comes out as it would alone, up to the rounding of the engines.
+        """
+        resolved = [request.resolve(self.settings) for request in requests]
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for i, request in enumerate(resolved):
+            key = (request.steps, request.guidance, request.hand_guidance, request.eta)
+            groups.setdefault(key, []).append(i)
+        results: dict[int, Result] = {}
+        for indices in groups.values():
+            results.update(zip(indices, _finish(self._paint([resolved[i] for i in indices])), strict=True))
+        return [results[i] for i in range(len(resolved))]
+
+    def steps(self, request: Request) -> Iterator[Progress]:
+        """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
+        (result,) = yield from self._paint([request.resolve(self.settings)])
+        yield Progress("decode", 1, 1, lambda: result.image, result)
+
+    def _paint(self, requests: Sequence[Request]) -> Generator[Progress, None, list[Result]]:
+        """Resolved requests with equal steps, guidance and eta -> their results: the story in one piece."""
+        clock, settings = Clock(), self.settings
+        with clock("text"):
+            found = [find_hands(request, settings) for request in requests]
+            hands = tuple(chain.from_iterable(found))
+            hand_plan, body_plan = self._plans(requests[0])
+            hand_context = self._guided(hands, hand_plan)
+            body_context = self._guided(requests, body_plan)
+        yield Progress("text", 1, 1, lambda: Canvas.empty(settings.body).image)
+
+        made: list[HandResult] = []
+        if hands:
+            for step in clock.steps("hands", self._hands.steps(hands, hand_context, hand_plan)):
+                yield Progress("hands", step.index, step.total, partial(self._hand_preview, found[0], step))
+            with clock("hands_decode"):
+                made = self._hands.finish(hands, step)
+        with clock("canvas"):
+            per_request = split(made, [len(each) for each in found])
+            canvases = [Canvas.build(each, settings.body) for each in per_request]
+        yield Progress("canvas", 1, 1, lambda: canvases[0].image)
+
+        for step in clock.steps("body", self._body.steps(requests, canvases, body_context, body_plan)):
+            yield Progress("body", step.index, step.total, partial(self._body.preview, step))
+        with clock("body_decode"):
+            images = self._body.finish(requests, canvases, step)
+        return [
+            Result(image, tuple(each), canvas.image, canvas.mask, latents, request, clock.seconds, warnings)
+            ...
+        ]

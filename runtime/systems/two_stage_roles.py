@@ -1,0 +1,121 @@
+"""Which engines a two-stage model needs, and how their specs follow from its settings.
+
+Checked before any engine is opened, so that a bundle that cannot work says so in a line and in no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from handfirst.engines.errors import BundleError
+from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.runtime.settings import TwoStageSettings
+
+ROLES = (
+    "text_encoder",
+    "hand_unet",
+    "mask_head",
+    "hint_encoder",
+    "controlnet",
+    "body_unet",
+    "vae_encoder",
+    "vae_decoder",
+)
+
+_Axes = tuple[int | None, ...]  # None: any size
+
+
+def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> None:
+    """Every role is there, and its names, dtypes and sizes agree with the settings and with its neighbours.
+
+    A free axis (a name) of a spec fits any size.
+
+    Raises:
+        BundleError: naming the first tensor that does not fit, what was expected and what came.
+    """
+    missing = [role for role in ROLES if role not in specs]
+    if missing:
+        raise BundleError(f"bundle: expected engines for {', '.join(ROLES)}; {', '.join(missing)} missing")
+    expected = _expected(settings, residual_names(specs["controlnet"]))
+    for role, (inputs, outputs) in expected.items():
+        _check(f"{role}: input", inputs, specs[role].inputs)
+        _check(f"{role}: output", outputs, specs[role].outputs)
+    for giver, taker, names in (
+        ("hand_unet", "mask_head", ("feature",)),
+        ("hint_encoder", "controlnet", ("hint_feature",)),
+        ("controlnet", "body_unet", residual_names(specs["controlnet"])),
+    ):
+        _same(f"{giver}'s", specs[giver].outputs, f"{taker}'s", specs[taker].inputs, names)
+
+
+def residual_names(controlnet: EngineSpec) -> tuple[str, ...]:
+    """The ControlNet's outputs, which are the body UNet's extra inputs: residual_00, ..., residual_mid."""
+    return tuple(tensor.name for tensor in controlnet.outputs)
+
+
+def _expected(
+    settings: TwoStageSettings, residuals: tuple[str, ...]
+) -> dict[str, tuple[dict[str, _Axes], dict[str, _Axes]]]:
+    factor, channels = settings.latent.factor, settings.latent.channels
+    size, body = settings.hand.size, settings.body
+    cells = (size // factor, size // factor)
+    rows, columns = body.height // factor, body.width // factor
+    context: _Axes = (None, settings.text.length, settings.text.width)
+    any_map: _Axes = (None, None, None, None)
+    extra = dict.fromkeys(residuals, any_map)
+    hand_in: dict[str, _Axes] = {
+        "sample": (None, channels + settings.condition_channels, *cells),
+        "timestep": (None,),
+        "context": context,
+    }
+    body_in: dict[str, _Axes] = {
+        "sample": (None, channels, rows, columns), "timestep": (None,), "context": context,
+    }  # fmt: skip
+    hint_feature: _Axes = (None, None, rows, columns)
+    return {
+        "text_encoder": ({"ids": (None, settings.text.length)}, {"context": context}),
+        "hand_unet": (hand_in, {"prediction": (None, channels, *cells), "feature": (None, None, *cells)}),
+        "mask_head": ({"feature": (None, None, *cells)}, {"mask": (None, 1, size, size)}),
+        "hint_encoder": (
+            {"hint": (None, body.hint_channels, body.height, body.width)},
+            {"hint_feature": hint_feature},
+        ),
+        "controlnet": ({**body_in, "hint_feature": hint_feature}, extra),
+        "body_unet": ({**body_in, **extra}, {"prediction": (None, channels, rows, columns)}),
+        "vae_encoder": ({"image": (None, 3, body.height, body.width)}, {"latent": (None, channels, rows, columns)}),
+        "vae_decoder": ({"latent": (None, channels, None, None)}, {"image": (None, 3, None, None)}),
+    }
+
+
+def _check(where: str, expected: Mapping[str, _Axes], tensors: tuple[TensorSpec, ...]) -> None:
+    names = {tensor.name: tensor for tensor in tensors}
+    if set(names) != set(expected):
+        raise BundleError(f"{where}s: expected {', '.join(sorted(expected))}, got {', '.join(sorted(names))}")
+    for name, axes in expected.items():
+        tensor = names[name]
+        dtype = "int64" if name in ("ids", "timestep") else "float32"
+        fits = len(axes) == len(tensor.shape) and all(
+            want is None or isinstance(got, str) or want == got for want, got in zip(axes, tensor.shape, strict=True)
+        )
+        if not fits or tensor.dtype != dtype:
+            wanted = ",".join("*" if axis is None else str(axis) for axis in axes)
+            got = ",".join(map(str, tensor.shape))
+            raise BundleError(
+                f"{where} '{name}': expected {dtype} [{wanted}] from the bundle's settings, "
+                f"got {tensor.dtype} [{got}]; export the bundle again"
+            )
+
+
+def _same(
+    left: str, outputs: tuple[TensorSpec, ...], right: str, inputs: tuple[TensorSpec, ...], names: tuple[str, ...]
+) -> None:
+    given = {tensor.name: tensor.shape for tensor in outputs}
+    taken = {tensor.name: tensor.shape for tensor in inputs}
+    for name in names:
+        if any(
+            isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(given[name], taken[name], strict=True)
+        ):
+            raise BundleError(
+                f"bundle: expected {left} output and {right} input '{name}' to agree, "
+                f"got {list(given[name])} and {list(taken[name])}; export the bundle again"
+            )

@@ -1,0 +1,70 @@
+"""What goes into the wheel follows from the folders, and nothing can fall out of it in silence."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("engines", "export", "runtime", "training")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
+
+
+def test_the_package_list_equals_the_folders():
+    folders = {
+        ".".join(("handfirst", *path.parent.relative_to(ROOT).parts))
+        for room in ROOMS
+        for path in (ROOT / room).rglob("__init__.py")
+    }
+    assert SETUPTOOLS["packages"] == sorted({"handfirst", *folders})
+
+
+def test_every_folder_with_code_is_a_package():
+    with_code = {path.parent for room in ROOMS for path in (ROOT / room).rglob("*.py")}
+    assert [str(folder) for folder in with_code if not (folder / "__init__.py").is_file()] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_links_point_at_the_rooms(room):
+    link = ROOT / "src" / "handfirst" / room
+    assert link.is_symlink()
+    assert link.readlink() == Path("../..", room)
+    assert link.resolve() == ROOT / room
+
+
+def test_no_other_code_hides_behind_the_links():
+    assert {path.name for path in (ROOT / "src/handfirst").iterdir() if path.suffix == ".py"} == {"__init__.py"}
+
+
+def test_listed_data_files_exist():
+    missing = [
+        f"{package}: {pattern}"
+        for package, patterns in SETUPTOOLS["package-data"].items()
+        for pattern in patterns
+        if not list((ROOT / "src" / package.replace(".", "/")).glob(pattern))
+    ]
+    assert missing == []
+
+
+def test_only_listed_data_goes_into_the_wheel():
+    assert SETUPTOOLS["include-package-data"] is False
+    assert not (ROOT / "MANIFEST.in").exists()
+
+
+def test_the_training_extra_holds_all_that_the_export_extra_needs():
+    """One environment trains and exports; equal requirements are written equally in both."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert set(extras["export"]) <= set(extras["train"])
+
+
+def test_only_one_onnxruntime_per_extra():
+    for name, wanted in PROJECT["project"]["optional-dependencies"].items():
+        runtimes = [line for line in wanted if line.startswith("onnxruntime")]
+        assert len(runtimes) <= 1, name
+
+
+@pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"])
+def test_scripts_are_executable(script):
+    assert (ROOT / script).stat().st_mode & 0o111
+    assert (ROOT / script).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
