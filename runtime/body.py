@@ -61,11 +61,9 @@ class BodyStage:
             residuals = run_rows(self._controlnet, {**inputs, "hint_feature": hint_feature})
             return guided.prediction(run_rows(self._unet, {**inputs, **residuals})["prediction"])
 
-        return denoise(predict, streams.x_T, plan, known, streams.fresh)
+        yield from denoise(predict, streams.x_T, plan, known, streams.fresh)
 
-    def finish(
-        self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step
-    ) -> list[NDArray[np.uint8]]:
+    def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
         """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""
         return [
             paste(image, canvas.image, canvas.mask, request.feather)
@@ -74,11 +72,10 @@ class BodyStage:
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """The first picture as it stands at `step`."""
-        return self._codec.decode(step.x_0[:1])[0]
+        image: NDArray[np.uint8] = self._codec.decode(step.x_0[:1])[0]
+        return image
 
-    def _kept(
-        self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int
-    ) -> list[NDArray[np.bool_]]:
+    def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:
         body, factor = self._settings.body, self._settings.latent.factor
         return [
             mask_table(canvas.parts, steps, request.blend, body, factor)

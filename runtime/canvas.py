@@ -22,6 +22,8 @@ SPECK = 0.02
 PINHOLE = 0.002
 """Holes smaller than this fraction are no gap between fingers; the ring of an OK sign is larger."""
 
+_Array = NDArray[np.float64]
+
 
 class _Crop(Protocol):
     @property
@@ -67,7 +69,8 @@ class Canvas:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """m_c, bool [H, W]: the union of the parts."""
-        return np.logical_or.reduce([np.zeros(self.image.shape[:2], np.bool_), *self.parts])
+        nothing = np.zeros(self.image.shape[:2], np.bool_)
+        return np.asarray(np.logical_or.reduce([nothing, *self.parts]))
 
     def place(self, picture: NDArray[np.uint8], mask: NDArray[np.bool_], similarity: Similarity) -> Canvas:
         """A new canvas with the crop's picture pasted where at least half of the pixel is inside its mask.
@@ -110,28 +113,36 @@ def warp(
     """
     source = image.astype(np.float64)
     out = np.zeros((height, width, *source.shape[2:]))
-    ys, rows = _weights(to_input.scale, to_input.dy, source.shape[0], height)
-    xs, columns = _weights(to_input.scale, to_input.dx, source.shape[1], width)
-    across = np.tensordot(rows, source, 1)
-    out[ys, xs] = np.moveaxis(np.tensordot(columns, across, (1, 1)), 0, 1)
+    ys, down = _read(source, to_input.scale, to_input.dy, height)
+    xs, across = _read(down.swapaxes(0, 1), to_input.scale, to_input.dx, width)
+    out[ys, xs] = across.swapaxes(0, 1)
     return out
 
 
-def _weights(scale: float, offset: float, inputs: int, outputs: int) -> tuple[slice, NDArray[np.float64]]:
-    """The outputs that see the input along one axis, and their weights on it [count, inputs], each row summing to 1."""
+def _read(source: _Array, scale: float, offset: float, outputs: int) -> tuple[slice, _Array]:
+    """One axis of `warp`: the outputs whose centres see the input [n, ...], and their values [count, ...]."""
+    n = len(source)
     centres = scale * (np.arange(outputs) + 0.5) + offset
-    seen = np.flatnonzero((centres >= 0) & (centres < inputs))
-    first, last = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
-    centre, cell = centres[first:last, None], np.arange(inputs)[None]
-    if scale >= 1:
-        weights = np.minimum(centre + scale / 2, cell + 1) - np.maximum(centre - scale / 2, cell)
-    else:
-        weights = 1 - np.abs(np.clip(centre - 0.5, 0, inputs - 1) - cell)
-    weights = np.maximum(weights, 0)
-    return slice(first, last), weights / weights.sum(1, keepdims=True)
+    seen = np.flatnonzero((centres >= 0) & (centres < n))
+    here = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 0)
+    centre = centres[here]
+    if scale < 1:
+        return here, _between(source, np.clip(centre - 0.5, 0, n - 1))
+    integral = np.concatenate([np.zeros_like(source[:1]), np.cumsum(source, 0)])
+    low, high = np.maximum(centre - scale / 2, 0), np.minimum(centre + scale / 2, n)
+    width = (high - low).reshape(-1, *[1] * (source.ndim - 1))
+    return here, (_between(integral, high) - _between(integral, low)) / width
 
 
-def _to_uint8(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _between(values: _Array, x: _Array) -> _Array:
+    """Values [n, ...] at fractional indices x [count] in [0, n - 1], linear in between."""
+    index = x.astype(np.int64)
+    part = (x - index).reshape(-1, *[1] * (values.ndim - 1))
+    mixed: _Array = (1 - part) * values[index] + part * values[np.minimum(index + 1, len(values) - 1)]
+    return mixed
+
+
+def _to_uint8(image: _Array) -> NDArray[np.uint8]:
     return np.rint(image).astype(np.uint8)
 
 

@@ -6,9 +6,9 @@ The only file that knows a latent's mean and std; nothing after it sees a raw la
 from __future__ import annotations
 
 import numpy as np
-from handfirst.engines.engine import Engine
 from numpy.typing import NDArray
 
+from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import LatentSettings

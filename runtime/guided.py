@@ -27,7 +27,9 @@ class Guided:
     @property
     def context(self) -> Array:
         """[B or 2 B, L, D], the rows that `rows` makes of a batch."""
-        return self.conditional if self.unconditional is None else np.concatenate([self.unconditional, self.conditional])
+        return (
+            self.conditional if self.unconditional is None else np.concatenate([self.unconditional, self.conditional])
+        )
 
     def rows(self, array: Array) -> Array:
         """[B, ...] -> [B or 2 B, ...]: the same rows for both answers."""
@@ -47,4 +49,3 @@ class Guided:
         """The two answers [B or 2 B, C, h, w] apart; `extras` are of the rows with the prompt."""
         without = None if self.unconditional is None else answer[: len(self.conditional)]
         return Prediction(self.conditional_rows(answer), without, extras or {})
-

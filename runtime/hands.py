@@ -50,11 +50,6 @@ class Hand:
     negative_prompt: str
     seed: int
 
-    @property
-    def name(self) -> str:
-        """"hand-0-left" and the like."""
-        return hand_name(self.person, self.crop)
-
 
 def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]:
     """The hands of a resolved request that can be seen on the canvas, person by person, left before right."""
@@ -116,7 +111,7 @@ class HandStage:
             answer = run_rows(self._unet, guided.inputs(np.concatenate([x_t, c_p], 1), timestep))
             return guided.prediction(answer["prediction"], {"feature": guided.conditional_rows(answer["feature"])})
 
-        return denoise(predict, streams.x_T, plan, noise=streams.fresh)
+        yield from denoise(predict, streams.x_T, plan, noise=streams.fresh)
 
     def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
         """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""

@@ -163,9 +163,13 @@ class HandResult:
 
     @property
     def name(self) -> str:
-        """ "hand-0-left", "hand-0-right" or "hand-0-both": the part's name, which also derives its seed."""
-        side = self.crop.sides[0] if len(self.crop.sides) == 1 else "both"
-        return f"hand-{self.person}-{side}"
+        """Of this part of the picture."""
+        return hand_name(self.person, self.crop)
+
+
+def hand_name(person: int, crop: HandCrop) -> str:
+    """What a hand is called and its seed derived from: hand-0-left, hand-0-right, or hand-0-both for a joint crop."""
+    return f"hand-{person}-{crop.sides[0] if len(crop.sides) == 1 else 'both'}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,8 +141,11 @@ class TwoStageSettings(Settings):
     @model_validator(mode="after")
     def _sizes_fit(self) -> TwoStageSettings:
         factor = self.latent.factor
-        for name, size in (("hand.size", self.hand.size), ("body.height", self.body.height),
-                           ("body.width", self.body.width)):
+        for name, size in (
+            ("hand.size", self.hand.size),
+            ("body.height", self.body.height),
+            ("body.width", self.body.width),
+        ):
             if size % factor:
                 raise ValueError(f"{name} must be a multiple of {factor}, got {size}")
         if self.hand.condition.grid // self.hand.condition.fold != self.hand.size // factor:

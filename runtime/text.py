@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from handfirst.engines.engine import Engine
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.runtime.settings import TextSettings
 
@@ -64,7 +64,8 @@ class Text:
 
     def contexts(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """prompts -> contexts float32 [B, L, D]. Each prompt is encoded alone, so a batch changes nothing."""
-        return np.stack([self._context(prompt) for prompt in prompts])
+        shape = (len(prompts), self._settings.length, self._settings.width)
+        return np.array([self._context(prompt) for prompt in prompts], np.float32).reshape(shape)
 
     def warnings(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """One line for every prompt that is longer than the encoder reads; its tail is not heard."""
@@ -73,9 +74,8 @@ class Text:
         for prompt in dict.fromkeys(prompts):
             dropped = token_ids(self._tokenizer, prompt, self._settings)[1]
             if dropped:
-                lines.append(
-                    f'the prompt "{prompt[:30]}..." has {room + dropped} tokens; only the first {room} are read'
-                )
+                start = " ".join(prompt.split())[:30]
+                lines.append(f'the prompt "{start}..." has {room + dropped} tokens; only the first {room} are read')
         return tuple(lines)
 
     def _encode(self, prompt: str) -> NDArray[np.float32]:

@@ -31,7 +31,7 @@ make_venv() {
   python=$(find_python)
   say "making $folder with $("$python" --version)"
   "$python" -m venv --clear "$folder" || fail "$python cannot make environments; on Debian and Ubuntu: apt install python3-venv"
-  "$folder/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
+  "$folder/bin/python" -m pip install -qq --upgrade 'pip>=25.1'
 }
 
 # install_once FOLDER STAMP ARGUMENT...: pip install, unless the same was installed before under the same stamp.
@@ -41,7 +41,7 @@ install_once() {
   [ "$(cat "$folder/installed" 2>/dev/null)" = "$stamp" ] && return
   say "installing into $folder; the first time takes a while"
   rm -f "$folder/installed"
-  "$folder/bin/python" -m pip install --quiet --no-warn-script-location "$@"
+  "$folder/bin/python" -m pip install -qq --no-warn-script-location "$@"
   echo "$stamp" >"$folder/installed"
 }
 

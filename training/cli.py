@@ -1,12 +1,17 @@
-"""`handfirst train`: the recipes as commands."""
+"""`handfirst train`: the recipes as commands. Heavy imports wait until a command runs."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from handfirst.training.config import PhaseName, PhaseOptions
 
 app = typer.Typer(help="Train the stage models.", no_args_is_help=True)
 
@@ -20,9 +25,11 @@ def _group() -> None:
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder of the run; give it again to go on after an interruption.")],
     config: Annotated[str, typer.Option(help="demo, or the path of a TOML file.")] = "demo",
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Time for all phases together; default: the configuration's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Training time of all phases; default: the configuration's.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps per phase instead of minutes.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and captions.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
@@ -31,14 +38,13 @@ def demo(
     from handfirst.training.recipe import Recipe, run_recipe
 
     loaded = load_config(config)
-    scale = 1.0 if minutes is None else minutes / critical_minutes(loaded.train)
-    recipe = Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet)
-    folder = run_recipe(recipe)
+    scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)
+    folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet))
     typer.echo(f"model: {folder}")
 
 
-def critical_minutes(phases: dict) -> float:  # type: ignore[type-arg]
-    """Wall time of all phases when the two branches run side by side."""
-    m = {name: phase.minutes for name, phase in phases.items()}
-    branches = max(m.get("hand", 0.0), m.get("base", 0.0) + m.get("body", 0.0))
-    return max(1e-6, m.get("autoencoder", 0.0) + m.get("text", 0.0) + branches)
+def total_minutes(phases: Mapping[PhaseName, PhaseOptions]) -> float:
+    """Wall time of all phases where the hand and body branches run side by side, as they do on a CPU."""
+    minutes: dict[str, float] = {name: options.minutes for name, options in phases.items()}
+    branches = max(minutes.get("hand", 0.0), minutes.get("base", 0.0) + minutes.get("body", 0.0))
+    return max(1e-6, minutes.get("autoencoder", 0.0) + minutes.get("text", 0.0) + branches)

@@ -76,7 +76,9 @@ def load_config(name: str | Path) -> TrainingConfig:
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
         return TrainingConfig.model_validate(tomllib.loads(text))
     except OSError as error:
-        raise UserError(f"no training configuration {str(name)!r}: give demo, sd15 or the path of a TOML file") from error
+        raise UserError(
+            f"no training configuration {str(name)!r}: give demo, sd15 or the path of a TOML file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{name}: not a TOML file ({error})") from error
     except ValidationError as error:

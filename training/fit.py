@@ -89,7 +89,8 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     device = pick_device()
     phase.model.to(device)
-    ema = AveragedModel(phase.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+    average = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
+    ema = AveragedModel(phase.model, multi_avg_fn=average, use_buffers=True)
     ema.requires_grad_(False)
     trained = [p for p in phase.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=options.weight_decay, fused=True)
@@ -155,9 +156,7 @@ def _record(folder: Path, board: SummaryWriter, clock: Clock, losses: dict[str, 
         board.add_scalar(name, float(value), clock.step)  # type: ignore[no-untyped-call]
 
 
-def _save(
-    folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer, clock: Clock
-) -> None:
+def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
     state = {
         "model": model.state_dict(),
         "ema": ema.state_dict(),
@@ -183,6 +182,11 @@ def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch
 
 def _bar(show: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:5.1f}%"),
-        TimeElapsedColumn(), TextColumn("{task.fields[note]}"), disable=not show, refresh_per_second=2,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:5.1f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        disable=not show,
+        refresh_per_second=2,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.person import Person
+from handfirst.runtime.pose.topology import Side
 from handfirst.runtime.pose.view import hand_words
 
 
@@ -41,7 +42,7 @@ def view_words(keypoints: NDArray[np.float32], side: str, size: int) -> str:
     """The runtime's own words for a training picture that is one crop: keypoints [133, 3], side left or right."""
     points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
     person = Person(points=points, scores=(keypoints[:, 2] > 0).astype(np.float64))
-    sides = ("left",) if side == "left" else ("right",)
+    sides: tuple[Side, ...] = ("left",) if side == "left" else ("right",)
     return hand_words(person, HandCrop(sides=sides, similarity=Similarity(1.0, 0.0, 0.0), size=size, side_px=size))
 
 

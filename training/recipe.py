@@ -88,9 +88,7 @@ def render(recipe: Recipe) -> None:
     """Shards of hands and people."""
     data, settings = recipe.config.data, recipe.config.settings
     for kind, count, size in (("hand", data.hands, settings.hand.size), ("person", data.people, settings.body.height)):
-        render_dataset(
-            kind, recipe.out / "shards" / kind, count, size, workers=recipe.workers, progress=recipe.show
-        )
+        render_dataset(kind, recipe.out / "shards" / kind, count, size, workers=recipe.workers, progress=recipe.show)
 
 
 def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:

@@ -28,9 +28,7 @@ def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
     return latent.float() * torch.tensor(settings.std, device=latent.device)[:, None, None] + mean
 
 
-def _ddim(
-    predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, settings: TwoStageSettings, steps: int
-) -> Tensor:
+def _ddim(predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, settings: TwoStageSettings, steps: int) -> Tensor:
     schedule = Schedule(settings.schedule)
     for t, t_prev in schedule.timesteps(steps):
         a, b = float(schedule.alpha_bar[t]), float(schedule.alpha_bar_prev(t_prev))
@@ -43,6 +41,10 @@ def _ddim(
             x_0, eps = a**0.5 * x_t - (1 - a) ** 0.5 * out, a**0.5 * out + (1 - a) ** 0.5 * x_t
         x_t = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
     return x_t
+
+
+def _guide(unconditional: Tensor, conditional: Tensor, guidance: float) -> Tensor:
+    return unconditional + guidance * (conditional - unconditional)
 
 
 @torch.no_grad()
@@ -68,7 +70,7 @@ def sample_hands(
         out, features = model(torch.cat([torch.cat([x, c_p], 1)] * 2), torch.cat([t, t]), both)
         u, c = out.float().chunk(2)
         feature = features.chunk(2)[1]
-        return u + guidance * (c - u)
+        return _guide(u, c, guidance)
 
     x_0 = _ddim(predict, x_t, settings, steps)
     return x_0, model.mask(feature)
@@ -94,6 +96,6 @@ def sample_bodies(
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
         u, c = model(torch.cat([x, x]), torch.cat([t, t]), both, hints).float().chunk(2)
-        return u + guidance * (c - u)
+        return _guide(u, c, guidance)
 
     return _ddim(predict, x_t, settings, steps)

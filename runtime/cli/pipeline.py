@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from handfirst.runtime.cli import output
-from handfirst.runtime.cli.progress import Bars
+from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
+    from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
-    from handfirst.runtime.systems.two_stage import Progress
 
 
 class Pipeline(Protocol):
@@ -38,12 +38,22 @@ def open_pipeline(bundle: Path | None, provider: str, threads: int | None) -> Pi
 
 def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> list[Result]:
     """Results in the order of `requests`, painted together."""
-    if len(requests) > 1:
-        return system.render_batch(requests)
     with Bars(show) as bars:
-        for progress in system.steps(requests[0]):
-            bars.update(progress.stage, progress.step, progress.total)
-    return [progress.result]
+        if len(requests) == 1:
+            return [_follow(system.steps(requests[0]), bars)]
+        bars.update("pictures", 0, None)
+        results = system.render_batch(requests)
+        bars.update("pictures", len(results), len(requests))
+        return results
+
+
+def _follow(story: Iterator[Progress], bars: Bars) -> Result:
+    """The result that the last step of `story` holds."""
+    for progress in story:
+        bars.update(progress.stage, progress.step, progress.total)
+        if progress.result is not None:
+            return progress.result
+    raise ValueError("the system's steps ended without a result")
 
 
 def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[output.Picture], json: bool) -> None:
@@ -53,7 +63,7 @@ def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[outpu
     if json:
         output.print_json(
             {
-                "bundle": {"name": system.bundle.manifest.name, "id": system.bundle.digest},
+                "bundle": {"name": system.bundle.manifest.name, "id": short_id(system.bundle)},
                 "seed": results[0].seed,
                 "files": [picture.describe() for picture in pictures],
                 "seconds": {stage: round(duration, 4) for stage, duration in seconds.items()},
@@ -62,5 +72,10 @@ def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[outpu
         )
         return
     output.print_files(pictures)
-    print(f"{seconds['total']:.1f} s with {system.bundle.manifest.name} {system.bundle.digest}")
+    print(f"{seconds['total']:.1f} s with {system.bundle.manifest.name} {short_id(system.bundle)}")
     output.print_warnings(warnings)
+
+
+def short_id(bundle: Bundle) -> str:
+    """Enough of a bundle's digest to tell it from any other."""
+    return bundle.digest[:12]

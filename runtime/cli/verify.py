@@ -9,12 +9,15 @@ import typer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import options, output
+from handfirst.runtime.cli.pipeline import short_id
 
 
 def verify(
     bundle: Annotated[
         Path | None, typer.Argument(help="Folder of the bundle.", show_default="the embedded one")
     ] = None,
+    provider: options.Provider = "cpu",
+    threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
     """Check a bundle: hashes, versions, and its golden tensors on this machine."""
@@ -23,12 +26,12 @@ def verify(
 
     path = bundle or demo_bundle_path()
     opened = Bundle.open(path, verify=False)
-    checks = run_checks(opened)
+    checks = list(run_checks(opened, provider, threads))
     failed = [check.name for check in checks if not check.ok]
     if json:
         output.print_json(
             {
-                "bundle": {"name": opened.manifest.name, "id": opened.digest, "path": str(path)},
+                "bundle": {"name": opened.manifest.name, "id": short_id(opened), "path": str(path)},
                 "ok": not failed,
                 "checks": [
                     {"name": check.name, "ok": check.ok, "detail": check.detail, "psnr": output.finite(check.psnr)}
@@ -38,7 +41,7 @@ def verify(
         )
     else:
         output.print_table(
-            f"{opened.manifest.name} {opened.digest}",
+            f"{opened.manifest.name} {short_id(opened)}",
             ("check", "", "what was found"),
             [(check.name, "ok" if check.ok else "FAILED", check.detail) for check in checks],
         )

@@ -25,7 +25,8 @@ class Similarity:
 
     def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """points [..., 2] -> [..., 2]; NaN stays NaN."""
-        return points * self.scale + np.array([self.dx, self.dy])
+        moved: NDArray[np.float64] = points * self.scale + np.array([self.dx, self.dy])
+        return moved
 
     def inverse(self) -> Similarity:
         """The map back."""
@@ -33,9 +34,7 @@ class Similarity:
 
     def then(self, other: Similarity) -> Similarity:
         """This map first, `other` after it."""
-        return Similarity(
-            other.scale * self.scale, other.scale * self.dx + other.dx, other.scale * self.dy + other.dy
-        )
+        return Similarity(other.scale * self.scale, other.scale * self.dx + other.dx, other.scale * self.dy + other.dy)
 
 
 @dataclass(frozen=True)

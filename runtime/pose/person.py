@@ -27,7 +27,9 @@ class Person:
 
     def __post_init__(self) -> None:
         if self.points.shape != (POINTS, 2) or self.scores.shape != (POINTS,):
-            raise ValueError(f"a person has points [133, 2] and scores [133], got {self.points.shape}, {self.scores.shape}")
+            raise ValueError(
+                f"a person has points [133, 2] and scores [133], got {self.points.shape}, {self.scores.shape}"
+            )
 
     @property
     def body(self) -> Points:

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.person import Person, Points, Pose
-from handfirst.runtime.pose.topology import HAND_EDGES, LEFT_SHOULDER, OPENPOSE_18, OPENPOSE_LIMBS, RIGHT_SHOULDER, SIDES
+from handfirst.runtime.pose.topology import (
+    HAND_EDGES,
+    LEFT_SHOULDER,
+    OPENPOSE_18,
+    OPENPOSE_LIMBS,
+    RIGHT_SHOULDER,
+    SIDES,
+)
 
 REFERENCE = 512
 """The canvas on which a limb is 4 pixels wide to either side, a hand's bone 2 pixels thick and a face dot 3."""

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,27 +27,16 @@ from handfirst.runtime.denoise import Step
 from handfirst.runtime.guided import Guided
 from handfirst.runtime.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.plan import StepPlan, make_plan
+from handfirst.runtime.progress import Progress
 from handfirst.runtime.request import HandResult, Request, Result
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
 from handfirst.runtime.text import Text
 
+__all__ = ["SYSTEM", "Progress", "TwoStage", "read_settings"]
+
 SYSTEM = "two-stage"
-
-
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """One finished piece of work."""
-
-    stage: Literal["text", "hands", "canvas", "body", "decode"]
-    step: int
-    """1 .. total of this stage."""
-    total: int
-    preview: Callable[[], NDArray[np.uint8]]
-    """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; costs nothing unless it is called."""
-    result: Result | None = None
-    """With the last one, stage "decode"."""
 
 
 class TwoStage:
@@ -130,36 +118,119 @@ class TwoStage:
 
     def steps(self, request: Request) -> Iterator[Progress]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
-        (result,) = yield from self._paint([request.resolve(self.settings)])
+        return self._steps(request.resolve(self.settings))
+
+    def _steps(self, request: Request) -> Iterator[Progress]:
+        (result,) = yield from self._paint([request])
         yield Progress("decode", 1, 1, lambda: result.image, result)
 
     def _paint(self, requests: Sequence[Request]) -> Generator[Progress, None, list[Result]]:
         """Resolved requests with equal steps, guidance and eta -> their results: the story in one piece."""
-        clock, settings = Clock(), self.settings
+        clock = Clock("text", "hands", "hands_decode", "canvas", "body", "body_decode")
         with clock("text"):
-            found = [find_hands(request, settings) for request in requests]
+            found = [find_hands(request, self.settings) for request in requests]
             hands = tuple(chain.from_iterable(found))
             hand_plan, body_plan = self._plans(requests[0])
-            hand_context = self._guided(hands, hand_plan)
-            body_context = self._guided(requests, body_plan)
-        yield Progress("text", 1, 1, lambda: Canvas.empty(settings.body).image)
+            hand_contexts, body_contexts = self._guided(hands, hand_plan), self._guided(requests, body_plan)
+        yield Progress("text", 1, 1, lambda: Canvas.empty(self.settings.body).image)
 
         made: list[HandResult] = []
         if hands:
-            for step in clock.steps("hands", self._hands.steps(hands, hand_context, hand_plan)):
-                yield Progress("hands", step.index, step.total, partial(self._hand_preview, found[0], step))
+            for step in clock.steps("hands", self._hands.steps(hands, hand_contexts, hand_plan)):
+                yield Progress("hands", step.index, step.total, partial(self._preview_hands, found[0], step))
             with clock("hands_decode"):
                 made = self._hands.finish(hands, step)
+
         with clock("canvas"):
-            per_request = split(made, [len(each) for each in found])
-            canvases = [Canvas.build(each, settings.body) for each in per_request]
+            shares = _split(made, [len(each) for each in found])
+            canvases = [Canvas.build(share, self.settings.body) for share in shares]
         yield Progress("canvas", 1, 1, lambda: canvases[0].image)
 
-        for step in clock.steps("body", self._body.steps(requests, canvases, body_context, body_plan)):
+        for step in clock.steps("body", self._body.steps(requests, canvases, body_contexts, body_plan)):
             yield Progress("body", step.index, step.total, partial(self._body.preview, step))
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
         return [
-            Result(image, tuple(each), canvas.image, canvas.mask, latents, request, clock.seconds, warnings)
-            ...
+            Result(
+                image=images[i],
+                hands=shares[i],
+                canvas=canvases[i].image,
+                mask=canvases[i].mask,
+                latents=step.x_t[i],
+                request=request,
+                seconds=clock.seconds,
+                warnings=self._warnings(request, found[i], shares[i]),
+            )
+            for i, request in enumerate(requests)
         ]
+
+    def _plans(self, request: Request) -> tuple[StepPlan, StepPlan]:
+        """Of stage 1 and stage 2."""
+        steps, eta, body = _given(request.steps), _given(request.eta), self.settings.body
+        hand = make_plan(self._schedule, steps, _given(request.hand_guidance), eta)
+        guidance = _given(request.guidance)
+        return hand, make_plan(self._schedule, steps, guidance, eta, body.unblended, body.blend_source)
+
+    def _guided(self, asked: Sequence[Hand] | Sequence[Request], plan: StepPlan) -> Guided:
+        """Contexts of what is asked for; guidance 1 needs no answer without the prompt."""
+        conditional = self._text.contexts([each.prompt for each in asked])
+        if plan.guidance == 1:
+            return Guided(conditional, None)
+        return Guided(conditional, self._text.contexts([each.negative_prompt for each in asked]))
+
+    def _preview_hands(self, hands: Sequence[Hand], step: Step) -> NDArray[np.uint8]:
+        """The hands of the first picture as they stand, in place; grey where it has none."""
+        shown = self._hands.preview(hands, step) if hands else []
+        return Canvas.build(shown, self.settings.body).image
+
+    def _warnings(self, request: Request, hands: Sequence[Hand], made: Sequence[HandResult]) -> tuple[str, ...]:
+        prompts = [request.prompt, request.negative_prompt, *(hand.prompt for hand in hands)]
+        return (*request.pose.warnings, *self._text.warnings(prompts), *hand_warnings(made, self.settings))
+
+
+def read_settings(manifest: Manifest) -> TwoStageSettings:
+    """The manifest's settings, if it is a two-stage model's.
+
+    Raises:
+        BundleError: in one line, for another system or the first setting that makes no sense.
+    """
+    if manifest.system != SYSTEM:
+        raise BundleError(
+            f"bundle '{manifest.name}': expected the system {SYSTEM}, got {manifest.system}; "
+            "open it with the program that it was made for"
+        )
+    try:
+        return TwoStageSettings.model_validate(manifest.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("settings", *first["loc"]))
+        raise BundleError(
+            f"bundle '{manifest.name}': {where}: {first['msg']}, got {first['input']!r:.60}; "
+            "it may come from a newer version: pip install -U handfirst"
+        ) from error
+
+
+T = TypeVar("T")
+
+
+def _given(value: T | None) -> T:
+    """A field of a resolved request."""
+    if value is None:
+        raise ValueError("the request is not resolved")
+    return value
+
+
+def _split(items: Sequence[T], counts: Sequence[int]) -> list[tuple[T, ...]]:
+    """Consecutive groups of the given sizes."""
+    rest = iter(items)
+    return [tuple(islice(rest, count)) for count in counts]
+
+
+def _finish(story: Generator[Progress, None, T]) -> T:
+    """What a generator returns once it has run to its end."""
+    while True:
+        try:
+            next(story)
+        except StopIteration as end:
+            result: T = end.value
+            return result

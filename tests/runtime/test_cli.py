@@ -44,7 +44,7 @@ def paint(request: Request) -> Result:
 class FakeSystem:
     """Two steps of hands, three of the body; remembers what it was asked."""
 
-    bundle = SimpleNamespace(manifest=SimpleNamespace(name="pretend"), digest="0123456789ab")
+    bundle = SimpleNamespace(manifest=SimpleNamespace(name="pretend"), digest="0123456789ab" + 52 * "f")
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -356,7 +356,7 @@ class TestVerify:
             SimpleNamespace(name="hand_unet", ok=True, detail="the same [bits]", psnr=float("inf")),
         ]
         monkeypatch.setattr(bundle.Bundle, "open", lambda *_, **__: FakeSystem.bundle)
-        monkeypatch.setattr(verify, "verify", lambda _: found)
+        monkeypatch.setattr(verify, "verify", lambda *_: iter(found))
         return found
 
     def test_all_is_well(self, checks, capsys):

@@ -127,7 +127,7 @@ def test_resolve_keeps_what_was_asked():
 
 def test_resolve_refuses_more_steps_than_the_model_was_trained_with():
     assert request(steps=500).resolve(SETTINGS).steps == 500
-    with pytest.raises(RequestError, match="steps: expected at most 500.*got 501"):
+    with pytest.raises(RequestError, match=r"steps: expected at most 500.*got 501"):
         request(steps=501).resolve(SETTINGS)
 
 

@@ -102,8 +102,9 @@ def test_a_repeated_prompt_is_not_encoded_again_and_cannot_be_spoilt():
 
 def test_a_warning_per_long_prompt():
     model, _ = text()
-    lines = model.warnings(["a hand", "a " * 20, "a " * 20, ""])
+    lines = model.warnings(["a hand", "a\n" * 20, "a\n" * 20, ""])
     assert len(lines) == 1
+    assert "\n" not in lines[0]
     assert "20 tokens" in lines[0]
     assert "first 6" in lines[0]
 

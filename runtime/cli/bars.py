@@ -27,8 +27,8 @@ class Bars:
         )
         self._stages: dict[str, TaskID] = {}
 
-    def update(self, stage: str, step: int, total: int) -> None:
-        """`step` of `total` of `stage` is done."""
+    def update(self, stage: str, step: int, total: int | None) -> None:
+        """`step` of `total` of `stage` is done; without a total the bar only shows that work goes on."""
         if stage not in self._stages:
             self._stages[stage] = self._bars.add_task(stage, total=total)
         self._bars.update(self._stages[stage], completed=step, total=total)

@@ -1,0 +1,144 @@
+"""onnxruntime as an engine: CPU, and CUDA where its package is installed. The library is imported on opening."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.spec import EngineSpec, TensorSpec
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(bfloat16)": "bfloat16",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+class OrtEngine:
+    """One ONNX graph in an onnxruntime session.
+
+    Args:
+        model: the bytes of the ONNX file.
+        spec: what the graph must take and give; checked against the graph itself.
+        name: the role, for messages.
+        provider: "cpu" or "cuda".
+        threads: for one operator; None: one per usable core.
+        source: where the bytes came from, for messages.
+
+    Raises:
+        EngineError: onnxruntime or the provider is not installed.
+        BundleError: not an ONNX graph, or one that does not match the spec.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        spec: EngineSpec,
+        name: str,
+        provider: str = "cpu",
+        threads: int | None = None,
+        source: str | None = None,
+    ) -> None:
+        self.spec = spec
+        self.name = name
+        ort = import_onnxruntime()
+        if provider not in PROVIDERS:
+            raise EngineError(f"engine provider must be one of {', '.join(PROVIDERS)}, got {provider!r}")
+        if PROVIDERS[provider] not in ort.get_available_providers():
+            raise EngineError(
+                f"onnxruntime here has no {provider} provider; run: pip uninstall -y onnxruntime && "
+                f"pip install 'handfirst[{provider}]'"
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads or usable_cores()
+        try:
+            self._session: Any = ort.InferenceSession(model, options, providers=[PROVIDERS[provider]])
+        except Exception as error:  # the library raises many kinds, none of them documented as the full list
+            reason = " ".join(str(error).split())[:200]
+            raise BundleError(f"{source or name}: not a graph that onnxruntime can load ({reason})") from error
+        _check_graph(self._session, spec, source or name)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name; see the Engine protocol."""
+        if self._session is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        check_inputs(self.spec, inputs, self.name)
+        names = [tensor.name for tensor in self.spec.outputs]
+        feed = {key: np.ascontiguousarray(value) for key, value in inputs.items()}
+        try:
+            return dict(zip(names, self._session.run(names, feed), strict=True))
+        except Exception as error:
+            raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+
+    def close(self) -> None:
+        """Frees the session."""
+        self._session = None
+
+
+def import_onnxruntime() -> Any:
+    """The library, or an EngineError that says how to get it."""
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(installed) == 2:
+        raise EngineError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; run: "
+            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'handfirst[cpu]' or 'handfirst[cuda]'"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError("onnxruntime is not installed; run: pip install 'handfirst[cpu]'") from error
+    return onnxruntime
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _check_graph(session: Any, spec: EngineSpec, source: str) -> None:
+    for kind, tensors, nodes in (
+        ("input", spec.inputs, session.get_inputs()),
+        ("output", spec.outputs, session.get_outputs()),
+    ):
+        graph = {node.name: node for node in nodes}
+        if sorted(graph) != sorted(t.name for t in tensors):
+            raise BundleError(
+                f"{source}: the manifest names {kind}s {', '.join(t.name for t in tensors)}, the graph has "
+                f"{', '.join(graph)}; export the bundle again"
+            )
+        for tensor in tensors:
+            if not _fits(tensor, graph[tensor.name]):
+                node = graph[tensor.name]
+                raise BundleError(
+                    f"{source}: {kind} {tensor.name} is {tensor.dtype} {list(tensor.shape)} in the manifest but "
+                    f"{DTYPES.get(node.type, node.type)} {node.shape} in the graph; export the bundle again"
+                )
+
+
+def _fits(tensor: TensorSpec, node: Any) -> bool:
+    """Same dtype and rank; a fixed axis of the graph must be the same fixed axis of the spec."""
+    if DTYPES.get(node.type) != tensor.dtype or len(node.shape) != len(tensor.shape):
+        return False
+    return all(
+        axis == size for axis, size in zip(tensor.shape, node.shape, strict=True) if isinstance(size, int)
+    )

@@ -1,0 +1,71 @@
+"""Is this bundle whole, and does this machine compute what torch computed? Hashes, versions, golden tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.engine import Array
+from handfirst.engines.errors import UserError
+from handfirst.engines.manifest import EngineEntry
+from handfirst.engines.psnr import psnr
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: what was looked at, whether it is right, a line of detail, and the worst PSNR in dB if measured."""
+
+    name: str
+    ok: bool
+    detail: str
+    psnr: float | None = None
+
+
+def verify(bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> Iterator[Check]:
+    """All checks, one after the other; a failure is a Check with ok False, never an exception."""
+    yield _version(bundle)
+    for name in bundle.manifest.files:
+        yield _file(bundle, name)
+    try:
+        golden = bundle.golden()
+    except UserError as error:
+        yield Check("golden tensors", False, str(error))
+        return
+    for role, entry in bundle.manifest.engines.items():
+        yield _engine(bundle, role, entry, golden, provider, threads)
+
+
+def _version(bundle: Bundle) -> Check:
+    made = bundle.manifest.created_with.get("handfirst", "unknown")
+    here = metadata.version("handfirst")
+    same = made.split(".")[:2] == here.split(".")[:2]
+    advice = "" if same else "; export it again if anything below fails"
+    return Check("version", True, f"made with handfirst {made}, this is {here}{advice}")
+
+
+def _file(bundle: Bundle, name: str) -> Check:
+    try:
+        size = len(bundle.bytes(name))
+    except UserError as error:
+        return Check(name, False, str(error))
+    return Check(name, True, f"SHA-256 matches, {size / 1e6:.2f} MB")
+
+
+def _engine(
+    bundle: Bundle, role: str, entry: EngineEntry, golden: dict[str, Array], provider: str, threads: int | None
+) -> Check:
+    inputs = {t.name: golden.get(f"{role}.in.{t.name}") for t in entry.spec.inputs}
+    outputs = {t.name: golden.get(f"{role}.out.{t.name}") for t in entry.spec.outputs}
+    if lacking := [name for name, value in {**inputs, **outputs}.items() if value is None]:
+        return Check(role, False, f"no golden tensor for {', '.join(lacking)}; export the bundle again")
+    try:
+        engine = bundle.engine(role, provider, threads)
+        result = engine.run({k: v for k, v in inputs.items() if v is not None})
+        engine.close()
+        worst = min(psnr(value, result[name]) for name, value in outputs.items() if value is not None)
+    except (UserError, ValueError) as error:
+        return Check(role, False, " ".join(str(error).split()))
+    ok = worst >= entry.tolerance_psnr
+    return Check(role, ok, f"{worst:.1f} dB against torch, at least {entry.tolerance_psnr:.0f} needed", worst)

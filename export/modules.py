@@ -1,0 +1,90 @@
+"""One network per engine role, as a module that takes and gives plain tensors: what becomes one ONNX graph.
+
+What is constant over the denoising steps has a graph of its own, so that it runs once: the text, the hint and the mask
+head. Knows nothing about ONNX, files or axis names (parts.py); signatures are those of the roles in parts.py.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from diffusers import ControlNetModel, UNet2DConditionModel
+from torch import Tensor, nn
+
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.hand_generator import HandGenerator
+
+
+class HandUNet(nn.Module):
+    """sample [B, C + K', h, w], timestep int64 [B], context [B, L, D] -> prediction [B, C, h, w], feature [B, F, h, w]."""
+
+    def __init__(self, hand: HandGenerator) -> None:
+        super().__init__()
+        self.unet = hand.unet
+        self.conv_out = hand.conv_out
+
+    def forward(self, sample: Tensor, timestep: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        feature: Tensor = self.unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
+        return self.conv_out(feature), feature
+
+
+class ControlNet(nn.Module):
+    """sample, timestep, context, hint_feature [B, c0, h, w] -> the residuals of the down blocks, then the middle's.
+
+    The hint arrives encoded: the network's own hint encoder is replaced by the identity in a shallow copy, the
+    original stays whole.
+    """
+
+    def __init__(self, controlnet: ControlNetModel) -> None:
+        super().__init__()
+        shell = copy.copy(controlnet)
+        shell._modules = dict(controlnet._modules)
+        shell.controlnet_cond_embedding = nn.Identity()
+        self.controlnet = shell
+
+    def forward(self, sample: Tensor, timestep: Tensor, context: Tensor, hint_feature: Tensor) -> tuple[Tensor, ...]:
+        down, mid = self.controlnet(
+            sample, timestep, encoder_hidden_states=context, controlnet_cond=hint_feature, return_dict=False
+        )
+        return (*down, mid)
+
+
+class BodyUNet(nn.Module):
+    """sample, timestep, context, then the ControlNet's outputs in its order -> prediction [B, C, h, w]."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, sample: Tensor, timestep: Tensor, context: Tensor, *residuals: Tensor) -> Tensor:
+        prediction: Tensor = self.unet(
+            sample,
+            timestep,
+            encoder_hidden_states=context,
+            down_block_additional_residuals=residuals[:-1],
+            mid_block_additional_residual=residuals[-1],
+            return_dict=False,
+        )[0]
+        return prediction
+
+
+class Encoder(nn.Module):
+    """image [B, 3, H, W] in [-1, 1] -> raw latent [B, C, H / f, W / f], the mode of the distribution."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.autoencoder.encode(image)
+
+
+class Decoder(nn.Module):
+    """raw latent [B, C, h, w] -> image [B, 3, h * f, w * f], not clipped."""
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.autoencoder.decode(latent)
