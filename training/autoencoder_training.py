@@ -1,4 +1,7 @@
-"""Phase 1: the autoencoder, on random crops of hands and people."""
+"""The autoencoder, on random crops of hands and people: all of it first; at the end the decoder alone, once more.
+
+The decoder can be polished while the latents, on which the UNets were trained, stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +24,30 @@ HAND_WEIGHT = 3.0  # errors on a hand count this much more
 NOISE = 0.1  # of a latent channel's own std: makes the decoder forgive what diffusion leaves
 
 
-def autoencoder_phase(model: Autoencoder, sources: tuple[Pictures, ...], options: PhaseOptions, seed: int) -> Phase:
+def autoencoder_phase(
+    model: Autoencoder, sources: tuple[Pictures, ...], options: PhaseOptions, seed: int, *, freeze_encoder: bool = False
+) -> Phase:
     """L1 + gradient L1, heavier on hands; the first three latent channels are tied to the colours of their cells.
 
     The tie makes latents smooth and gives a preview without the decoder. Crops alternate between the sources.
+    With `freeze_encoder` the latents stay as they are and only the decoder learns.
     """
+    model.model.encoder.requires_grad_(not freeze_encoder)  # type: ignore[union-attr,operator]
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, Autoencoder)
-        rng = np.random.default_rng((seed, step))
+        rng = np.random.default_rng((seed, int(freeze_encoder), step))
         image, hand = _crops(sources[step % len(sources)], options.batch, rng)
         latent = module.encode(image)
         spread = latent.detach().float().std((0, 2, 3), keepdim=True)
         noise = torch.from_numpy(rng.standard_normal(tuple(latent.shape), dtype=np.float32)).to(image.device)
         decoded = module.decode(latent + NOISE * spread * noise).float()
         weight = 1 + (HAND_WEIGHT - 1) * hand
-        colours = F.avg_pool2d(image, CROP // latent.shape[-1])
-        return {
-            "l1": (weight * (decoded - image).abs()).mean(),
-            "gradient": _gradient_l1(decoded, image, weight),
-            "colour": 0.2 * F.mse_loss(latent[:, :3].float(), colours),
-        }
+        out = {"l1": (weight * (decoded - image).abs()).mean(), "gradient": _gradient_l1(decoded, image, weight)}
+        if not freeze_encoder:
+            colours = F.avg_pool2d(image, CROP // latent.shape[-1])
+            out["colour"] = 0.2 * F.mse_loss(latent[:, :3].float(), colours)
+        return out
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, Autoencoder)
@@ -55,7 +61,7 @@ def autoencoder_phase(model: Autoencoder, sources: tuple[Pictures, ...], options
             rows.append(np.pad(row, ((0, 0), (0, 0), (0, 192 - row.shape[2]), (0, 0))))
         write_sheet(file, rows)
 
-    return Phase("autoencoder", model, losses, sheet, sheet_minutes=4)
+    return Phase("decoder" if freeze_encoder else "autoencoder", model, losses, sheet, sheet_minutes=4)
 
 
 def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:

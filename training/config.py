@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 
-PhaseName = Literal["autoencoder", "text", "hand", "base", "body"]
+PhaseName = Literal["autoencoder", "text", "hand", "base", "body", "decoder"]
 
 
 class _Block(BaseModel):

@@ -1,6 +1,6 @@
 """The whole recipe: from nothing but this repository to a trained two-stage model. One command, resumable, time-boxed.
 
-    render -> autoencoder -> text -> (hand | base -> body) -> model folder
+    render -> autoencoder -> text -> (hand | base -> body) -> decoder -> model folder
 
 On a CPU the two branches run side by side, each with half of the threads (measured to be faster than one after the
 other with all of them); on a GPU they run in turn. What a step leaves on disk is not done again.
@@ -81,6 +81,7 @@ def run_recipe(recipe: Recipe) -> Path:
             branch(recipe)
     else:
         _side_by_side(branches, recipe)
+    polish_decoder(recipe)
     return assemble(recipe)
 
 
@@ -111,8 +112,7 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     raw = [autoencoder_training.encode_pictures(trained, source) for source in (hands, people)]
     for name, latents in zip(("hand", "person"), raw, strict=True):
         _save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
-    psnr = {n: autoencoder_training.reconstruction_psnr(trained, s) for n, s in (("hand", hands), ("person", people))}
-    _note(recipe, "autoencoder_psnr", psnr)
+    _note_psnr(recipe, "autoencoder_psnr", trained, (hands, people))
     flat = torch.cat([x.transpose(0, 1).flatten(1) for x in raw], 1)
     mean, std = latent_statistics(flat[None, :, :, None])
     latent = recipe.config.settings.latent.model_copy(update={"mean": mean, "std": std})
@@ -220,6 +220,16 @@ def train_body(recipe: Recipe) -> None:
         model.load_state_dict(fit(phase, options, recipe.out / name, recipe.max_steps, recipe.show).state_dict())
 
 
+def polish_decoder(recipe: Recipe) -> None:
+    """The decoder once more, on the latents that the UNets now know."""
+    sources = pictures(recipe)
+    model = _channels_last(_trained_autoencoder(recipe))
+    options = recipe.options("decoder")
+    phase = autoencoder_training.autoencoder_phase(model, sources, options, recipe.seed, freeze_encoder=True)
+    trained = _typed(fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show), Autoencoder)
+    _note_psnr(recipe, "decoder_psnr", trained, sources)
+
+
 def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
     """The EMA weights of every phase, as one model folder in diffusers' layout."""
     from transformers import CLIPTextModel
@@ -232,7 +242,7 @@ def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
         settings=train_autoencoder(recipe),
         tokenizer=Tokenizer.from_file(str(recipe.out / "tokenizer.json")),
         text_encoder=CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder"),
-        autoencoder=_trained_autoencoder(recipe),
+        autoencoder=_trained_autoencoder(recipe, "decoder"),
         hand=hand,
         body=body,
         training={"phases": _costs(recipe), **(json.loads(notes.read_text()) if notes.exists() else {})},
@@ -282,9 +292,9 @@ def _new_body(recipe: Recipe) -> BodyOutpainter:
     return _typed(_channels_last(BodyOutpainter(unet, controlnet)), BodyOutpainter)  # type: ignore[no-any-return]
 
 
-def _trained_autoencoder(recipe: Recipe) -> Autoencoder:
+def _trained_autoencoder(recipe: Recipe, phase: str = "autoencoder") -> Autoencoder:
     model = build_autoencoder(recipe.config.autoencoder)
-    model.load_state_dict(_ema(recipe, "autoencoder"))
+    model.load_state_dict(_ema(recipe, phase))
     return model.eval()
 
 
@@ -296,12 +306,18 @@ def _ema(recipe: Recipe, phase: str) -> dict[str, Tensor]:
 def _costs(recipe: Recipe) -> dict[str, dict[str, float]]:
     """Per phase: steps, samples, minutes and the last losses."""
     out = {}
-    for phase in ("autoencoder", "text", "hand", "base", "body"):
+    for phase in ("autoencoder", "text", "hand", "base", "body", "decoder"):
         file = recipe.out / phase / "losses.jsonl"
         if file.exists() and (rows := file.read_text().splitlines()):
             last = json.loads(rows[-1])
             out[phase] = {**last, "minutes": round(last["seconds"] / 60, 1)}
     return out
+
+
+def _note_psnr(recipe: Recipe, key: str, model: Autoencoder, sources: tuple[Pictures, Pictures]) -> None:
+    names = ("hand", "person")
+    psnr = {n: autoencoder_training.reconstruction_psnr(model, s) for n, s in zip(names, sources, strict=True)}
+    _note(recipe, key, {name: round(value, 2) for name, value in psnr.items()})
 
 
 def _note(recipe: Recipe, key: str, value: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PROMPT = (
     "a person with long black hair and brown skin, wearing a blue long-sleeve top and grey trousers, "
-    "left hand open palm, right hand peace sign, plain beige background"
+    "left hand open palm, right hand flat hand, plain beige background"
 )
 
 

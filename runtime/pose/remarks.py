@@ -1,0 +1,41 @@
+"""What is odd about a pose, in words: a line each, so that nobody wonders later why a hand is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from handfirst.runtime.pose.person import MIN_HAND_POINTS, Person, Pose
+from handfirst.runtime.pose.topology import ELBOW, SIDES, WRIST
+
+
+def remarks(pose: Pose) -> tuple[str, ...]:
+    """One line per oddity; an ordinary pose of one person with two hands has none."""
+    if not pose.people:
+        return ("no person in the pose: there is nothing to draw",)
+    lines = []
+    if len(pose.people) > 1:
+        lines.append(f"{len(pose.people)} people: all of them are drawn, each with hands of their own")
+    for i, person in enumerate(pose.people):
+        who = "the person" if len(pose.people) == 1 else f"person {i + 1}"
+        lines += [line.format(who=who) for line in _about(person, pose.width, pose.height)]
+    return tuple(lines)
+
+
+def _about(person: Person, width: int, height: int) -> list[str]:
+    lines = []
+    known = np.isfinite(person.points).all(1)
+    points = person.points[known]
+    outside = int(((points < 0) | (points >= (width, height))).any(1).sum())
+    if not len(points):
+        return ["{who} has no visible point and is left out"]
+    if outside:
+        lines.append(f"{{who}} has {outside} points outside the {width} x {height} canvas")
+    if not any(person.has_hand(side) for side in SIDES):
+        lines.append("{who} has no hand: painted by stage 2 alone")
+    for side in SIDES:
+        count = int(np.isfinite(person.hand(side)).all(1).sum())
+        if 0 < count < MIN_HAND_POINTS:
+            lines.append(f"{{who}}'s {side} hand has only {count} points, fewer than {MIN_HAND_POINTS}: left out")
+        elif count and not (known[ELBOW[side]] and known[WRIST[side]]):
+            lines.append(f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins")
+    return lines
