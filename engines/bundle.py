@@ -85,7 +85,9 @@ class Bundle:
         if entry is None:
             has = ", ".join(self.manifest.engines) or "none"
             raise BundleError(f"{self.path}: no engine for {role}; the bundle has {has}")
-        return OrtEngine(self.bytes(entry.file), entry.spec, role, provider, threads, source=f"{self.path}: {entry.file}")
+        return OrtEngine(
+            self.bytes(entry.file), entry.spec, role, provider, threads, source=f"{self.path}: {entry.file}"
+        )
 
     def golden(self) -> dict[str, Array]:
         """The reference tensors, "{role}.in.{tensor}" and "{role}.out.{tensor}"; empty if the bundle has none.
@@ -113,7 +115,9 @@ def demo_bundle_path() -> Path:
     """
     path = Path(str(resources.files("handfirst.engines"))) / "bundles" / "demo"
     if not (path / FILE).is_file():
-        raise BundleError("the demo bundle is missing from this installation; reinstall: pip install --force-reinstall handfirst")
+        raise BundleError(
+            "the demo bundle is missing from this installation; reinstall: pip install --force-reinstall handfirst"
+        )
     return path
 
 

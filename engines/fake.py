@@ -12,7 +12,9 @@ from handfirst.engines.spec import EngineSpec
 class FakeEngine:
     """Runs a Python function; inputs are checked as for any engine, and the outputs' names and shapes are too."""
 
-    def __init__(self, spec: EngineSpec, name: str, function: Callable[[Mapping[str, Array]], dict[str, Array]]) -> None:
+    def __init__(
+        self, spec: EngineSpec, name: str, function: Callable[[Mapping[str, Array]], dict[str, Array]]
+    ) -> None:
         self.spec = spec
         self.name = name
         self.calls = 0

@@ -139,6 +139,4 @@ def _fits(tensor: TensorSpec, node: Any) -> bool:
     """Same dtype and rank; a fixed axis of the graph must be the same fixed axis of the spec."""
     if DTYPES.get(node.type) != tensor.dtype or len(node.shape) != len(tensor.shape):
         return False
-    return all(
-        axis == size for axis, size in zip(tensor.shape, node.shape, strict=True) if isinstance(size, int)
-    )
+    return all(axis == size for axis, size in zip(tensor.shape, node.shape, strict=True) if isinstance(size, int))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handfirst.engines.errors import UserError
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.parts import BATCH, CELLS, PIXELS, Part
 from handfirst.runtime.noise import part_seed, randn
@@ -28,27 +29,55 @@ def example(part: Part, batch: int, seed: int = 0, cells: tuple[int, int] = (8, 
         cells: size of the free spatial axes in latent cells (rows, columns).
 
     Returns:
-        by name: float32 standard normal, or int64 below the part's bound.
+        by name: float32 standard normal, or int64 evenly below the part's bound.
     """
-    rows, cols = cells
-    sizes = dict(zip((BATCH, *CELLS, *PIXELS), (batch, rows, cols, rows * part.cell, cols * part.cell), strict=True))
+    sizes = _sizes(part, batch, cells)
     return {tensor.name: _values(part, tensor, sizes, seed) for tensor in part.spec.inputs}
 
 
 def reference(part: Part, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """What the part's own torch module gives, in float32 on the CPU."""
+    """What the part's own torch module gives, in float32 on the CPU.
+
+    Raises:
+        UserError: an output has another shape than the spec says, or is not finite.
+    """
     with torch.no_grad():
-        given = [torch.from_numpy(inputs[tensor.name]) for tensor in part.spec.inputs]
-        found = part.module(*given)
+        found = part.module(*(torch.from_numpy(inputs[tensor.name]) for tensor in part.spec.inputs))
     values = found if isinstance(found, tuple) else (found,)
-    return {tensor.name: value.numpy() for tensor, value in zip(part.spec.outputs, values, strict=True)}
+    outputs = {tensor.name: value.numpy() for tensor, value in zip(part.spec.outputs, values, strict=True)}
+    _check(part, inputs, outputs)
+    return outputs
+
+
+def _sizes(part: Part, batch: int, cells: tuple[int, int]) -> dict[str, int]:
+    """What the names of the free axes stand for."""
+    rows, cols = cells
+    return dict(zip((BATCH, *CELLS, *PIXELS), (batch, rows, cols, rows * part.cell, cols * part.cell), strict=True))
 
 
 def _values(part: Part, tensor: TensorSpec, sizes: dict[str, int], seed: int) -> Array:
     shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in tensor.shape)
-    normals = randn(part_seed(seed, f"{part.role}/{tensor.name}"), shape)
+    seed = part_seed(seed, f"{part.role}/{tensor.name}")
     if tensor.dtype == "float32":
-        return normals
-    uniform = 0.5 * (1 + np.vectorize(math.erf)(normals / math.sqrt(2)))
-    bound = part.below[tensor.name]
-    return np.minimum((uniform * bound).astype(np.int64), bound - 1)
+        return randn(seed, shape)
+    return np.random.RandomState(seed & 0xFFFFFFFF).randint(0, part.below[tensor.name], shape).astype(np.int64)
+
+
+def _check(part: Part, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+    sizes: dict[str, int] = {}
+    for tensor in part.spec.inputs:
+        known = zip(tensor.shape, inputs[tensor.name].shape, strict=True)
+        sizes |= {axis: size for axis, size in known if isinstance(axis, str)}
+    scale = {axis: 1 for axis in sizes}
+    scale |= dict(zip(CELLS, (sizes.get(a, 0) // part.cell for a in PIXELS), strict=True)) if PIXELS[0] in sizes else {}
+    scale |= dict(zip(PIXELS, (sizes.get(a, 0) * part.cell for a in CELLS), strict=True)) if CELLS[0] in sizes else {}
+    for tensor in part.spec.outputs:
+        value = outputs[tensor.name]
+        expected = tuple({**scale, **sizes}[axis] if isinstance(axis, str) else axis for axis in tensor.shape)
+        if value.shape != expected:
+            raise UserError(
+                f"{part.role}: output '{tensor.name}' expected {list(expected)} by the settings, "
+                f"the network gives {list(value.shape)}; train or convert it again"
+            )
+        if not math.isfinite(float(np.abs(value).max(initial=0))):
+            raise UserError(f"{part.role}: output '{tensor.name}' is not finite; the weights are damaged, train again")

@@ -16,7 +16,7 @@ from handfirst.training.models.hand_generator import HandGenerator
 
 
 class HandUNet(nn.Module):
-    """sample [B, C + K', h, w], timestep int64 [B], context [B, L, D] -> prediction [B, C, h, w], feature [B, F, h, w]."""
+    """sample [B, C + K', h, w], timestep [B], context [B, L, D] -> prediction [B, C, h, w], feature [B, F, h, w]."""
 
     def __init__(self, hand: HandGenerator) -> None:
         super().__init__()

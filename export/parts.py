@@ -174,7 +174,7 @@ def _residuals(model: TwoStageModel) -> tuple[TensorSpec, ...]:
 
 
 def _check_fit(model: TwoStageModel) -> None:
-    """The networks' own configurations against the settings, so that a mismatch is named before anything is exported."""
+    """The networks' configurations against the settings, so that a mismatch is named before anything is exported."""
     settings, hand, body = model.settings, model.hand, model.body
     text, latent = settings.text, settings.latent
     hint = body.controlnet.controlnet_cond_embedding

@@ -58,7 +58,9 @@ def to_onnx(part: Part, weights: Weights = "float16") -> bytes:
     _name(model.graph.outputs, part.spec.outputs)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     if size > LIMIT:
-        raise UserError(f"{part.role}: {size / 1e9:.1f} GB of weights do not fit into one ONNX file (2 GB); use float16")
+        raise UserError(
+            f"{part.role}: {size / 1e9:.1f} GB of weights do not fit into one ONNX file (2 GB); use float16"
+        )
     data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
     return data
 

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def blend_latents(
-    x_t: NDArray[np.float32], known: NDArray[np.float32], kept: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def blend_latents(x_t: NDArray[np.float32], known: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
     """m known + (1 - m) x_t, exactly: x_t and known [B, C, h, w], kept bool [B or 1, h, w]."""
     return np.where(kept[:, None], known, x_t)
 
@@ -41,4 +39,4 @@ def nearest_kept(canvas: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[
     )
     colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     colours[labels[kept]] = canvas[kept]
-    return colours[labels]
+    return np.asarray(colours[labels])

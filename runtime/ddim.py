@@ -24,9 +24,9 @@ def to_x0_eps(prediction: Latents, x_t: Latents, alpha_bar: float, kind: Predict
     """
     signal, noise = np.float32(sqrt(alpha_bar)), np.float32(sqrt(1 - alpha_bar))
     if kind == "epsilon":
-        return (x_t - noise * prediction) / signal, prediction
+        return np.asarray((x_t - noise * prediction) / signal, np.float32), prediction
     if kind == "sample":
-        return prediction, (x_t - signal * prediction) / noise
+        return prediction, np.asarray((x_t - signal * prediction) / noise, np.float32)
     return signal * x_t - noise * prediction, signal * prediction + noise * x_t
 
 

@@ -30,7 +30,7 @@ def dilate(mask: Mask, radius: int) -> Mask:
         return mask.copy()
     kernel = np.ones((2 * radius + 1,) * 2, np.uint8)
     grown = cv2.dilate(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return grown.astype(np.bool_)
+    return np.asarray(grown, np.bool_)
 
 
 def bounding_box(mask: Mask) -> Mask:
@@ -73,7 +73,9 @@ def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: Bod
     union = np.logical_or.reduce([empty, *hands])
     if rule == "expansion":
         radii = expansion_radii(steps, settings.mask_radius * min(settings.height, settings.width))
-        rows = {int(r): reduce_mask(dilate(union, int(r)), factor, settings.mask_reduction) for r in set(radii.tolist())}
+        rows = {
+            int(r): reduce_mask(dilate(union, int(r)), factor, settings.mask_reduction) for r in set(radii.tolist())
+        }
         return np.stack([rows[int(r)] for r in radii])
     kept = union if rule == "naive" else np.logical_or.reduce([empty, *(bounding_box(hand) for hand in hands)])
     return np.repeat(reduce_mask(kept, factor, settings.mask_reduction)[None], steps, 0)

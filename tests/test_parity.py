@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from scipy import ndimage
+from support.tiny_model import CAPTIONS, save_tiny_model, tiny_settings
 
 from handfirst.engines.psnr import psnr
 from handfirst.export.bundle_writer import export_bundle
+from handfirst.export.weights import round_weights
 from handfirst.runtime.canvas import Canvas, clean_mask
 from handfirst.runtime.noise import part_seed
 from handfirst.runtime.pose.crop import hand_crops
@@ -26,8 +28,7 @@ from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.request import HandResult, Request, Result
 from handfirst.runtime.settings import ScheduleSettings
 from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.training.checkpoint import TwoStageModel
-from tests.support.tiny_model import CAPTIONS, save_tiny_model, tiny_settings
+from handfirst.training.checkpoint import TwoStageModel, load_model
 
 STEPS = 20
 SCHEDULES = {
@@ -42,9 +43,10 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("parity")
     save_tiny_model(folder / "model", settings=tiny_settings(schedule=SCHEDULES[request.param]))
     bundle = export_bundle(folder / "model", folder / "bundle", name="tiny")
-    from handfirst.export.weights import rounded_model  # the weights as the bundle stores them
-
-    return rounded_model(folder / "model"), TwoStage.open(bundle)
+    model = load_model(folder / "model")
+    for network in model.networks().values():
+        round_weights(network)  # as the bundle stores them
+    return model, TwoStage.open(bundle)
 
 
 def make_pose(seed: int) -> Pose:

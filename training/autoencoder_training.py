@@ -32,7 +32,7 @@ def autoencoder_phase(
     The tie makes latents smooth and gives a preview without the decoder. Crops alternate between the sources.
     With `freeze_encoder` the latents stay as they are and only the decoder learns.
     """
-    model.model.encoder.requires_grad_(not freeze_encoder)  # type: ignore[union-attr,operator]
+    model.model.encoder.requires_grad_(not freeze_encoder)
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, Autoencoder)

@@ -68,7 +68,8 @@ def save_model(model: TwoStageModel, folder: Path) -> None:
     finally:
         model.hand.unet.conv_out = nn.Identity()
     (folder / "mask_head").mkdir(exist_ok=True)
-    save_file(model.hand.mask_head.state_dict(), folder / "mask_head" / MASK_HEAD_FILE)
+    head = {name: tensor.contiguous() for name, tensor in model.hand.mask_head.state_dict().items()}
+    save_file(head, folder / "mask_head" / MASK_HEAD_FILE)
     model.body.unet.save_pretrained(folder / "body_unet")
     model.body.controlnet.save_pretrained(folder / "controlnet")
     (folder / "training.json").write_text(json.dumps(model.training, indent=1))

@@ -153,7 +153,7 @@ def _record(folder: Path, board: SummaryWriter, clock: Clock, losses: dict[str, 
     with (folder / "losses.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
     for name, value in losses.items():
-        board.add_scalar(name, float(value), clock.step)  # type: ignore[no-untyped-call]
+        board.add_scalar(name, float(value), clock.step)
 
 
 def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer, clock: Clock) -> None:

@@ -41,7 +41,7 @@ def demo(
 
 
 def demo_pose() -> Pose:
-    """The pose that the package carries: half a body, both hands raised."""
+    """The pose that the package carries: half a body, both hands in sight."""
     from handfirst.runtime.pose.read import read_pose
 
     with as_file(files("handfirst.runtime.cli") / "demo_pose.json") as path:

@@ -25,7 +25,9 @@ def triples(value: Any, count: int, what: str) -> NDArray[np.float64]:
     if not isinstance(value, list):
         raise PoseError(f"{what}: expected a list of {3 * count} numbers, got {type(value).__name__}")
     if len(value) != 3 * count:
-        raise PoseError(f"{what}: expected {3 * count} numbers ({count} points), got {len(value)}; is it another format?")
+        raise PoseError(
+            f"{what}: expected {3 * count} numbers ({count} points), got {len(value)}; is it another format?"
+        )
     return np.array([number(v, what) for v in value]).reshape(count, 3)
 
 
@@ -55,7 +57,7 @@ def canvas_size(width: Any, height: Any, what: str) -> tuple[int, int]:
 
 
 def visible(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, 3] -> the same with x, y = NaN and confidence 0 where a point is missing: no confidence, or exactly (0, 0)."""
+    """[N, 3] -> the same, x and y NaN and confidence 0 where a point is missing: no confidence, or exactly (0, 0)."""
     out = points.copy()
     missing = (points[:, 2] <= 0) | ((points[:, 0] == 0) & (points[:, 1] == 0))
     out[missing] = (np.nan, np.nan, 0)

@@ -23,7 +23,7 @@ def remarks(pose: Pose) -> tuple[str, ...]:
 
 def _about(person: Person, width: int, height: int) -> list[str]:
     lines = []
-    known = np.isfinite(person.points).all(1)
+    known = np.asarray(np.isfinite(person.points).all(1))
     points = person.points[known]
     outside = int(((points < 0) | (points >= (width, height))).any(1).sum())
     if not len(points):
@@ -37,5 +37,7 @@ def _about(person: Person, width: int, height: int) -> list[str]:
         if 0 < count < MIN_HAND_POINTS:
             lines.append(f"{{who}}'s {side} hand has only {count} points, fewer than {MIN_HAND_POINTS}: left out")
         elif count and not (known[ELBOW[side]] and known[WRIST[side]]):
-            lines.append(f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins")
+            lines.append(
+                f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins"
+            )
     return lines

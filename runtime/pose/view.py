@@ -33,15 +33,12 @@ def hand_view(points: NDArray[np.float64], side: Side) -> View:
     a, b = index - wrist, pinky - wrist
     cross = float(a[0] * b[1] - a[1] * b[0])
     longest = max(float(a @ a), float(b @ b), 1e-9)
-    openness = LEFT_PALM_SIGN * cross / longest * (1 if side == "left" else -1)
+    openness = cross / longest * (1 if side == "left" else -1)
     if abs(openness) < EDGE_ON:
         return "side"
     return "palm" if openness > 0 else "back"
 
 
-LEFT_PALM_SIGN = 1
-
-
 def hand_words(person: Person, crop: HandCrop) -> str:
-    """For example "palm of a left hand" or, for two hands in one crop, "back of a left hand and palm of a right hand"."""
+    """For example "palm of a left hand"; two hands in one crop are joined by "and"."""
     return " and ".join(f"{hand_view(person.hand(side), side)} of a {side} hand" for side in crop.sides)

@@ -299,8 +299,6 @@ class TestDemo:
         assert person.has_hand("left")
         assert person.has_hand("right")
         assert np.isfinite(person.points[:13]).all()
-        wrists, shoulders = person.body[9:11, 1], person.body[5:7, 1]
-        assert (wrists < shoulders).all(), "both hands are raised"
 
 
 class TestPose:

@@ -66,14 +66,26 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
 }
 """One small configuration of each class that the repository supports; eight pixels per latent cell in all."""
 
-UNET: dict[str, Any] = {
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+_UNET: dict[str, Any] = {
     "block_out_channels": [16, 32],
     "layers_per_block": 1,
     "attention_head_dim": 2,
     "cross_attention_dim": 32,
     "norm_num_groups": 8,
+}
+
+HAND_UNET: dict[str, Any] = {
+    **_UNET,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "mid_block_type": "UNetMidBlock2D",
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+}
+
+BODY_UNET: dict[str, Any] = {
+    **_UNET,
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
 }
 
 
@@ -91,7 +103,7 @@ def tiny_settings(**changes: Any) -> TwoStageSettings:
 
 
 def tiny_model(
-    settings: TwoStageSettings | None = None, autoencoder: str = "AutoencoderKL", seed: int = 0
+    settings: TwoStageSettings | None = None, autoencoder: str = "AutoencoderTiny", seed: int = 0
 ) -> TwoStageModel:
     """A fresh random model, the same for the same arguments; torch's global generator is left as it was."""
     settings = settings or tiny_settings()
@@ -99,7 +111,7 @@ def tiny_model(
     tokenizer = train_tokenizer(CAPTIONS, 300)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        base = build_base_unet(UNET, latent.channels)
+        base = build_base_unet(BODY_UNET, latent.channels)
         controlnet = build_controlnet(
             base, {"conditioning_embedding_out_channels": (8, 8, 8, 8)}, settings.body.hint_channels
         )
@@ -108,7 +120,7 @@ def tiny_model(
             settings=settings,
             tokenizer=tokenizer,
             text_encoder=build_text_encoder(
-                {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": "quick_gelu"},
+                {"intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_act": "quick_gelu"},
                 text.length,
                 text.width,
                 tokenizer.get_vocab_size(),
@@ -116,7 +128,7 @@ def tiny_model(
             autoencoder=build_autoencoder(
                 {"class": autoencoder, "latent_channels": latent.channels, **AUTOENCODERS[autoencoder]}
             ),
-            hand=build_hand_generator(UNET, latent.channels, settings.condition_channels, latent.factor),
+            hand=build_hand_generator(HAND_UNET, latent.channels, settings.condition_channels, latent.factor),
             body=BodyOutpainter(base, controlnet),
             training={"note": "random weights"},
         )

@@ -54,7 +54,7 @@ class HandJudge:
         )
 
     def __call__(self, image: Image, points: Points, side: str) -> Verdict:
-        """image uint8 [S, S, 3] of one hand, its true points [21, 2] in pixels and its side; the better of two finds."""
+        """image uint8 [S, S, 3] of one hand, its points [21, 2] in pixels and its side; the better of two finds."""
         scale = LOOK_AT / len(image)
         seen = cv2.resize(image, (LOOK_AT, LOOK_AT), interpolation=cv2.INTER_CUBIC)
         result = self._hands.process(np.ascontiguousarray(seen))

@@ -1,0 +1,47 @@
+"""`handfirst export`: a trained model folder becomes a bundle that the runtime opens without torch."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Turn a trained model into a bundle.")
+
+
+class Storage(StrEnum):
+    """How large weights are stored."""
+
+    float16 = "float16"
+    float32 = "float32"
+
+
+@app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True})
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="What training wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle; must not exist.")],
+    name: Annotated[str, typer.Option(help="Name in the manifest.")] = "demo",
+    weights: Annotated[Storage, typer.Option(help="How large weights are stored.")] = Storage.float16,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Export every network to ONNX, compare each graph with torch, write the bundle."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from handfirst.engines.bundle import Bundle
+    from handfirst.export.bundle_writer import export_bundle
+    from handfirst.runtime.cli.output import print_table
+    from handfirst.runtime.cli.progress import Bars
+
+    with Bars(False if quiet else None) as bars:
+        export_bundle(model, out, name, "float16" if weights is Storage.float16 else "float32", force, bars.update)
+    manifest = Bundle.open(out).manifest
+    rows = [
+        (role, str(e.opset), f"{manifest.files[e.file].size / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")
+        for role, e in manifest.engines.items()
+    ]
+    total = sum(file.size for file in manifest.files.values())
+    print_table(f"{manifest.name}: {out}", ("graph", "opset", "size", "against torch"), rows)
+    typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and tokenizer")

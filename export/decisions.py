@@ -1,0 +1,50 @@
+"""What the paper leaves open and this model settles, in words for people who read the manifest.
+
+The words follow from the settings; a number that the runtime obeys is in the settings, not here.
+"""
+
+from __future__ import annotations
+
+from handfirst.export.to_onnx import Weights
+from handfirst.runtime.settings import TwoStageSettings
+
+FINGERS = "thumb, index, middle, ring, pinky"
+
+
+def decisions(settings: TwoStageSettings, weights: Weights) -> dict[str, str]:
+    """Channel orders, the mask rule, the blend and the like, by name."""
+    hand, body, condition = settings.hand, settings.body, settings.hand.condition
+    cells = hand.size // settings.latent.factor
+    return {
+        "condition_channels": f"{FINGERS} of the left hand; {FINGERS} of the right hand; the user's mask, zeros without",
+        "condition_maps": (
+            f"exp(-d^2 / sigma^2) with sigma {condition.sigma:g} of the crop's side, the maximum over a finger's points, "
+            f"drawn at {hand.size} px, reduced bilinearly to {condition.grid}, "
+            f"folded {condition.fold} x {condition.fold} to {cells} cells; "
+            + ("the wrist in all five channels of its hand" if condition.wrist else "no wrist")
+        ),
+        "crops": f"square, {hand.margin:g} x the longer side of a hand's points; hands whose boxes intersect share one",
+        "mask_rule": (
+            "mask head on the feature of the conditional branch at the last step, clipped to [0, 1], "
+            f"hand above {hand.mask_threshold:g}"
+        ),
+        "background": f"uniform grey {body.background:g} around the hands",
+        "hint_channels": "skeleton red, green, blue in [0, 1]; 1 where the body is to be painted, 0 on the hands",
+        "blend_source": (
+            "kept latents are the canvas noised to the step's level with one fixed noise"
+            if body.blend_source == "noised"
+            else "kept latents are the clean canvas at every step"
+        ),
+        "blend_schedule": (
+            f"the kept region shrinks from a dilation of {body.mask_radius:g} of the shorter side to the hands; "
+            f"the last {body.unblended} steps are not blended; masks reach latent cells by {body.mask_reduction}"
+        ),
+        "paste": "inside the hand mask the picture is the canvas, exactly",
+        "latents": "graphs take and give raw latents (the encoder's mode); the settings' mean and std standardise them",
+        "guidance": "key points and hint in both branches, only the text is dropped",
+        "weights": (
+            "large weights rounded to float16 and stored so, all arithmetic in float32"
+            if weights == "float16"
+            else "stored in float32"
+        ),
+    }
