@@ -33,7 +33,7 @@ def export(
     from handfirst.engines.bundle import Bundle
     from handfirst.export.bundle_writer import export_bundle
     from handfirst.runtime.cli.output import print_table
-    from handfirst.runtime.cli.progress import Bars
+    from handfirst.runtime.cli.bars import Bars
 
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, name, "float16" if weights is Storage.float16 else "float32", force, bars.update)

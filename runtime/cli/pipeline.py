@@ -58,7 +58,8 @@ def _follow(story: Iterator[Progress], bars: Bars) -> Result:
 
 def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[output.Picture], json: bool) -> None:
     """Says what was made: one JSON object, or a line per file and one for the time; warnings are never lost."""
-    warnings = list(dict.fromkeys(line for result in results for line in result.warnings))
+    alone = len(results) == 1
+    warnings = [line if alone else f"seed {made.seed}: {line}" for made in results for line in made.warnings]
     seconds = results[0].seconds
     if json:
         output.print_json(

@@ -150,7 +150,9 @@ class TestRender:
         sheets = [f"out-{i}-sheet.png" for i in (1, 2, 3)]
         assert files(here) == sorted(results + sheets)
         assert [asked.seed for asked in system.asked] == [5, 6, 7]
-        told = json.loads(capsys.readouterr().out)["files"]
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["warnings"] == [f"seed {seed}: a hand is small" for seed in (5, 6, 7)]
+        told = answer["files"]
         assert [(e["path"], e["seed"]) for e in told if e["kind"] == "result"] == list(zip(results, (5, 6, 7)))  # noqa: B905
         assert cv2.imread("out-3.png")[0, 0].tolist() == [7, 7, 7]
 
