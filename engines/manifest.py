@@ -82,9 +82,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     try:
         manifest = Manifest.model_validate(fields)
     except (ValidationError, RecursionError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "nested too deeply"}
-        field = ".".join(map(str, first["loc"]))[:200]
-        raise BundleError(f"{where}: {FILE}: {field}: {_line(first['msg'])}; export the bundle again") from error
+        detail = _first(error) if isinstance(error, ValidationError) else "nested too deeply"
+        raise BundleError(f"{where}: {FILE}: {detail}; export the bundle again") from error
     named = [manifest.tokenizer, *([manifest.golden] if manifest.golden else [])]
     for file in (*named, *(entry.file for entry in manifest.engines.values())):
         if file not in manifest.files:
@@ -117,6 +116,12 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) != len(pairs):
         raise ValueError("a key stands twice")
     return out
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))[:200]
+    return _line(f"{field}: {first['msg']}, got {str(first['input'])[:60]!r}")
 
 
 def _line(text: object) -> str:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
 from scipy import ndimage
-from support.tiny_model import CAPTIONS, save_tiny_model, tiny_settings
+from support.tiny_model import CAPTIONS, tiny_model, tiny_settings
 
 from handfirst.engines.psnr import psnr
 from handfirst.export.bundle_writer import export_bundle
@@ -28,7 +28,7 @@ from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.request import HandResult, Request, Result
 from handfirst.runtime.settings import ScheduleSettings
 from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.training.checkpoint import TwoStageModel, load_model
+from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
 
 STEPS = 20
 SCHEDULES = {
@@ -41,7 +41,12 @@ SCHEDULES = {
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageModel, TwoStage]:
     """The same random weights twice: as torch modules, and exported and opened by the runtime."""
     folder = tmp_path_factory.mktemp("parity")
-    save_tiny_model(folder / "model", settings=tiny_settings(schedule=SCHEDULES[request.param]))
+    fresh = tiny_model(settings=tiny_settings(schedule=SCHEDULES[request.param]))
+    with torch.no_grad():  # random weights would see no hand at all: spread the mask's values around its threshold
+        last = fresh.hand.mask_head.layers[-1]
+        last.weight.mul_(30)
+        last.bias.fill_(0.5)
+    save_model(fresh, folder / "model")
     bundle = export_bundle(folder / "model", folder / "bundle", name="tiny")
     model = load_model(folder / "model")
     for network in model.networks().values():

@@ -33,7 +33,7 @@ def good(batch: int = 2) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sample": np.zeros((2, 15, 8, 8), np.float32)}, r"input 'sample' expected float32 \[batch, 4, 8, 8\], got"),
+        ({"sample": np.zeros((2, 15, 8, 8), np.float32)}, r"input 'sample' expected float32 \[batch=2, 4, 8, 8\], got"),
         ({"sample": np.zeros((2, 4, 8, 8))}, r"got float64 \[2, 4, 8, 8\]"),
         ({"sample": np.zeros((4, 8, 8), np.float32)}, r"got float32 \[4, 8, 8\]"),
         ({"timestep": np.zeros(3, np.int64)}, r"'timestep' expected int64 \[batch=2\], got int64 \[3\]"),

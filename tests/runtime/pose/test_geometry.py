@@ -32,7 +32,7 @@ def square(x: float, y: float, side: float) -> np.ndarray:
     """21 points whose box is the given square."""
     points = np.random.default_rng(0).uniform(0, side, (21, 2))
     points[0], points[1] = 0, side
-    return points + [x, y]
+    return points + np.array([x, y])
 
 
 @settings(max_examples=80, deadline=None)

@@ -134,6 +134,11 @@ def test_what_is_odd_is_said(tmp_path: Path) -> None:
     assert "3 frames" in frames.warnings[0]
 
 
+def raw(number: str) -> str:
+    """A pose whose first number is spelt so."""
+    return f'{{"people": [{{"pose_keypoints_2d": [{number}{", 1" * 53}]}}], "canvas_width": 9, "canvas_height": 9}}'
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "broken": ("{", "not valid JSON"),
     "deep": ("[" * 100_000, "too deeply|not valid JSON"),
@@ -143,8 +148,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "17 points": ({"people": [{"pose_keypoints_2d": [1.0] * 51}], **CANVAS}, "expected 54 numbers"),
     "text": ({"people": [{"pose_keypoints_2d": ["a"] * 54}], **CANVAS}, "expected numbers, got 'a'"),
     "truth values": ({"people": [{"pose_keypoints_2d": [True] * 54}], **CANVAS}, "expected numbers"),
-    "NaN": ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1" * 53 + ']}], "canvas_width": 9, "canvas_height": 9}', "nan"),
-    "infinite": ('{"people": [{"pose_keypoints_2d": [1e999' + ", 1" * 53 + ']}], "canvas_width": 9, "canvas_height": 9}', "inf"),
+    "NaN": (raw("NaN"), "nan"),
+    "infinite": (raw("1e999"), "inf"),
     "huge": ({"people": [{"pose_keypoints_2d": [1e7] * 54}], **CANVAS}, "up to 1e"),
     "no object": ({"people": [7], **CANVAS}, "person 1: expected an object"),
     "no list": ({"people": [{"pose_keypoints_2d": {"x": 1}}], **CANVAS}, "expected a list of 54 numbers"),
