@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from handfirst.engines import manifest as manifests
 from handfirst.engines.errors import UserError
@@ -73,7 +76,7 @@ def export_bundle(
 def _fill(folder: Path, model: TwoStageModel, name: str, weights: Weights, progress: Progress) -> None:
     files: dict[str, FileEntry] = {}
     engines: dict[str, EngineEntry] = {}
-    golden = {}
+    golden: dict[str, NDArray[Any]] = {}
     for part in two_stage_parts(model):
         progress(part.role, 0, STEPS)
         engines[part.role], files[f"{part.role}.onnx"] = _write_part(folder, part, weights, progress)

@@ -32,8 +32,8 @@ def export(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.bundle import Bundle
     from handfirst.export.bundle_writer import export_bundle
-    from handfirst.runtime.cli.output import print_table
     from handfirst.runtime.cli.bars import Bars
+    from handfirst.runtime.cli.output import print_table
 
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, name, "float16" if weights is Storage.float16 else "float32", force, bars.update)

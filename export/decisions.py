@@ -16,10 +16,12 @@ def decisions(settings: TwoStageSettings, weights: Weights) -> dict[str, str]:
     hand, body, condition = settings.hand, settings.body, settings.hand.condition
     cells = hand.size // settings.latent.factor
     return {
-        "condition_channels": f"{FINGERS} of the left hand; {FINGERS} of the right hand; the user's mask, zeros without",
+        "condition_channels": (
+            f"{FINGERS} of the left hand; {FINGERS} of the right hand; the user's mask, zeros where there is none"
+        ),
         "condition_maps": (
-            f"exp(-d^2 / sigma^2) with sigma {condition.sigma:g} of the crop's side, the maximum over a finger's points, "
-            f"drawn at {hand.size} px, reduced bilinearly to {condition.grid}, "
+            f"exp(-d^2 / sigma^2) with sigma {condition.sigma:g} of the crop's side, "
+            f"the maximum over a finger's points, drawn at {hand.size} px, reduced bilinearly to {condition.grid}, "
             f"folded {condition.fold} x {condition.fold} to {cells} cells; "
             + ("the wrist in all five channels of its hand" if condition.wrist else "no wrist")
         ),
