@@ -18,6 +18,7 @@ from typing import Any
 import diffusers
 from diffusers import ControlNetModel, UNet2DConditionModel
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -102,7 +103,7 @@ def load_model(folder: Path) -> TwoStageModel:
             body=BodyOutpainter(base, ControlNetModel.from_pretrained(folder / "controlnet")).eval(),
             training=json.loads((folder / "training.json").read_text()),
         )
-    except (OSError, ValueError, RuntimeError, ValidationError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, ValidationError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{folder}: cannot read the model: {str(error).splitlines()[0]}") from error

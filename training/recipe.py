@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -185,7 +186,7 @@ def train_hand(recipe: Recipe) -> None:
     data = hand_training.HandData(
         latents=_load_tensor(arrays / "hand-latents.pt"),
         conditions=_load_tensor(arrays / "hand-conditions.pt"),
-        masks=torch.from_numpy(hands.hands[:]),
+        masks=torch.from_numpy(np.array(hands.hands)),
         contexts=_load_tensor(arrays / "hand-contexts.pt"),
         empty=_load_tensor(arrays / "empty.pt"),
     )

@@ -1,0 +1,142 @@
+"""A bundle is written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.errors import UserError
+from handfirst.engines.verify import verify
+from handfirst.export import bundle_writer, gate
+from handfirst.export.bundle_writer import STEPS, export_bundle
+from handfirst.export.parts import Part
+from handfirst.runtime.cli.main import main
+from handfirst.runtime.settings import TwoStageSettings
+
+
+@pytest.fixture(scope="module")
+def exported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int, int]]]:
+    """A bundle, and what its export reported on the way."""
+    out, heard = tmp_path_factory.mktemp("bundle") / "tiny", []
+    assert export_bundle(model_folder, out, "tiny", progress=lambda *step: heard.append(step)) == out
+    return out, heard
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_it_verifies_on_this_machine(exported: tuple[Path, object]) -> None:
+    checks = list(verify(Bundle.open(exported[0])))
+    assert all(check.ok for check in checks)
+    assert len(checks) == 1 + 10 + 8 and min(c.psnr for c in checks if c.psnr is not None) > 100
+
+
+def test_every_hash_is_the_files_own_and_nothing_is_unlisted(exported: tuple[Path, object]) -> None:
+    files = listing(exported[0])
+    del files["manifest.json"]
+    entries = Bundle.open(exported[0]).manifest.files
+    assert {n: (hashlib.sha256(b).hexdigest(), len(b)) for n, b in files.items()} == {
+        n: (e.sha256, e.size) for n, e in entries.items()
+    }
+
+
+def test_the_manifest_says_what_the_model_is(exported: tuple[Path, object], model_folder: Path) -> None:
+    manifest = Bundle.open(exported[0]).manifest
+    saved = TwoStageSettings.model_validate_json((model_folder / "settings.json").read_text())
+    assert TwoStageSettings.model_validate(manifest.settings) == saved
+    assert manifest.created_with["torch"] == metadata.version("torch")
+    assert manifest.training == {"note": "random weights"}
+    assert all(e.measured_psnr >= e.tolerance_psnr >= gate.TOLERANCE for e in manifest.engines.values())
+    for name in ("condition_channels", "blend_source", "mask_rule", "hint_channels"):
+        assert manifest.decisions[name]
+    assert "noised" in manifest.decisions["blend_source"]
+
+
+def test_progress_names_every_graph_three_times(exported: tuple[Path, list[tuple[str, int, int]]]) -> None:
+    bundle, heard = Bundle.open(exported[0]), exported[1]
+    assert heard == [(role, done, STEPS) for role in bundle.manifest.engines for done in range(STEPS + 1)]
+
+
+def test_the_same_model_gives_the_same_graphs(
+    exported: tuple[Path, object], model_folder: Path, tmp_path: Path
+) -> None:
+    again = export_bundle(model_folder, tmp_path / "again", "tiny")
+    first, second = (Bundle.open(p).manifest.files for p in (exported[0], again))
+    assert first == second
+
+
+def test_float32_weights_are_twice_the_size(exported: tuple[Path, object], model_folder: Path, tmp_path: Path) -> None:
+    whole = export_bundle(model_folder, tmp_path / "whole", "tiny", weights="float32")
+    half, full = (
+        sum(e.size for n, e in Bundle.open(p).manifest.files.items() if n.endswith(".onnx"))
+        for p in (exported[0], whole)
+    )
+    assert full > 1.2 * half
+    assert "float32" in Bundle.open(whole).manifest.decisions["weights"]
+
+
+def test_what_is_in_the_way_stays(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(UserError, match="exists already" if not force else "is not a bundle"):
+            export_bundle(model_folder, tmp_path, force=force)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="exists already"):
+        export_bundle(model_folder, tmp_path / "link")
+    assert listing(tmp_path) == {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize("error", [UserError("no"), KeyboardInterrupt(), MemoryError()])
+def test_an_export_that_fails_half_way_leaves_what_was_there(
+    error: BaseException,
+    exported: tuple[Path, object],
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = shutil.copytree(exported[0], tmp_path / "old")
+    before = listing(tmp_path)
+
+    def check(part: Part, graph: bytes) -> float:
+        if part.role == "hint_encoder":
+            raise error
+        return gate.EQUAL
+
+    monkeypatch.setattr(bundle_writer.gate, "check", check)
+    for out, force in ((old, True), (tmp_path / "new", False)):
+        with pytest.raises(type(error)):
+            export_bundle(model_folder, out, force=force)
+    assert listing(tmp_path) == before and [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_golden_tensors_cover_every_engine(exported: tuple[Path, object]) -> None:
+    bundle = Bundle.open(exported[0])
+    expected = {
+        f"{role}.{way}.{tensor.name}"
+        for role, entry in bundle.manifest.engines.items()
+        for way, tensors in (("in", entry.spec.inputs), ("out", entry.spec.outputs))
+        for tensor in tensors
+    }
+    golden = bundle.golden()
+    assert set(golden) == expected and all(np.isfinite(v).all() for v in golden.values())
+
+
+def test_the_command_line(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "bundle"
+    assert main(["export", str(model_folder), str(out), "--name", "mine", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "mine" in said.out and "8 graphs" in said.out and "vae_decoder" in said.out
+    assert main(["export", str(model_folder), str(out)]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "--force" in said.err
+    assert main(["export", str(tmp_path / "nothing"), str(tmp_path / "b")]) == 2
+    assert "not a trained model" in capsys.readouterr().err
+    assert main(["export", str(model_folder), str(out), "--force", "--quiet", "--weights", "float32"]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]

@@ -1,0 +1,133 @@
+"""Every graph against torch through a plain onnxruntime session; what is in the file and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from support.tiny_model import AUTOENCODERS, tiny_model
+
+from handfirst.engines.errors import UserError
+from handfirst.engines.spec import EngineSpec
+from handfirst.export import to_onnx as module
+from handfirst.export.examples import example, reference
+from handfirst.export.parts import Part, count_parts, two_stage_parts
+from handfirst.export.to_onnx import OPSET, to_onnx
+
+ROLES = (
+    "text_encoder",
+    "hand_unet",
+    "mask_head",
+    "hint_encoder",
+    "controlnet",
+    "body_unet",
+    "vae_encoder",
+    "vae_decoder",
+)
+
+
+@pytest.fixture(scope="module")
+def graphs(parts: dict[str, Part]) -> dict[str, bytes]:
+    return {role: to_onnx(part, "float32") for role, part in parts.items()}
+
+
+def session(graph: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+def torchs_own(part: Part, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    with torch.no_grad():
+        out = part.module.eval()(*(torch.from_numpy(inputs[t.name]) for t in part.spec.inputs))
+    return [t.numpy() for t in (out if isinstance(out, tuple) else (out,))]
+
+
+def test_the_roles(parts: dict[str, Part]) -> None:
+    assert tuple(parts) == ROLES and count_parts() == len(ROLES)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("batch", "cells"), [(1, (8, 8)), (3, (2, 5)), (8, (12, 4))])
+def test_a_graph_computes_what_torch_computes(
+    role: str, batch: int, cells: tuple[int, int], parts: dict[str, Part], graphs: dict[str, bytes]
+) -> None:
+    part = parts[role]
+    inputs = example(part, batch, seed=batch, cells=cells)
+    got = session(graphs[role]).run([t.name for t in part.spec.outputs], inputs)
+    for value, expected in zip(got, torchs_own(part, inputs), strict=True):
+        assert value.shape == expected.shape and value.shape[0] == batch
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_graph_says_what_its_spec_says(role: str, parts: dict[str, Part], graphs: dict[str, bytes]) -> None:
+    opened, spec = session(graphs[role]), parts[role].spec
+    kinds = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+    for found, tensors in ((opened.get_inputs(), spec.inputs), (opened.get_outputs(), spec.outputs)):
+        assert [(f.name, f.type, tuple(f.shape)) for f in found] == [(t.name, kinds[t.dtype], t.shape) for t in tensors]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_file_is_whole_and_holds_nothing_of_the_machine(role: str, graphs: dict[str, bytes]) -> None:
+    model = onnx.load_from_string(graphs[role])
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version) for o in model.opset_import if o.domain == ""] == [("", OPSET)]
+    assert all(t.data_location == onnx.TensorProto.DEFAULT for t in model.graph.initializer)
+    for path in ("site-packages", ".py", str(Path(__file__).parents[2]), str(Path.home())):
+        assert path.encode() not in graphs[role]
+
+
+def test_the_same_part_gives_the_same_bytes(parts: dict[str, Part], graphs: dict[str, bytes]) -> None:
+    assert to_onnx(parts["mask_head"], "float32") == graphs["mask_head"]
+
+
+@pytest.mark.parametrize("name", [n for n in AUTOENCODERS if n != "AutoencoderTiny"])
+def test_the_other_autoencoders(name: str) -> None:
+    found = {part.role: part for part in two_stage_parts(tiny_model(autoencoder=name))}
+    for role in ("vae_encoder", "vae_decoder"):
+        inputs = example(found[role], 2, cells=(3, 5))
+        (got,) = session(to_onnx(found[role], "float32")).run(None, inputs)
+        np.testing.assert_allclose(got, torchs_own(found[role], inputs)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_examples_repeat_and_stay_in_bounds(parts: dict[str, Part]) -> None:
+    part = parts["hand_unet"]
+    first, again, other = example(part, 5), example(part, 5), example(part, 5, seed=1)
+    assert all(np.array_equal(first[k], again[k]) for k in first)
+    assert not any(np.array_equal(first[k], other[k]) for k in first)
+    assert first["timestep"].min() >= 0 and first["timestep"].max() < 1000
+
+
+def test_a_network_that_contradicts_its_spec_is_named(parts: dict[str, Part]) -> None:
+    part = parts["mask_head"]
+    output = part.spec.outputs[0].model_copy(update={"shape": ("batch", 2, 64, 64)})
+    wrong = replace(part, spec=EngineSpec(inputs=part.spec.inputs, outputs=(output,)))
+    with pytest.raises(UserError, match=r"mask_head: output 'mask' expected \[1, 2, 64, 64\].* gives \[1, 1, 64, 64\]"):
+        reference(wrong, example(wrong, 1))
+
+
+def test_settings_and_networks_must_agree() -> None:
+    model = tiny_model()
+    text = model.settings.text.model_copy(update={"width": 48})
+    model.settings = model.settings.model_copy(update={"text": text})
+    with pytest.raises(UserError, match="text encoder width: the settings say 48, the network has 32"):
+        next(two_stage_parts(model))
+
+
+def test_damaged_weights_are_noticed(model_folder: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.hand.mask_head.layers[0].weight[0, 0, 0, 0] = float("nan")
+    part = {p.role: p for p in two_stage_parts(model)}["mask_head"]
+    with pytest.raises(UserError, match="mask_head: output 'mask' is not finite"):
+        reference(part, example(part, 1))
+
+
+def test_a_graph_beyond_protobufs_limit_is_refused(parts: dict[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT", 1000)
+    with pytest.raises(UserError, match=r"mask_head: .* do not fit into one ONNX file"):
+        to_onnx(parts["mask_head"], "float32")
