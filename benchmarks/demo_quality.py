@@ -1,7 +1,7 @@
 """How good the demo bundle's pictures are: mask IoU and MediaPipe's verdict, beside the true renders' own.
 
     python -m venv .venv-eval && .venv-eval/bin/pip install '.[cpu,eval]'
-    .venv-eval/bin/python benchmarks/demo_quality.py            # -> benchmarks/results/demo.json and demo.png
+    .venv-eval/bin/python benchmarks/demo_quality.py            # -> benchmarks/results/demo.json, demo_*.png
 
 Held-out seeds; hands at 128 px, palm and back views; people at the bundle's canvas. Nothing here trains or tunes.
 """
@@ -74,7 +74,7 @@ def measure_hands(pipeline: Any, count: int, steps: int | None) -> tuple[dict[st
         crop = hand_crops(pose.fit(*canvas_of(pipeline)).people[0], pipeline.settings.hand, *canvas_of(pipeline))[0]
         points = crop.similarity.apply(pose.fit(*canvas_of(pipeline)).people[0].hand(side))
         back = crop.similarity.inverse().then(fit_map(pose, *canvas_of(pipeline)).inverse())
-        render = np.rint(warp(sample.rgb, back, size, size)).astype(np.uint8)
+        render = cut_render(sample.rgb, back, size)
         mask = warp(sample.hands > 0, back, size, size) >= 0.5
         ious.append(float((hand.mask & mask).sum() / (hand.mask | mask).sum()))
         drawn[view].append(judge(hand.image, points, side))
@@ -139,6 +139,13 @@ def fit_map(pose: Pose, width: int, height: int) -> Similarity:
     """The map of Pose.fit: the pose's own canvas -> the bundle's."""
     scale = min(width / pose.width, height / pose.height)
     return Similarity(scale, (width - scale * pose.width) / 2, (height - scale * pose.height) / 2)
+
+
+def cut_render(rgb: np.ndarray, back: Similarity, size: int) -> np.ndarray:
+    """The same crop of the true render; where it leaves the picture, the picture's edge goes on."""
+    pad = len(rgb) // 2
+    wide = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    return np.rint(warp(wide, back.then(Similarity(1.0, pad, pad)), size, size)).astype(np.uint8)
 
 
 def cut_hand(image: np.ndarray, points: np.ndarray, size: int = 256) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ other with all of them); on a GPU they run in turn. What a step leaves on disk i
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
@@ -34,6 +32,7 @@ from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.run_folder import add_note, costs, ema_weights, load_tensor, notes, save_tensor
 from handfirst.training.sampling import normalise
 
 
@@ -112,7 +111,7 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     trained = _typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
     raw = [autoencoder_training.encode_pictures(trained, source) for source in (hands, people)]
     for name, latents in zip(("hand", "person"), raw, strict=True):
-        _save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
+        save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
     _note_psnr(recipe, "autoencoder_psnr", trained, (hands, people))
     flat = torch.cat([x.transpose(0, 1).flatten(1) for x in raw], 1)
     mean, std = latent_statistics(flat[None, :, :, None])
@@ -147,7 +146,7 @@ def train_text(recipe: Recipe, settings: TwoStageSettings) -> None:
     text = settings.text
     ids = [[text_training.encode_ids(tokenizer, text, v) for v in source] for source in (hand_prompts, body_prompts)]
     latents = [
-        normalise(_load_tensor(recipe.out / "arrays" / f"{n}-raw.pt").float(), settings.latent).half()
+        normalise(load_tensor(recipe.out / "arrays" / f"{n}-raw.pt").float(), settings.latent).half()
         for n in ("hand", "person")
     ]
     model = build_text_encoder(recipe.config.text_encoder, text.length, text.width, tokenizer.get_vocab_size())
@@ -159,8 +158,8 @@ def train_text(recipe: Recipe, settings: TwoStageSettings) -> None:
     trained.save_pretrained(recipe.out / "text" / "encoder")  # type: ignore[operator,union-attr]
     for name, variants in zip(("hand", "person"), ids, strict=True):
         contexts = torch.stack([text_training.encode_contexts(trained, v) for v in variants])
-        _save_tensor(recipe.out / "arrays" / f"{name}-contexts.pt", contexts)
-    _save_tensor(done, text_training.encode_contexts(trained, text_training.encode_ids(tokenizer, text, [""]))[0])
+        save_tensor(recipe.out / "arrays" / f"{name}-contexts.pt", contexts)
+    save_tensor(done, text_training.encode_contexts(trained, text_training.encode_ids(tokenizer, text, [""]))[0])
 
 
 def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
@@ -169,13 +168,13 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
     hands, people = pictures(recipe)
     for name in ("hand", "person"):
         if not (file := arrays / f"{name}-latents.pt").exists():
-            raw = _load_tensor(arrays / f"{name}-raw.pt").float()
-            _save_tensor(file, normalise(raw, settings.latent).half())
+            raw = load_tensor(arrays / f"{name}-raw.pt").float()
+            save_tensor(file, normalise(raw, settings.latent).half())
     if not (file := arrays / "hand-conditions.pt").exists():
-        _save_tensor(file, hand_training.draw_conditions(hands, settings, recipe.workers))
+        save_tensor(file, hand_training.draw_conditions(hands, settings, recipe.workers))
     body_training.draw_skeletons(people, arrays / "person-skeletons.npy", recipe.workers)
     if not (file := arrays / "person-canvases.pt").exists():
-        _save_tensor(file, body_training.encode_canvases(_trained_autoencoder(recipe), people, settings))
+        save_tensor(file, body_training.encode_canvases(_trained_autoencoder(recipe), people, settings))
 
 
 def train_hand(recipe: Recipe) -> None:
@@ -184,11 +183,11 @@ def train_hand(recipe: Recipe) -> None:
     settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
     hands, _ = pictures(recipe)
     data = hand_training.HandData(
-        latents=_load_tensor(arrays / "hand-latents.pt"),
-        conditions=_load_tensor(arrays / "hand-conditions.pt"),
+        latents=load_tensor(arrays / "hand-latents.pt"),
+        conditions=load_tensor(arrays / "hand-conditions.pt"),
         masks=torch.from_numpy(np.array(hands.hands)),
-        contexts=_load_tensor(arrays / "hand-contexts.pt"),
-        empty=_load_tensor(arrays / "empty.pt"),
+        contexts=load_tensor(arrays / "hand-contexts.pt"),
+        empty=load_tensor(arrays / "empty.pt"),
     )
     options = recipe.options("hand")
     phase = hand_training.hand_phase(
@@ -203,18 +202,18 @@ def train_body(recipe: Recipe) -> None:
     settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
     _, people = pictures(recipe)
     data = body_training.BodyData(
-        latents=_load_tensor(arrays / "person-latents.pt"),
-        canvases=_load_tensor(arrays / "person-canvases.pt"),
+        latents=load_tensor(arrays / "person-latents.pt"),
+        canvases=load_tensor(arrays / "person-canvases.pt"),
         skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
         hands=people.hands,
-        contexts=_load_tensor(arrays / "person-contexts.pt"),
-        empty=_load_tensor(arrays / "empty.pt"),
+        contexts=load_tensor(arrays / "person-contexts.pt"),
+        empty=load_tensor(arrays / "empty.pt"),
     )
     autoencoder = _trained_autoencoder(recipe).to(pick_device())
     model = _new_body(recipe)
-    for name in ("base", "body"):
-        phase_name: PhaseName = "base" if name == "base" else "body"
-        options = recipe.options(phase_name)
+    phases: tuple[PhaseName, ...] = ("base", "body")
+    for name in phases:
+        options = recipe.options(name)
         phase = body_training.body_phase(
             model, data, autoencoder, settings, options, recipe.seed, freeze_base=name == "body"
         )
@@ -236,9 +235,8 @@ def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
     from transformers import CLIPTextModel
 
     hand, body = _new_hand(recipe), _new_body(recipe)
-    hand.load_state_dict(_ema(recipe, "hand"))
-    body.load_state_dict(_ema(recipe, body_phase))
-    notes = recipe.out / "notes.json"
+    hand.load_state_dict(ema_weights(recipe.out, "hand"))
+    body.load_state_dict(ema_weights(recipe.out, body_phase))
     model = TwoStageModel(
         settings=train_autoencoder(recipe),
         tokenizer=Tokenizer.from_file(str(recipe.out / "tokenizer.json")),
@@ -246,7 +244,7 @@ def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
         autoencoder=_trained_autoencoder(recipe, "decoder"),
         hand=hand,
         body=body,
-        training={"phases": _costs(recipe), **(json.loads(notes.read_text()) if notes.exists() else {})},
+        training={"phases": costs(recipe.out), **notes(recipe.out)},
     )
     save_model(model, recipe.out / "model")
     return recipe.out / "model"
@@ -295,45 +293,11 @@ def _new_body(recipe: Recipe) -> BodyOutpainter:
 
 def _trained_autoencoder(recipe: Recipe, phase: str = "autoencoder") -> Autoencoder:
     model = build_autoencoder(recipe.config.autoencoder)
-    model.load_state_dict(_ema(recipe, phase))
+    model.load_state_dict(ema_weights(recipe.out, phase))
     return model.eval()
-
-
-def _ema(recipe: Recipe, phase: str) -> dict[str, Tensor]:
-    state = torch.load(recipe.out / phase / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
-    return {k.removeprefix("module."): v for k, v in state.items() if k != "n_averaged"}
-
-
-def _costs(recipe: Recipe) -> dict[str, dict[str, float]]:
-    """Per phase: steps, samples, minutes and the last losses."""
-    out = {}
-    for phase in ("autoencoder", "text", "hand", "base", "body", "decoder"):
-        file = recipe.out / phase / "losses.jsonl"
-        if file.exists() and (rows := file.read_text().splitlines()):
-            last = json.loads(rows[-1])
-            out[phase] = {**last, "minutes": round(last["seconds"] / 60, 1)}
-    return out
 
 
 def _note_psnr(recipe: Recipe, key: str, model: Autoencoder, sources: tuple[Pictures, Pictures]) -> None:
     names = ("hand", "person")
     psnr = {n: autoencoder_training.reconstruction_psnr(model, s) for n, s in zip(names, sources, strict=True)}
-    _note(recipe, key, {name: round(value, 2) for name, value in psnr.items()})
-
-
-def _note(recipe: Recipe, key: str, value: Any) -> None:
-    file = recipe.out / "notes.json"
-    notes = json.loads(file.read_text()) if file.exists() else {}
-    with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps({**notes, key: value}, indent=1))
-
-
-def _save_tensor(file: Path, tensor: Tensor) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as temporary:
-        torch.save(tensor.contiguous(), temporary)
-
-
-def _load_tensor(file: Path) -> Tensor:
-    tensor: Tensor = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    return tensor
+    add_note(recipe.out, key, {name: round(value, 2) for name, value in psnr.items()})

@@ -1,0 +1,132 @@
+"""What a model is made of: engines and settings that do not fit are refused before anything is loaded."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.arithmetic_model import FUNCTIONS, SETTINGS, model, request, spec, tokenizer
+
+from handfirst.engines.errors import BundleError
+from handfirst.engines.fake import FakeEngine
+from handfirst.engines.spec import TensorSpec
+from handfirst.runtime.systems.two_stage import TwoStage, read_settings
+from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
+
+
+def test_every_role_is_needed():
+    specs = {role: spec(role) for role in ROLES}
+    check_roles(SETTINGS, specs)
+    for role in ROLES:
+        with pytest.raises(BundleError, match=f"{role} missing"):
+            check_roles(SETTINGS, {name: s for name, s in specs.items() if name != role})
+
+
+def altered(role, kind, tensor, **fields):
+    """The tiny specs with one tensor altered."""
+    specs = {each: spec(each) for each in ROLES}
+    tensors = tuple(
+        TensorSpec(**{**t.model_dump(), **fields}) if t.name == tensor else t for t in getattr(specs[role], kind)
+    )
+    specs[role] = specs[role].model_copy(update={kind: tensors})
+    return specs
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "name", "fields", "said"),
+    [
+        (
+            "hand_unet",
+            "inputs",
+            "sample",
+            {"shape": ("b", 15, 4, 4)},
+            r"'sample': expected float32 \[\*,48,4,4\].*\[b,15,4,4\]",
+        ),
+        ("hand_unet", "inputs", "timestep", {"dtype": "float32"}, r"'timestep': expected int64"),
+        ("hand_unet", "outputs", "prediction", {"shape": ("b", 4, 8, 8)}, r"hand_unet: output 'prediction'"),
+        ("hand_unet", "outputs", "feature", {"shape": ("b", 7, 4, 4)}, r"hand_unet's output and mask_head's input"),
+        ("mask_head", "outputs", "mask", {"shape": ("b", 1, 64, 64)}, r"expected float32 \[\*,1,32,32\]"),
+        ("text_encoder", "inputs", "ids", {"shape": ("b", 77)}, r"'ids': expected int64 \[\*,8\]"),
+        ("text_encoder", "outputs", "context", {"shape": ("b", 8)}, r"'context'"),
+        ("hint_encoder", "inputs", "hint", {"shape": ("b", 3, 64, 64)}, r"'hint': expected float32 \[\*,4,64,64\]"),
+        ("controlnet", "inputs", "hint_feature", {"shape": ("b", 9, 8, 8)}, r"hint_encoder's output and controlnet's"),
+        ("controlnet", "outputs", "residual_mid", {"name": "middle"}, r"body_unet: inputs: expected .*middle.*got"),
+        ("body_unet", "inputs", "residual_00", {"shape": ("b", 5, 8, 8)}, r"controlnet's output and body_unet's"),
+        ("vae_decoder", "inputs", "latent", {"shape": ("b", 8, "r", "c")}, r"vae_decoder: input 'latent'"),
+        ("vae_encoder", "inputs", "image", {"dtype": "float16"}, r"got float16"),
+    ],
+)
+def test_engines_that_do_not_fit_are_named_in_one_line(role, kind, name, fields, said):
+    specs = altered(role, kind, name, **fields)
+    with pytest.raises(BundleError, match=said) as caught:
+        check_roles(SETTINGS, specs)
+    assert "\n" not in str(caught.value)
+    assert "export the bundle again" in str(caught.value) or "expected" in str(caught.value)
+
+
+def test_free_axes_fit_any_size():
+    specs = altered("body_unet", "inputs", "sample", shape=("batch", 4, "height", "width"))
+    check_roles(SETTINGS, specs)
+    check_roles(SETTINGS, altered("vae_decoder", "outputs", "image", shape=("batch", 3, "h", "w")))
+
+
+def manifest(**fields):
+    return SimpleNamespace(**{"name": "tiny", "system": "two-stage", "settings": SETTINGS.model_dump(), **fields})
+
+
+def test_settings_are_read_from_the_manifest():
+    assert read_settings(manifest()) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"system": "part-refiner"}, "expected the system two-stage, got part-refiner"),
+        ({"settings": {"hand": {"sise": 32}}}, r"settings\.hand\.sise"),
+        ({"settings": {"latent": {"factor": "many"}}}, r"settings\.latent\.factor.*'many'"),
+        ({"settings": {"hand": {"size": 100}}}, r"settings: .*multiple of 8"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(fields, said):
+    with pytest.raises(BundleError, match=said) as caught:
+        read_settings(manifest(**fields))
+    assert "\n" not in str(caught.value)
+
+
+def test_open_checks_before_it_loads(monkeypatch):
+    opened = []
+
+    class FakeBundle:
+        def __init__(self, specs):
+            entries = {role: SimpleNamespace(spec=s) for role, s in specs.items()}
+            self.manifest = manifest(engines=entries, tokenizer="tokenizer.json")
+
+        def engine(self, role, provider, threads):
+            opened.append((role, provider, threads))
+            return FakeEngine(spec(role), role, FUNCTIONS[role])
+
+        def bytes(self, name):
+            assert name == "tokenizer.json"
+            return tokenizer()
+
+    home = "handfirst.runtime.systems.two_stage.Bundle"
+    good = FakeBundle({role: spec(role) for role in ROLES})
+    monkeypatch.setattr(home, SimpleNamespace(open=lambda path: good))
+    system = TwoStage.open("anywhere", threads=3)
+    assert opened == [(role, "cpu", 3) for role in ROLES]
+    assert system.bundle is good
+    np.testing.assert_array_equal(system.render(request()).image, model()[0].render(request()).image)
+    bad = FakeBundle(altered("hand_unet", "inputs", "sample", shape=("b", 15, 4, 4)))
+    monkeypatch.setattr(home, SimpleNamespace(open=lambda path: bad))
+    opened.clear()
+    with pytest.raises(BundleError, match="hand_unet"):
+        TwoStage.open("anywhere")
+    assert opened == []
+
+
+def test_a_model_put_together_by_hand_has_no_bundle_and_can_be_closed():
+    system, _ = model()
+    with pytest.raises(ValueError, match="not opened from a bundle"):
+        _ = system.bundle
+    system.close()
+    with pytest.raises(Exception, match="closed"):
+        system.render(request())
