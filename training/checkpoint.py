@@ -30,6 +30,7 @@ from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.models.mask_head import MaskHead
+from handfirst.training.pretrained.folder import read_folder
 
 MASK_HEAD_FILE = "mask_head.safetensors"
 
@@ -90,17 +91,17 @@ def load_model(folder: Path) -> TwoStageModel:
         vae_class = json.loads((folder / "vae" / "config.json").read_text()).get("_class_name", "AutoencoderKL")
         if vae_class not in CLASSES:
             raise UserError(f"{folder}/vae: class {vae_class!r} is not one of {', '.join(CLASSES)}")
-        unet = UNet2DConditionModel.from_pretrained(folder / "hand_unet")
+        unet = read_folder(UNet2DConditionModel, folder / "hand_unet")
         head = MaskHead(unet.config.block_out_channels[0], settings.latent.factor)
         head.load_state_dict(load_file(folder / "mask_head" / MASK_HEAD_FILE))
-        base = UNet2DConditionModel.from_pretrained(folder / "body_unet")
+        base = read_folder(UNet2DConditionModel, folder / "body_unet")
         return TwoStageModel(
             settings=settings,
             tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
-            text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder").eval(),
-            autoencoder=Autoencoder(getattr(diffusers, vae_class).from_pretrained(folder / "vae")).eval(),
+            text_encoder=read_folder(CLIPTextModel, folder / "text_encoder").eval(),
+            autoencoder=Autoencoder(read_folder(getattr(diffusers, vae_class), folder / "vae")).eval(),
             hand=HandGenerator(unet, head).eval(),
-            body=BodyOutpainter(base, ControlNetModel.from_pretrained(folder / "controlnet")).eval(),
+            body=BodyOutpainter(base, read_folder(ControlNetModel, folder / "controlnet")).eval(),
             training=json.loads((folder / "training.json").read_text()),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError, ValidationError) as error:

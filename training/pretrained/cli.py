@@ -1,0 +1,61 @@
+"""`handfirst init`: a Stable Diffusion checkpoint becomes an untrained pair of stage models."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Start the stage models from a Stable Diffusion 1.x checkpoint.")
+
+
+class NewChannels(StrEnum):
+    """How the hand UNet's new input channels begin."""
+
+    random = "random"
+    zero = "zero"
+
+
+@app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True})
+def init(
+    checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or one .safetensors or .ckpt file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    controlnet: Annotated[
+        Path | None, typer.Option(help="A ControlNet, folder or file (OpenPose); default: a fresh one that is silent.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt; needed for a single file.")
+    ] = None,
+    new_channels: Annotated[NewChannels, typer.Option(help="How new input channels begin.")] = NewChannels.random,
+    size: Annotated[int, typer.Option(min=64, help="Side of hand crops and canvas, in multiples of 64.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+) -> None:
+    """Make the two stage models from a checkpoint, ready for training or for a first export."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from handfirst.engines.errors import UserError
+    from handfirst.training.checkpoint import save_model
+    from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
+    from handfirst.training.pretrained.start import read_controlnet, untrained_pair
+
+    if out.exists():
+        raise UserError(f"{out} exists already; choose another place")
+    guide = None if controlnet is None else read_controlnet(controlnet)
+    base = read_stable_diffusion(checkpoint, tokenizer)
+    model = untrained_pair(base, guide, "zero" if new_channels is NewChannels.zero else "random", size, seed)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        save_model(model, temporary)
+        temporary.rename(out)
+    finally:
+        _remove(temporary)
+    inputs = model.hand.unet.config.in_channels
+    typer.echo(f"model: {out} (hand UNet with {inputs} input channels, {size} x {size} pixels)")
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
