@@ -1,6 +1,6 @@
-"""The autoencoder, on random crops of hands and people: all of it first; at the end the decoder alone, once more.
+"""Phase 1: the autoencoder, on crops of hands and people. decoder_training.py borrows its crops and losses.
 
-The decoder can be polished while the latents, on which the UNets were trained, stay as they are.
+Knows nothing about diffusion.
 """
 
 from __future__ import annotations
@@ -20,48 +20,56 @@ from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.sheets import to_uint8, write_sheet
 
 CROP = 64
-HAND_WEIGHT = 3.0  # errors on a hand count this much more
+DETAIL_WEIGHT = 3.0  # errors on hands and faces count this much more
+FACE = slice(23, 91)  # of the 133 points
+AT_FACE = 0.6  # share of the crops that look at the face, where there is one: it is small and people look there first
 NOISE = 0.1  # of a latent channel's own std: makes the decoder forgive what diffusion leaves
 
 
-def autoencoder_phase(
-    model: Autoencoder, sources: tuple[Pictures, ...], options: PhaseOptions, seed: int, *, freeze_encoder: bool = False
-) -> Phase:
-    """L1 + gradient L1, heavier on hands; the first three latent channels are tied to the colours of their cells.
+def autoencoder_phase(model: Autoencoder, sources: tuple[Pictures, ...], options: PhaseOptions, seed: int) -> Phase:
+    """L1 + gradient L1, heavier on hands and faces; the first three latent channels are tied to their cells' colours.
 
     The tie makes latents smooth and gives a preview without the decoder. Crops alternate between the sources.
-    With `freeze_encoder` the latents stay as they are and only the decoder learns.
     """
-    model.model.encoder.requires_grad_(not freeze_encoder)
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, Autoencoder)
-        rng = np.random.default_rng((seed, int(freeze_encoder), step))
-        image, hand = _crops(sources[step % len(sources)], options.batch, rng)
+        rng = np.random.default_rng((seed, 0, step))
+        image, detail = crops(sources[step % len(sources)], options.batch, rng)
         latent = module.encode(image)
-        spread = latent.detach().float().std((0, 2, 3), keepdim=True)
-        noise = torch.from_numpy(rng.standard_normal(tuple(latent.shape), dtype=np.float32)).to(image.device)
-        decoded = module.decode(latent + NOISE * spread * noise).float()
-        weight = 1 + (HAND_WEIGHT - 1) * hand
-        out = {"l1": (weight * (decoded - image).abs()).mean(), "gradient": _gradient_l1(decoded, image, weight)}
-        if not freeze_encoder:
-            colours = F.avg_pool2d(image, CROP // latent.shape[-1])
-            out["colour"] = 0.2 * F.mse_loss(latent[:, :3].float(), colours)
-        return out
+        colours = F.avg_pool2d(image, CROP // latent.shape[-1])
+        return {
+            **pixel_losses(decode_noisy(module, latent, rng), image, detail),
+            "colour": 0.2 * F.mse_loss(latent[:, :3].float(), colours),
+        }
 
-    def sheet(module: nn.Module, file: Path) -> None:
-        assert isinstance(module, Autoencoder)
-        rows = []
-        for source in sources:
-            picks = np.linspace(0, len(source) - 1, 8).astype(int)
-            image = _to_tensor(source.rgb[picks])
-            with torch.no_grad(), autocast(image.device):
-                decoded = module.decode(module.encode(image))
-            row = np.concatenate([to_uint8(image), to_uint8(decoded)], 1)
-            rows.append(np.pad(row, ((0, 0), (0, 0), (0, 192 - row.shape[2]), (0, 0))))
-        write_sheet(file, rows)
+    return Phase("autoencoder", model, losses, lambda module, file: draw_sheet(module, sources, file), sheet_minutes=4)
 
-    return Phase("decoder" if freeze_encoder else "autoencoder", model, losses, sheet, sheet_minutes=4)
+
+def decode_noisy(model: Autoencoder, latent: Tensor, rng: np.random.Generator) -> Tensor:
+    """Decodes a latent that is a little off, as diffusion will leave it: [B, 3, H, W] in float32."""
+    spread = latent.detach().float().std((0, 2, 3), keepdim=True)
+    noise = torch.from_numpy(rng.standard_normal(tuple(latent.shape), dtype=np.float32)).to(latent.device)
+    return model.decode(latent + NOISE * spread * noise).float()
+
+
+def pixel_losses(decoded: Tensor, image: Tensor, detail: Tensor) -> dict[str, Tensor]:
+    """L1 of the pixels and of their differences, [B, 3, H, W]; `detail` [B, 1, H, W] marks what counts more."""
+    weight = 1 + (DETAIL_WEIGHT - 1) * detail
+    return {"l1": (weight * (decoded - image).abs()).mean(), "gradient": _gradient_l1(decoded, image, weight)}
+
+
+def draw_sheet(module: nn.Module, sources: tuple[Pictures, ...], file: Path) -> None:
+    assert isinstance(module, Autoencoder)
+    rows = []
+    for source in sources:
+        picks = np.linspace(0, len(source) - 1, 8).astype(int)
+        image = _to_tensor(source.rgb[picks])
+        with torch.no_grad(), autocast(image.device):
+            decoded = module.decode(module.encode(image))
+        row = np.concatenate([to_uint8(image), to_uint8(decoded)], 1)
+        rows.append(np.pad(row, ((0, 0), (0, 0), (0, 192 - row.shape[2]), (0, 0))))
+    write_sheet(file, rows)
 
 
 def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
@@ -69,15 +77,33 @@ def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
     return (tensor / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def _crops(source: Pictures, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Random crops: image [B, 3, 64, 64] in [-1, 1] and hand mask [B, 1, 64, 64]."""
-    rgb, hand = [], []
+def crops(source: Pictures, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Crops, many of them at a face: image [B, 3, 64, 64] in [-1, 1]; details [B, 1, 64, 64]: hands and faces."""
+    rgb, detail = [], []
     for i in rng.integers(len(source), size=count):
+        face = face_circle(source.keypoints[i])
         y, x = rng.integers(0, source.size - CROP + 1, 2)
+        if face is not None and rng.random() < AT_FACE:
+            middle = np.array(face[1::-1]) - CROP / 2 + rng.uniform(-CROP / 4, CROP / 4, 2)
+            y, x = np.clip(middle.astype(int), 0, source.size - CROP)
         rgb.append(source.rgb[i, y : y + CROP, x : x + CROP])
-        hand.append(source.hands[i, y : y + CROP, x : x + CROP] > 0)
-    mask = torch.from_numpy(np.stack(hand)[:, None].astype(np.float32)).to(pick_device())
+        mask = (source.hands[i, y : y + CROP, x : x + CROP] > 0).astype(np.float32)
+        if face is not None:
+            rows, columns = np.ogrid[y : y + CROP, x : x + CROP]
+            mask = np.maximum(mask, (columns - face[0]) ** 2 + (rows - face[1]) ** 2 < face[2] ** 2)
+        detail.append(mask)
+    mask = torch.from_numpy(np.stack(detail)[:, None].astype(np.float32)).to(pick_device())
     return _to_tensor(np.stack(rgb)), mask
+
+
+def face_circle(keypoints: NDArray[np.float32]) -> tuple[float, float, float] | None:
+    """keypoints [133, 3] -> centre x, y and radius of the face in pixels; None where it has no visible points."""
+    points = keypoints[FACE][keypoints[FACE, 2] > 0, :2]
+    if not len(points):
+        return None
+    low, high = points.min(0), points.max(0)
+    x, y = (low + high) / 2
+    return float(x), float(y), 0.75 * float((high - low).max())
 
 
 def _gradient_l1(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:

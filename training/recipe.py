@@ -22,7 +22,14 @@ from tokenizers import Tokenizer
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training import autoencoder_training, body_training, hand_training, prompts, text_training
+from handfirst.training import (
+    autoencoder_training,
+    body_training,
+    decoder_training,
+    hand_training,
+    prompts,
+    text_training,
+)
 from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
 from handfirst.training.data.arrays import Pictures, load_pictures
@@ -30,6 +37,7 @@ from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
+from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.run_folder import add_note, costs, ema_weights, load_tensor, notes, save_tensor
@@ -222,12 +230,14 @@ def train_body(recipe: Recipe) -> None:
 
 def polish_decoder(recipe: Recipe) -> None:
     """The decoder once more, on the latents that the UNets now know."""
+    torch.manual_seed(recipe.seed + 4)
     sources = pictures(recipe)
-    model = _channels_last(_trained_autoencoder(recipe))
+    model = decoder_training.DecoderAndCritic(_trained_autoencoder(recipe), PatchDiscriminator())
     options = recipe.options("decoder")
-    phase = autoencoder_training.autoencoder_phase(model, sources, options, recipe.seed, freeze_encoder=True)
-    trained = _typed(fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show), Autoencoder)
-    _note_psnr(recipe, "decoder_psnr", trained, sources)
+    phase = decoder_training.decoder_phase(_channels_last(model), sources, options, recipe.seed)
+    trained = fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
+    polished = _typed(_typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
+    _note_psnr(recipe, "decoder_psnr", polished, sources)
 
 
 def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
@@ -241,7 +251,7 @@ def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
         settings=train_autoencoder(recipe),
         tokenizer=Tokenizer.from_file(str(recipe.out / "tokenizer.json")),
         text_encoder=CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder"),
-        autoencoder=_trained_autoencoder(recipe, "decoder"),
+        autoencoder=_polished_autoencoder(recipe),
         hand=hand,
         body=body,
         training={"phases": costs(recipe.out), **notes(recipe.out)},
@@ -291,9 +301,16 @@ def _new_body(recipe: Recipe) -> BodyOutpainter:
     return _typed(_channels_last(BodyOutpainter(unet, controlnet)), BodyOutpainter)  # type: ignore[no-any-return]
 
 
-def _trained_autoencoder(recipe: Recipe, phase: str = "autoencoder") -> Autoencoder:
+def _trained_autoencoder(recipe: Recipe) -> Autoencoder:
     model = build_autoencoder(recipe.config.autoencoder)
-    model.load_state_dict(ema_weights(recipe.out, phase))
+    model.load_state_dict(ema_weights(recipe.out, "autoencoder"))
+    return model.eval()
+
+
+def _polished_autoencoder(recipe: Recipe) -> Autoencoder:
+    model = build_autoencoder(recipe.config.autoencoder)
+    weights = ema_weights(recipe.out, "decoder")
+    model.load_state_dict({k.removeprefix("autoencoder."): v for k, v in weights.items() if "critic." not in k})
     return model.eval()
 
 

@@ -15,6 +15,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.checkpoint import load_model
 from handfirst.training.cli import app, total_minutes
 from handfirst.training.config import load_config
+from handfirst.training.run_folder import ema_weights
 
 STEPS = 25
 
@@ -64,10 +65,11 @@ def test_the_base_is_frozen_while_the_controlnet_trains(run: Path) -> None:
 
 
 def test_the_encoder_is_frozen_while_the_decoder_is_polished(run: Path) -> None:
-    first = torch.load(run / "autoencoder" / "checkpoint.pt", weights_only=True)["ema"]
-    last = torch.load(run / "decoder" / "checkpoint.pt", weights_only=True)["ema"]
-    assert all(torch.equal(first[k], last[k]) for k in first if ".encoder." in k)
-    assert any(not torch.equal(first[k], last[k]) for k in first if ".decoder." in k)
+    first, last = ema_weights(run, "autoencoder"), ema_weights(run, "decoder")
+    assert all(torch.equal(first[k], last[f"autoencoder.{k}"]) for k in first if ".encoder." in k)
+    assert any(not torch.equal(first[k], last[f"autoencoder.{k}"]) for k in first if ".decoder." in k)
+    decoder = load_model(run / "model").autoencoder.state_dict()
+    assert all(torch.equal(decoder[k], last[f"autoencoder.{k}"]) for k in decoder)
 
 
 def test_minutes_count_the_longer_branch() -> None:
