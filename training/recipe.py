@@ -231,13 +231,13 @@ def train_body(recipe: Recipe) -> None:
 def polish_decoder(recipe: Recipe) -> None:
     """The decoder once more, on the latents that the UNets now know."""
     torch.manual_seed(recipe.seed + 4)
-    sources = pictures(recipe)
+    hands, people = pictures(recipe)
     model = decoder_training.DecoderAndCritic(_trained_autoencoder(recipe), PatchDiscriminator())
     options = recipe.options("decoder")
-    phase = decoder_training.decoder_phase(_channels_last(model), sources, options, recipe.seed)
+    phase = decoder_training.decoder_phase(_channels_last(model), hands, people, options, recipe.seed)
     trained = fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
     polished = _typed(_typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
-    _note_psnr(recipe, "decoder_psnr", polished, sources)
+    _note_psnr(recipe, "decoder_psnr", polished, (hands, people))
 
 
 def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
