@@ -92,8 +92,8 @@ def crops(source: Pictures, count: int, rng: np.random.Generator) -> tuple[Tenso
             rows, columns = np.ogrid[y : y + CROP, x : x + CROP]
             mask = np.maximum(mask, (columns - face[0]) ** 2 + (rows - face[1]) ** 2 < face[2] ** 2)
         detail.append(mask)
-    mask = torch.from_numpy(np.stack(detail)[:, None].astype(np.float32)).to(pick_device())
-    return _to_tensor(np.stack(rgb)), mask
+    details = torch.from_numpy(np.stack(detail)[:, None].astype(np.float32)).to(pick_device())
+    return _to_tensor(np.stack(rgb)), details
 
 
 def face_circle(keypoints: NDArray[np.float32]) -> tuple[float, float, float] | None:

@@ -95,7 +95,7 @@ def read_text_encoder(weights: Weights) -> CLIPTextModel:
     names = model.state_dict().keys()
     prefix = "" if "embeddings.token_embedding.weight" in names else "text_model."
     model.load_state_dict({f"{prefix}{k}": v.float() for k, v in inner.items() if not k.endswith("position_ids")})
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def read_controlnet(weights: Weights) -> ControlNetModel:
@@ -138,7 +138,7 @@ def _read_converted(weights: Weights) -> ControlNetModel:
     with torch.device("cpu"):
         model = ControlNetModel(**config)
     model.load_state_dict({k: v.float() for k, v in weights.items()})
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def _unet_config(inner: Weights) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def _wider(layer: nn.Conv2d, channels: int, new_channels: NewChannels) -> nn.Con
     wider = nn.Conv2d(has + channels, out, kernel, layer.stride, layer.padding)  # type: ignore[arg-type]
     wider.weight[:, :has] = layer.weight
     wider.weight[:, has:] = torch.randn(out, channels, *kernel) * 0.02 if new_channels == "random" else 0.0
-    wider.bias.copy_(layer.bias)  # type: ignore[union-attr]
+    if wider.bias is not None and layer.bias is not None:
+        wider.bias.copy_(layer.bias)
     return wider
 
 
