@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from handfirst.engines.choice import open_engine
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import sha256
+from handfirst.engines.graph import Graph
 from handfirst.engines.manifest import FILE, MAX_BYTES, Manifest, read_manifest
 
 
@@ -68,26 +70,39 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
         return data
 
-    def engine(self, role: str, provider: str = "cpu", threads: int | None = None) -> Engine:
-        """Opens the engine of a role on onnxruntime.
-
-        Args:
-            provider: "cpu" or "cuda".
-            threads: for one operator; None: one per usable core.
+    def graph(self, role: str) -> Graph:
+        """The graph of a role, its files read and checked.
 
         Raises:
-            BundleError: no such role, or its file cannot be trusted or parsed.
-            EngineError: onnxruntime or the provider is missing.
+            BundleError: no such role, or one of its files cannot be trusted.
         """
-        from handfirst.engines.ort import OrtEngine
-
         entry = self.manifest.engines.get(role)
         if entry is None:
             has = ", ".join(self.manifest.engines) or "none"
             raise BundleError(f"{self.path}: no engine for {role}; the bundle has {has}")
-        return OrtEngine(
-            self.bytes(entry.file), entry.spec, role, provider, threads, source=f"{self.path}: {entry.file}"
+        files = (entry.file, *entry.data)
+        return Graph(
+            role=role,
+            spec=entry.spec,
+            model=self.bytes(entry.file),
+            data={name: self.bytes(name) for name in entry.data},
+            precision=entry.precision,
+            digest=sha256("".join(self.manifest.files[name].sha256 for name in files).encode()),
+            source=f"{self.path}: {entry.file}",
         )
+
+    def engine(self, role: str, engine: str = "cpu", threads: int | None = None) -> Engine:
+        """Opens the engine of a role.
+
+        Args:
+            engine: one of choice.ENGINES.
+            threads: for one operator; None: one per usable core.
+
+        Raises:
+            BundleError: no such role, or its files cannot be trusted or parsed.
+            EngineError: the engine's library or hardware is missing.
+        """
+        return open_engine(self.graph(role), engine, threads)
 
     def golden(self) -> dict[str, Array]:
         """The reference tensors, "{role}.in.{tensor}" and "{role}.out.{tensor}"; empty if the bundle has none.

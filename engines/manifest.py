@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import atomic_write_bytes
+from handfirst.engines.graph import Precision
 from handfirst.engines.spec import EngineSpec
 
 SCHEMA_VERSION = 1
@@ -36,7 +37,9 @@ class EngineEntry(_Block):
 
     file: Name
     spec: EngineSpec
-    precision: Literal["float32", "float16", "bfloat16"]
+    data: tuple[Name, ...] = ()
+    """Files that its external tensors lie in."""
+    precision: Precision
     opset: int = Field(ge=1)
     tolerance_psnr: float
     """The golden tensors must be met at least this well, in dB."""
@@ -85,7 +88,8 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         detail = _first(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BundleError(f"{where}: {FILE}: {detail}; export the bundle again") from error
     named = [manifest.tokenizer, *([manifest.golden] if manifest.golden else [])]
-    for file in (*named, *(entry.file for entry in manifest.engines.values())):
+    graphs = [file for entry in manifest.engines.values() for file in (entry.file, *entry.data)]
+    for file in (*named, *graphs):
         if file not in manifest.files:
             raise BundleError(f"{where}: {FILE} names {file} but does not list it under files; export the bundle again")
     return manifest

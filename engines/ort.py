@@ -11,6 +11,7 @@ import numpy as np
 
 from handfirst.engines.engine import Array, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.graph import Graph
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -29,29 +30,19 @@ class OrtEngine:
     """One ONNX graph in an onnxruntime session.
 
     Args:
-        model: the bytes of the ONNX file.
-        spec: what the graph must take and give; checked against the graph itself.
-        name: the role, for messages.
+        graph: its spec is checked against the graph itself.
         provider: "cpu" or "cuda".
         threads: for one operator; None: one per usable core.
-        source: where the bytes came from, for messages.
 
     Raises:
         EngineError: onnxruntime or the provider is not installed.
         BundleError: not an ONNX graph, or one that does not match the spec.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        spec: EngineSpec,
-        name: str,
-        provider: str = "cpu",
-        threads: int | None = None,
-        source: str | None = None,
-    ) -> None:
-        self.spec = spec
-        self.name = name
+    def __init__(self, graph: Graph, provider: str = "cpu", threads: int | None = None) -> None:
+        self.spec = graph.spec
+        self.name = graph.role
+        source = graph.source or graph.role
         ort = import_onnxruntime()
         if provider not in PROVIDERS:
             raise EngineError(f"engine provider must be one of {', '.join(PROVIDERS)}, got {provider!r}")
@@ -63,12 +54,15 @@ class OrtEngine:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cores()
+        if graph.data:
+            names, buffers = list(graph.data), list(graph.data.values())
+            options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])
         try:
-            self._session: Any = ort.InferenceSession(model, options, providers=[PROVIDERS[provider]])
+            self._session: Any = ort.InferenceSession(graph.model, options, providers=[PROVIDERS[provider]])
         except Exception as error:  # the library raises many kinds, none of them documented as the full list
             reason = " ".join(str(error).split())[:200]
-            raise BundleError(f"{source or name}: not a graph that onnxruntime can load ({reason})") from error
-        _check_graph(self._session, spec, source or name)
+            raise BundleError(f"{source}: not a graph that onnxruntime can load ({reason})") from error
+        _check_graph(self._session, graph.spec, source)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; see the Engine protocol."""

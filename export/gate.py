@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.ort import OrtEngine
+from handfirst.engines.graph import Graph
 from handfirst.engines.psnr import psnr
 from handfirst.export.examples import example, reference
 from handfirst.export.parts import Part
@@ -27,7 +28,7 @@ def measure(part: Part, graph: bytes) -> float:
     Raises:
         UserError: the graph cannot be opened, or torch's own outputs do not fit the spec.
     """
-    engine = OrtEngine(graph, part.spec, part.role)
+    engine = OrtEngine(Graph(part.role, part.spec, graph))
     worst = EQUAL
     for seed, (batch, cells) in enumerate(TRIALS, start=1):
         inputs = example(part, batch, seed, cells)

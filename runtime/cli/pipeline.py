@@ -29,11 +29,11 @@ class Pipeline(Protocol):
     def render_batch(self, requests: Sequence[Request]) -> list[Result]: ...
 
 
-def open_pipeline(bundle: Path | None, provider: str, threads: int | None) -> Pipeline:
+def open_pipeline(bundle: Path | None, engine: str, threads: int | None) -> Pipeline:
     """The system of the bundle at `bundle`, or of the embedded one. Imports the engines."""
     from handfirst.runtime.systems.two_stage import TwoStage
 
-    return TwoStage.open(bundle, provider=provider, threads=threads)
+    return TwoStage.open(bundle, engine=engine, threads=threads)
 
 
 def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> list[Result]:

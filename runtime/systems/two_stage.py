@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.choice import choose
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
@@ -66,12 +67,12 @@ class TwoStage:
         self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
 
     @classmethod
-    def open(cls, path: Path | None = None, provider: str = "cpu", threads: int | None = None) -> TwoStage:
+    def open(cls, path: Path | None = None, engine: str = "auto", threads: int | None = None) -> TwoStage:
         """The model of a bundle, or the embedded one.
 
         Args:
             path: folder of the bundle.
-            provider: what runs the networks, "cpu" or "cuda".
+            engine: what runs the networks: "auto" or one of engines.choice.ENGINES.
             threads: CPU threads; None leaves the choice to the engine.
 
         Raises:
@@ -82,7 +83,8 @@ class TwoStage:
         manifest = bundle.manifest
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
-        engines = {role: bundle.engine(role, provider=provider, threads=threads) for role in ROLES}
+        chosen = choose(engine)
+        engines = {role: bundle.engine(role, chosen.engine, threads) for role in ROLES}
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle)
 
     @property

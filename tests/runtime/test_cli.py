@@ -127,7 +127,7 @@ class TestRender:
     def test_asks_for_what_was_asked(self, system, here, capsys):
         said = (
             "--bundle model --negative-prompt blurry --hand-prompt hands --seed 3 --steps 9 --guidance 2.5 --eta 0.5"
-            " --hand-guidance 1.5 --blend bounding-box --feather 2 --provider cuda --threads 2"
+            " --hand-guidance 1.5 --blend bounding-box --feather 2 --engine cuda --threads 2"
         )
         assert main([*RENDER, *said.split()]) == 0
         assert system.opened == (Path("model"), "cuda", 2)

@@ -100,8 +100,8 @@ def test_open_checks_before_it_loads(monkeypatch):
             entries = {role: SimpleNamespace(spec=s) for role, s in specs.items()}
             self.manifest = manifest(engines=entries, tokenizer="tokenizer.json")
 
-        def engine(self, role, provider, threads):
-            opened.append((role, provider, threads))
+        def engine(self, role, engine, threads):
+            opened.append((role, engine, threads))
             return FakeEngine(spec(role), role, FUNCTIONS[role])
 
         def bytes(self, name):
