@@ -12,7 +12,7 @@ from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph, Precision
 
 ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
-"""onnxruntime on CPU or CUDA; OpenVINO in float32 or bfloat16 arithmetic; TensorRT. Their extras bear the same names."""
+"""onnxruntime on CPU or CUDA; OpenVINO in float32 or bfloat16 arithmetic; TensorRT. Extras have the same names."""
 
 AUTO = "auto"
 

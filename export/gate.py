@@ -6,8 +6,8 @@ Knows nothing about files; it is given a part and the bytes of its graph.
 from __future__ import annotations
 
 from handfirst.engines.errors import UserError
-from handfirst.engines.ort import OrtEngine
 from handfirst.engines.graph import Graph
+from handfirst.engines.ort import OrtEngine
 from handfirst.engines.psnr import psnr
 from handfirst.export.examples import example, reference
 from handfirst.export.parts import Part

@@ -19,7 +19,7 @@ Progress = Annotated[
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal pictures.", metavar="N")]
 Engine = Annotated[
     str,
-    typer.Option(help="What runs the networks: auto, cpu, cuda, openvino, openvino-bf16, tensorrt.", metavar="NAME"),
+    typer.Option(help="What runs it: auto, cpu, cuda, openvino, openvino-bf16 or tensorrt.", metavar="NAME"),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all cores", metavar="N")]
 Size = Annotated[

@@ -19,9 +19,10 @@ GROUP = "handfirst.commands"
 HELP = {
     "data": "Make and inspect training data.",
     "train": "Train the stage models.",
+    "init": "Turn a Stable Diffusion checkpoint into an untrained model.",
     "export": "Turn trained models into a bundle.",
 }
-EXTRAS = {"data": "train", "train": "train", "export": "export"}
+EXTRAS = {"data": "train", "train": "train", "init": "train", "export": "export"}
 
 
 @cache

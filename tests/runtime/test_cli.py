@@ -140,7 +140,7 @@ class TestRender:
     def test_leaves_the_rest_to_the_model(self, system, here):
         assert main(RENDER) == 0
         (asked,) = system.asked
-        assert system.opened == (None, "cpu", None)
+        assert system.opened == (None, "auto", None)
         assert (asked.negative_prompt, asked.hand_prompt, asked.steps, asked.guidance) == ("", None, None, None)
         assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, "expansion", 0.0)
 
@@ -387,7 +387,7 @@ class TestTop:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
-        assert listed == ["demo", "render", "verify", "pose", "data", "export", "train"]
+        assert listed == ["demo", "render", "verify", "pose", "data", "export", "init", "train"]
 
     def test_no_verb_shows_help(self, capsys):
         assert main([]) == 0
