@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.ports import Port, check_ports
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DTYPES = {
@@ -62,7 +62,7 @@ class OrtEngine:
         except Exception as error:  # the library raises many kinds, none of them documented as the full list
             reason = " ".join(str(error).split())[:200]
             raise BundleError(f"{source}: not a graph that onnxruntime can load ({reason})") from error
-        _check_graph(self._session, graph.spec, source)
+        check_ports(graph.spec, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()), source)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; see the Engine protocol."""
@@ -70,7 +70,7 @@ class OrtEngine:
             raise EngineError(f"{self.name}: the engine is closed")
         check_inputs(self.spec, inputs, self.name)
         names = [tensor.name for tensor in self.spec.outputs]
-        feed = {key: np.ascontiguousarray(value) for key, value in inputs.items()}
+        feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
         try:
             return dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:
@@ -96,11 +96,6 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
@@ -109,28 +104,5 @@ def _installed(distribution: str) -> bool:
     return True
 
 
-def _check_graph(session: Any, spec: EngineSpec, source: str) -> None:
-    for kind, tensors, nodes in (
-        ("input", spec.inputs, session.get_inputs()),
-        ("output", spec.outputs, session.get_outputs()),
-    ):
-        graph = {node.name: node for node in nodes}
-        if sorted(graph) != sorted(t.name for t in tensors):
-            raise BundleError(
-                f"{source}: the manifest names {kind}s {', '.join(t.name for t in tensors)}, the graph has "
-                f"{', '.join(graph)}; export the bundle again"
-            )
-        for tensor in tensors:
-            if not _fits(tensor, graph[tensor.name]):
-                node = graph[tensor.name]
-                raise BundleError(
-                    f"{source}: {kind} {tensor.name} is {tensor.dtype} {list(tensor.shape)} in the manifest but "
-                    f"{DTYPES.get(node.type, node.type)} {node.shape} in the graph; export the bundle again"
-                )
-
-
-def _fits(tensor: TensorSpec, node: Any) -> bool:
-    """Same dtype and rank; a fixed axis of the graph must be the same fixed axis of the spec."""
-    if DTYPES.get(node.type) != tensor.dtype or len(node.shape) != len(tensor.shape):
-        return False
-    return all(axis == size for axis, size in zip(tensor.shape, node.shape, strict=True) if isinstance(size, int))
+def _ports(nodes: Iterable[Any]) -> dict[str, Port]:
+    return {node.name: Port(DTYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}

@@ -33,7 +33,8 @@ def verify(bundle: Bundle, engine: str = AUTO, threads: int | None = None) -> It
     Raises:
         EngineError: no such engine.
     """
-    chosen = choose(engine)
+    chosen = choose(engine, sum(file.size for file in bundle.manifest.files.values()))
+    yield Check("engine", True, f"{chosen.engine}: {chosen.reason}")
     yield _version(bundle)
     for name in bundle.manifest.files:
         yield _file(bundle, name)
