@@ -6,20 +6,20 @@ engines mean to each other; the system that runs them does.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
-import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
+from handfirst.engines.choice import open_engine
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import sha256
+from handfirst.engines.graph import Graph
 from handfirst.engines.manifest import FILE, MAX_BYTES, Manifest, read_manifest
+from handfirst.engines.trust.golden_file import read_golden
+from handfirst.engines.trust.graph_rules import check_graph_file
 
 
 @dataclass(frozen=True)
@@ -61,33 +61,48 @@ class Bundle:
         """
         entry = self.manifest.files.get(name)
         if entry is None:
-            raise BundleError(f"{self.path}: {name} is not a file of this bundle")
+            raise BundleError(f"{self.path}: {name} is not a file of this bundle; give one that its manifest lists")
         _check_file(self.path, name, entry.size)
-        data = _read(self.path, name, entry.size)
+        data = _read(self.path, name, entry.size, entry.size)
         if sha256(data) != entry.sha256:
             raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
         return data
 
-    def engine(self, role: str, provider: str = "cpu", threads: int | None = None) -> Engine:
-        """Opens the engine of a role on onnxruntime.
-
-        Args:
-            provider: "cpu" or "cuda".
-            threads: for one operator; None: one per usable core.
+    def graph(self, role: str) -> Graph:
+        """The graph of a role, its files read and checked, and what they hold against graph_rules.py.
 
         Raises:
-            BundleError: no such role, or its file cannot be trusted or parsed.
-            EngineError: onnxruntime or the provider is missing.
+            BundleError: no such role, one of its files cannot be trusted, or the graph holds what it must not.
         """
-        from handfirst.engines.ort import OrtEngine
-
         entry = self.manifest.engines.get(role)
         if entry is None:
             has = ", ".join(self.manifest.engines) or "none"
             raise BundleError(f"{self.path}: no engine for {role}; the bundle has {has}")
-        return OrtEngine(
-            self.bytes(entry.file), entry.spec, role, provider, threads, source=f"{self.path}: {entry.file}"
+        files = (entry.file, *entry.data)
+        graph = Graph(
+            role=role,
+            spec=entry.spec,
+            model=self.bytes(entry.file),
+            data={name: self.bytes(name) for name in entry.data},
+            precision=entry.precision,
+            digest=sha256("".join(self.manifest.files[name].sha256 for name in files).encode()),
+            source=f"{self.path}: {entry.file}",
         )
+        check_graph_file(graph)
+        return graph
+
+    def engine(self, role: str, engine: str = "cpu", threads: int | None = None) -> Engine:
+        """Opens the engine of a role.
+
+        Args:
+            engine: one of choice.ENGINES.
+            threads: for one operator; None: one per usable core.
+
+        Raises:
+            BundleError: no such role, or its files cannot be trusted or parsed.
+            EngineError: the engine's library or hardware is missing.
+        """
+        return open_engine(self.graph(role), engine, threads)
 
     def golden(self) -> dict[str, Array]:
         """The reference tensors, "{role}.in.{tensor}" and "{role}.out.{tensor}"; empty if the bundle has none.
@@ -98,13 +113,8 @@ class Bundle:
         if self.manifest.golden is None:
             return {}
         data = self.bytes(self.manifest.golden)
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-            raise BundleError(
-                f"{self.path}: {self.manifest.golden} is not an .npz of arrays; export the bundle again"
-            ) from error
+        specs = {role: entry.spec for role, entry in self.manifest.engines.items()}
+        return read_golden(data, specs, f"{self.path}: {self.manifest.golden}")
 
 
 def demo_bundle_path() -> Path:
@@ -126,26 +136,40 @@ def _check_file(folder: Path, name: str, size: int) -> None:
         status = os.lstat(folder / name)
     except OSError as error:
         raise BundleError(f"{folder}: {name} is missing; copy or export the bundle again") from error
+    _check_status(folder, name, status, size)
+
+
+def _check_status(folder: Path, name: str, status: os.stat_result, size: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise BundleError(f"{folder}: {name} is a link or not a plain file; a bundle holds plain files only")
-    if status.st_size != size:
+        raise BundleError(
+            f"{folder}: {name} is a link or not a plain file; a bundle holds plain files only, copy it again"
+        )
+    if size is not None and status.st_size != size:
         raise BundleError(
             f"{folder}: {name} expected {size} bytes, got {status.st_size}; copy or export the bundle again"
         )
 
 
-def _read(folder: Path, name: str, limit: int) -> bytes:
-    """At most `limit` bytes of a plain file; never through a link."""
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _read(folder: Path, name: str, limit: int, size: int | None = None) -> bytes:
+    """At most `limit` bytes of a plain file, exactly `size` if given; never through a link.
+
+    The size is checked once more on the opened file, so that no more memory is taken than the manifest says.
+    """
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{folder}: {name} is not a plain file; a bundle holds plain files only")
+        with os.fdopen(os.open(folder / name, _FLAGS), "rb") as file:
+            _check_status(folder, name, os.fstat(file.fileno()), size)
             data = file.read(limit + 1)
     except FileNotFoundError as error:
-        raise BundleError(f"{folder}: {name} is missing; is this a handfirst bundle?") from error
+        raise BundleError(f"{folder}: {name} is missing; is this a handfirst bundle? copy it again") from error
     except OSError as error:
-        raise BundleError(f"{folder}: {name} cannot be read as a plain file ({error.strerror})") from error
+        raise BundleError(
+            f"{folder}: {name} cannot be read as a plain file ({error.strerror}); copy the bundle again"
+        ) from error
+    except MemoryError as error:
+        raise BundleError(f"{folder}: {name} needs {limit} bytes of memory, which are not there; free some") from error
     if len(data) > limit:
         raise BundleError(f"{folder}: {name} is larger than {limit} bytes; copy or export the bundle again")
     return data

@@ -3,32 +3,71 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.engines.spec import EngineSpec
+from handfirst.engines.graph import Precision
+from handfirst.engines.spec import EngineSpec, TensorSpec
 
 SCHEMA_VERSION = 1
 FILE = "manifest.json"
 MAX_BYTES = 4 << 20
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
+MAX_FILES = 1000
+MAX_FILE_BYTES = 1 << 36
+MAX_ONNX_BYTES = (2 << 30) - 1
+"""Protobuf's own limit; larger weights lie in files of their own."""
+MAX_TOKENIZER_BYTES = 1 << 26
+MAX_GOLDEN_BYTES = 1 << 30
+MAX_TENSORS, MAX_RANK, MAX_AXIS = 100, 8, 1 << 20
+
+_PLANS = (".engine", ".plan", ".trt", ".ort", ".so", ".dll", ".dylib", ".py", ".pkl", ".pt", ".pth")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_AXIS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+_TENSOR = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
+
+
+def _flat(name: str) -> str:
+    """Of names that the pattern lets through, Windows takes some for devices or for other names."""
+    if _DEVICE.fullmatch(name) or name.endswith("."):
+        raise ValueError("a file name that Windows reserves")
+    if name.lower() == FILE:
+        raise ValueError("the manifest's own name")
+    return name
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters or line breaks in a text")
+    return text
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"), AfterValidator(_flat)]
 """A flat file name: no separators, no leading dot, so that nothing can point outside the bundle."""
+
+Role = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+
+Line = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
+"""Text that is shown to people."""
+
+Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileEntry(_Block):
     """One file: its SHA-256 and its size in bytes."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
 class EngineEntry(_Block):
@@ -36,36 +75,64 @@ class EngineEntry(_Block):
 
     file: Name
     spec: EngineSpec
-    precision: Literal["float32", "float16", "bfloat16"]
-    opset: int = Field(ge=1)
-    tolerance_psnr: float
+    data: tuple[Name, ...] = Field((), max_length=MAX_FILES)
+    """Files that its external tensors lie in."""
+    precision: Precision
+    opset: int = Field(ge=1, le=1000)
+    tolerance_psnr: float = Field(ge=0, le=200)
     """The golden tensors must be met at least this well, in dB."""
     measured_psnr: float
     """What export measured, in dB; equal tensors count as 200."""
+
+    @model_validator(mode="after")
+    def _can_be_opened(self) -> EngineEntry:
+        if plans := [name for name in (self.file, *self.data) if name.lower().endswith(_PLANS)]:
+            raise ValueError(f"{plans[0]}: plans and code are never loaded from a bundle, expected an ONNX file")
+        if len({self.file, *self.data}) != 1 + len(self.data):
+            raise ValueError(f"{self.file}: one file listed twice for the same graph")
+        for kind, tensors in (("inputs", self.spec.inputs), ("outputs", self.spec.outputs)):
+            if len({tensor.name for tensor in tensors}) != len(tensors) or len(tensors) > MAX_TENSORS:
+                raise ValueError(f"{kind}: expected at most {MAX_TENSORS} tensors with different names")
+            for tensor in tensors:
+                _check_tensor(tensor)
+        return self
 
 
 class Manifest(_Block):
     """All of manifest.json."""
 
     schema_version: int
-    name: str = Field(min_length=1, max_length=100)
-    system: str
+    name: Title
+    system: Title
     """Which system of runtime/systems runs it: "two-stage"."""
-    created_with: dict[str, str]
+    created_with: dict[Title, Line]
     """Versions of handfirst, torch and others at export."""
-    engines: dict[str, EngineEntry]
+    engines: dict[Role, EngineEntry] = Field(max_length=100)
     """By role."""
-    files: dict[Name, FileEntry]
+    files: dict[Name, FileEntry] = Field(max_length=MAX_FILES)
     """Every file but the manifest itself."""
     tokenizer: Name
     settings: dict[str, Any]
-    """What the model is; the system validates it."""
-    decisions: dict[str, str]
+    """What the model is, and so what it needs (channels, hint, sizes); the system validates it against the engines."""
+    decisions: dict[Title, Line]
     """Channel order, blend source, mask rule and the like, for people."""
     golden: Name | None = None
     """Reference inputs and outputs of every engine, an .npz."""
     training: dict[str, Any] = {}
     """What the weights cost."""
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> Manifest:
+        if len({name.lower() for name in self.files}) != len(self.files):
+            raise ValueError("files: two names differ only in upper and lower case")
+        limits = {self.tokenizer: MAX_TOKENIZER_BYTES}
+        if self.golden:
+            limits[self.golden] = MAX_GOLDEN_BYTES
+        limits |= {entry.file: MAX_ONNX_BYTES for entry in self.engines.values()}
+        for name, limit in limits.items():
+            if name in self.files and self.files[name].size > limit:
+                raise ValueError(f"{name}: expected at most {limit} bytes, got {self.files[name].size}")
+        return self
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
@@ -75,17 +142,21 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         BundleError: not JSON, another schema version, an unknown or missing field, an entry without its file.
     """
     try:
-        fields = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        fields = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: {FILE} is not valid JSON ({_line(error)}); copy the bundle again") from error
     _check_version(fields, where)
     try:
-        manifest = Manifest.model_validate(fields)
+        # as JSON once more: in Python's own objects pydantic would not tell true from 1 or "1"
+        manifest = Manifest.model_validate_json(json.dumps(fields), strict=True)
     except (ValidationError, RecursionError) as error:
         detail = _first(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BundleError(f"{where}: {FILE}: {detail}; export the bundle again") from error
     named = [manifest.tokenizer, *([manifest.golden] if manifest.golden else [])]
-    for file in (*named, *(entry.file for entry in manifest.engines.values())):
+    graphs = [file for entry in manifest.engines.values() for file in (entry.file, *entry.data)]
+    for file in (*named, *graphs):
         if file not in manifest.files:
             raise BundleError(f"{where}: {FILE} names {file} but does not list it under files; export the bundle again")
     return manifest
@@ -101,7 +172,10 @@ def _check_version(fields: Any, where: str) -> None:
         raise BundleError(f"{where}: {FILE} expected an object, got {type(fields).__name__}; export the bundle again")
     version = fields.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise BundleError(f"{where}: {FILE} has no schema_version; is this a handfirst bundle?")
+        raise BundleError(
+            f"{where}: {FILE} has no schema_version, expected {SCHEMA_VERSION}; is this a handfirst bundle? "
+            "copy it again"
+        )
     if version > SCHEMA_VERSION:
         raise BundleError(
             f"{where}: bundle schema {version} is newer than this handfirst reads ({SCHEMA_VERSION}); "
@@ -111,18 +185,41 @@ def _check_version(fields: Any, where: str) -> None:
         raise BundleError(f"{where}: bundle schema {version} is older than {SCHEMA_VERSION}; export the bundle again")
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _check_tensor(tensor: TensorSpec) -> None:
+    if not _TENSOR.fullmatch(tensor.name):
+        raise ValueError(f"a tensor is named {tensor.name[:40]!r}, expected letters, digits and _.:/-")
+    axes = tensor.shape
+    named = all(_AXIS.fullmatch(axis) for axis in axes if isinstance(axis, str))
+    if not named or len(axes) > MAX_RANK or not all(1 <= axis <= MAX_AXIS for axis in axes if isinstance(axis, int)):
+        raise ValueError(
+            f"{tensor.name[:40]} cannot have the shape {str(list(axes))[:60]}, expected at most {MAX_RANK} axes, each "
+            f"a name or 1 to {MAX_AXIS}"
+        )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
         raise ValueError("a key stands twice")
+    if not all(key.isprintable() and len(key) <= 200 for key in out):
+        raise ValueError("a key is no plain text of at most 200 characters")
     return out
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return number
 
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))[:200]
-    return _line(f"{field}: {first['msg']}, got {str(first['input'])[:60]!r}")
+    field = ".".join(map(str, first["loc"]))[:100]
+    got = "" if isinstance(first["input"], dict) else f", got {str(first['input'])[:60]!r}"
+    return _line(f"{field}: {first['msg'].removeprefix('Value error, ')}{got}")
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text).split())[:200]
+    plain = "".join(c if c.isprintable() else " " for c in str(text))
+    return " ".join(plain.split())[:200]

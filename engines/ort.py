@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.graph import Graph
+from handfirst.engines.ports import Port, check_ports
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DTYPES = {
@@ -29,29 +30,19 @@ class OrtEngine:
     """One ONNX graph in an onnxruntime session.
 
     Args:
-        model: the bytes of the ONNX file.
-        spec: what the graph must take and give; checked against the graph itself.
-        name: the role, for messages.
+        graph: its spec is checked against the graph itself.
         provider: "cpu" or "cuda".
         threads: for one operator; None: one per usable core.
-        source: where the bytes came from, for messages.
 
     Raises:
         EngineError: onnxruntime or the provider is not installed.
         BundleError: not an ONNX graph, or one that does not match the spec.
     """
 
-    def __init__(
-        self,
-        model: bytes,
-        spec: EngineSpec,
-        name: str,
-        provider: str = "cpu",
-        threads: int | None = None,
-        source: str | None = None,
-    ) -> None:
-        self.spec = spec
-        self.name = name
+    def __init__(self, graph: Graph, provider: str = "cpu", threads: int | None = None) -> None:
+        self.spec = graph.spec
+        self.name = graph.role
+        source = graph.source or graph.role
         ort = import_onnxruntime()
         if provider not in PROVIDERS:
             raise EngineError(f"engine provider must be one of {', '.join(PROVIDERS)}, got {provider!r}")
@@ -63,12 +54,15 @@ class OrtEngine:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cores()
+        if graph.data:
+            names, buffers = list(graph.data), list(graph.data.values())
+            options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])
         try:
-            self._session: Any = ort.InferenceSession(model, options, providers=[PROVIDERS[provider]])
+            self._session: Any = ort.InferenceSession(graph.model, options, providers=[PROVIDERS[provider]])
         except Exception as error:  # the library raises many kinds, none of them documented as the full list
             reason = " ".join(str(error).split())[:200]
-            raise BundleError(f"{source or name}: not a graph that onnxruntime can load ({reason})") from error
-        _check_graph(self._session, spec, source or name)
+            raise BundleError(f"{source}: not a graph that onnxruntime can load ({reason})") from error
+        check_ports(graph.spec, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()), source)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; see the Engine protocol."""
@@ -76,7 +70,7 @@ class OrtEngine:
             raise EngineError(f"{self.name}: the engine is closed")
         check_inputs(self.spec, inputs, self.name)
         names = [tensor.name for tensor in self.spec.outputs]
-        feed = {key: np.ascontiguousarray(value) for key, value in inputs.items()}
+        feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
         try:
             return dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:
@@ -102,11 +96,6 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
@@ -115,28 +104,5 @@ def _installed(distribution: str) -> bool:
     return True
 
 
-def _check_graph(session: Any, spec: EngineSpec, source: str) -> None:
-    for kind, tensors, nodes in (
-        ("input", spec.inputs, session.get_inputs()),
-        ("output", spec.outputs, session.get_outputs()),
-    ):
-        graph = {node.name: node for node in nodes}
-        if sorted(graph) != sorted(t.name for t in tensors):
-            raise BundleError(
-                f"{source}: the manifest names {kind}s {', '.join(t.name for t in tensors)}, the graph has "
-                f"{', '.join(graph)}; export the bundle again"
-            )
-        for tensor in tensors:
-            if not _fits(tensor, graph[tensor.name]):
-                node = graph[tensor.name]
-                raise BundleError(
-                    f"{source}: {kind} {tensor.name} is {tensor.dtype} {list(tensor.shape)} in the manifest but "
-                    f"{DTYPES.get(node.type, node.type)} {node.shape} in the graph; export the bundle again"
-                )
-
-
-def _fits(tensor: TensorSpec, node: Any) -> bool:
-    """Same dtype and rank; a fixed axis of the graph must be the same fixed axis of the spec."""
-    if DTYPES.get(node.type) != tensor.dtype or len(node.shape) != len(tensor.shape):
-        return False
-    return all(axis == size for axis, size in zip(tensor.shape, node.shape, strict=True) if isinstance(size, int))
+def _ports(nodes: Iterable[Any]) -> dict[str, Port]:
+    return {node.name: Port(DTYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}

@@ -1,7 +1,8 @@
 """A trained model folder -> a bundle: every part exported, gated and written, the manifest last.
 
 The bundle appears whole or not at all: it grows in a hidden sibling folder that is renamed at the end. One graph is in
-memory at a time. Knows nothing about how a graph is made (to_onnx.py) or judged (gate.py).
+memory at a time, and torch's copy of it is gone before an engine opens it. Knows nothing about how a graph is made
+(to_onnx.py) or judged (gate.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,22 @@ from typing import Any
 from numpy.typing import NDArray
 
 from handfirst.engines import manifest as manifests
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import sha256
+from handfirst.engines.graph import Precision
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
 from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.parts import PartMaker, part_makers
+from handfirst.export.rehearsal import rehearse
 from handfirst.export.to_onnx import OPSET, Weights, to_onnx
 from handfirst.export.weights import round_weights
-from handfirst.training.checkpoint import TwoStageModel, load_model
+from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
 LIBRARIES = ("handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -38,12 +45,16 @@ Progress = Callable[[str, int, int], None]
 
 STEPS = 3
 
+REHEARSAL = "whole loop"
+"""Under which the last gate reports progress."""
+
 
 def export_bundle(
     model_folder: Path,
     out: Path,
     name: str = "demo",
     weights: Weights = "float16",
+    precision: Precision = "float32",
     force: bool = False,
     progress: Progress = lambda role, done, total: None,
 ) -> Path:
@@ -53,8 +64,9 @@ def export_bundle(
         model_folder: what training wrote (training/checkpoint.py).
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
         name: the bundle's name in its manifest.
-        weights: how large weights are stored; float16 halves the files, the arithmetic stays float32.
-        progress: called three times per graph.
+        weights: how large weights of float32 graphs are stored; float16 halves the files, not the arithmetic.
+        precision: what the graphs compute in.
+        progress: called when a graph is begun, exported, compared and done, and around the rehearsal.
 
     Returns:
         `out`.
@@ -63,25 +75,33 @@ def export_bundle(
         UserError: no model there, `out` is in the way, or a graph that does not match torch. Nothing is left behind.
     """
     _check_target(out, force)
-    model = load_model(model_folder)
-    if weights == "float16":
-        for network in model.networks().values():
-            round_weights(network)
+    model = ModelFolder(model_folder)
     with _staging(out) as folder:
-        _fill(folder, model, name, weights, progress)
+        _fill(folder, model, name, weights, precision, progress)
+        progress(REHEARSAL, 0, 1)
+        rehearse(model, model.tokenizer.to_str().encode(), Bundle.open(folder), _rounded(weights, precision))
+        progress(REHEARSAL, 1, 1)
         _swap(folder, out)
     return out
 
 
-def _fill(folder: Path, model: TwoStageModel, name: str, weights: Weights, progress: Progress) -> None:
+def _rounded(weights: Weights, precision: Precision) -> bool:
+    """Whether large weights are rounded to float16 before anything is exported or compared."""
+    return weights == "float16" and precision == "float32"
+
+
+def _fill(
+    folder: Path, model: ModelFolder, name: str, weights: Weights, precision: Precision, progress: Progress
+) -> None:
     files: dict[str, FileEntry] = {}
     engines: dict[str, EngineEntry] = {}
     golden: dict[str, NDArray[Any]] = {}
-    for part in two_stage_parts(model):
-        progress(part.role, 0, STEPS)
-        engines[part.role], files[f"{part.role}.onnx"] = _write_part(folder, part, weights, progress)
-        golden |= golden_tensors(part)
-        progress(part.role, STEPS, STEPS)
+    for role, make in part_makers(model).items():
+        progress(role, 0, STEPS)
+        engines[role], tensors = _write_part(folder, make, weights, precision, partial(progress, role))
+        golden |= tensors
+        files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
+        progress(role, STEPS, STEPS)
     files[TOKENIZER] = _write(folder, TOKENIZER, model.tokenizer.to_str().encode())
     files[GOLDEN] = _write(folder, GOLDEN, golden_bytes(golden))
     write_manifest(
@@ -95,28 +115,36 @@ def _fill(folder: Path, model: TwoStageModel, name: str, weights: Weights, progr
             files=files,
             tokenizer=TOKENIZER,
             settings=model.settings.model_dump(mode="json"),
-            decisions=decisions(model.settings, weights),
+            decisions=decisions(model.settings, weights, precision),
             golden=GOLDEN,
             training=model.training,
         ),
     )
 
 
-def _write_part(folder: Path, part: Part, weights: Weights, progress: Progress) -> tuple[EngineEntry, FileEntry]:
-    graph = to_onnx(part, weights)
-    progress(part.role, 1, STEPS)
-    figure = gate.check(part, graph)
-    progress(part.role, 2, STEPS)
-    file = f"{part.role}.onnx"
+def _write_part(
+    folder: Path, make: PartMaker, weights: Weights, precision: Precision, progress: Callable[[int, int], None]
+) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
+    """Writes one graph and says what it is; with its golden tensors."""
+    part = make()
+    if _rounded(weights, precision):
+        round_weights(part.module)
+    role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
+    files = write_graph(to_onnx(part, weights, precision), folder, role)
+    del part  # torch's weights make room for the engine's
+    progress(1, STEPS)
+    figure = gate.check(read_graph(folder, files, role, spec, precision), trials)
+    progress(2, STEPS)
     entry = EngineEntry(
-        file=file,
-        spec=part.spec,
-        precision="float32",
+        file=files.file,
+        data=files.data,
+        spec=spec,
+        precision=precision,
         opset=OPSET,
-        tolerance_psnr=gate.TOLERANCE,
+        tolerance_psnr=TOLERANCE[precision],
         measured_psnr=round(figure, 2),
     )
-    return entry, _write(folder, file, graph)
+    return entry, golden
 
 
 def _write(folder: Path, name: str, data: bytes) -> FileEntry:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from handfirst.engines.manifest import EngineEntry, Manifest
 
 app = typer.Typer(help="Turn a trained model into a bundle.")
 
@@ -19,12 +22,21 @@ class Storage(StrEnum):
     float32 = "float32"
 
 
+class Arithmetic(StrEnum):
+    """What the graphs compute in."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
 @app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True})
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="What training wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the bundle; must not exist.")],
     name: Annotated[str, typer.Option(help="Name in the manifest.")] = "demo",
     weights: Annotated[Storage, typer.Option(help="How large weights are stored.")] = Storage.float16,
+    precision: Annotated[Arithmetic, typer.Option(help="What the graphs compute in.")] = Arithmetic.float32,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -34,14 +46,21 @@ def export(
     from handfirst.export.bundle_writer import export_bundle
     from handfirst.runtime.cli.bars import Bars
     from handfirst.runtime.cli.output import print_table
+    from handfirst.training.libraries import quiet as quiet_libraries
 
+    quiet_libraries()
     with Bars(False if quiet else None) as bars:
-        export_bundle(model, out, name, "float16" if weights is Storage.float16 else "float32", force, bars.update)
+        export_bundle(model, out, name, weights.value, precision.value, force, bars.update)
     manifest = Bundle.open(out).manifest
     rows = [
-        (role, str(e.opset), f"{manifest.files[e.file].size / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")
+        (role, e.precision, str(e.opset), f"{_size(manifest, e) / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")
         for role, e in manifest.engines.items()
     ]
     total = sum(file.size for file in manifest.files.values())
-    print_table(f"{manifest.name}: {out}", ("graph", "opset", "size", "against torch"), rows)
+    print_table(f"{manifest.name}: {out}", ("graph", "precision", "opset", "size", "against torch"), rows)
     typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and tokenizer")
+
+
+def _size(manifest: Manifest, entry: EngineEntry) -> int:
+    """Bytes of all files of a graph."""
+    return sum(manifest.files[name].size for name in (entry.file, *entry.data))

@@ -5,13 +5,14 @@ The words follow from the settings; a number that the runtime obeys is in the se
 
 from __future__ import annotations
 
+from handfirst.engines.graph import Precision
 from handfirst.export.to_onnx import Weights
 from handfirst.runtime.settings import TwoStageSettings
 
 FINGERS = "thumb, index, middle, ring, pinky"
 
 
-def decisions(settings: TwoStageSettings, weights: Weights) -> dict[str, str]:
+def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision) -> dict[str, str]:
     """Channel orders, the mask rule, the blend and the like, by name."""
     hand, body, condition = settings.hand, settings.body, settings.hand.condition
     cells = hand.size // settings.latent.factor
@@ -44,9 +45,10 @@ def decisions(settings: TwoStageSettings, weights: Weights) -> dict[str, str]:
         "paste": "inside the hand mask the picture is the canvas, exactly",
         "latents": "graphs take and give raw latents (the encoder's mode); the settings' mean and std standardise them",
         "guidance": "key points and hint in both branches, only the text is dropped",
+        "arithmetic": f"graphs compute in {precision} and take and give float32",
         "weights": (
             "large weights rounded to float16 and stored so, all arithmetic in float32"
-            if weights == "float16"
-            else "stored in float32"
+            if (weights, precision) == ("float16", "float32")
+            else f"stored in {precision}"
         ),
     }

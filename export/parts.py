@@ -10,13 +10,16 @@
     vae_encoder   image                                        latent
     vae_decoder   latent                                       image
 
-Knows nothing about ONNX. Sizes come from the settings and from the networks' own configs, never from a literal.
+A part is made when it is needed, so that one network at a time is in memory. Knows nothing about ONNX. Sizes come from
+the settings and from the networks' own configs, never from a literal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -24,12 +27,24 @@ from torch import nn
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export import modules
-from handfirst.training.checkpoint import TwoStageModel
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.checkpoint import NetworkName
 from handfirst.training.models.text_encoder import TextContext
 
 BATCH = "batch"
 PIXELS = ("height", "width")
 CELLS = ("rows", "cols")
+
+
+class Networks(Protocol):
+    """Where networks come from: a TwoStageModel in memory, or a ModelFolder on disk."""
+
+    @property
+    def settings(self) -> TwoStageSettings: ...
+
+    def network(self, name: NetworkName) -> Any: ...
+
+    def outline(self, name: NetworkName) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -51,42 +66,53 @@ class Part:
     cell: int = 1
 
 
-def two_stage_parts(model: TwoStageModel) -> Iterator[Part]:
-    """All parts, one at a time, in the order in which the pipeline uses them.
+PartMaker = Callable[[], Part]
+
+
+def part_makers(model: Networks) -> dict[str, PartMaker]:
+    """By role, in the order in which the pipeline uses them, what makes each part.
 
     Raises:
         UserError: a network's configuration contradicts the settings.
     """
     _check_fit(model)
-    yield _text_encoder(model)
-    yield _hand_unet(model)
-    yield _mask_head(model)
-    yield _hint_encoder(model)
     residuals = _residuals(model)
-    yield _controlnet(model, residuals)
-    yield _body_unet(model, residuals)
-    yield _vae_encoder(model)
-    yield _vae_decoder(model)
+    return {
+        "text_encoder": lambda: _text_encoder(model),
+        "hand_unet": lambda: _hand_unet(model),
+        "mask_head": lambda: _mask_head(model),
+        "hint_encoder": lambda: _hint_encoder(model),
+        "controlnet": lambda: _controlnet(model, residuals),
+        "body_unet": lambda: _body_unet(model, residuals),
+        "vae_encoder": lambda: _vae_encoder(model),
+        "vae_decoder": lambda: _vae_decoder(model),
+    }
 
 
-def count_parts() -> int:
-    """How many parts two_stage_parts yields."""
-    return 8
+def two_stage_parts(model: Networks) -> Iterator[Part]:
+    """All parts, one at a time, in the order in which the pipeline uses them.
+
+    Raises:
+        UserError: a network's configuration contradicts the settings.
+    """
+    for make in part_makers(model).values():
+        yield make()
 
 
 def _tensor(name: str, *shape: int | str, dtype: DType = "float32") -> TensorSpec:
     return TensorSpec(name=name, dtype=dtype, shape=(BATCH, *shape))
 
 
-def _text_encoder(model: TwoStageModel) -> Part:
+def _text_encoder(model: Networks) -> Part:
     text = model.settings.text
     spec = EngineSpec(
         inputs=(_tensor("ids", text.length, dtype="int64"),), outputs=(_tensor("context", text.length, text.width),)
     )
-    return Part("text_encoder", TextContext(model.text_encoder), spec, {"ids": model.text_encoder.config.vocab_size})
+    encoder = model.network("text_encoder")
+    return Part("text_encoder", TextContext(encoder), spec, {"ids": encoder.config.vocab_size})
 
 
-def _hand_unet(model: TwoStageModel) -> Part:
+def _hand_unet(model: Networks) -> Part:
     settings = model.settings
     latent = settings.latent
     side = settings.hand.size // latent.factor
@@ -94,17 +120,17 @@ def _hand_unet(model: TwoStageModel) -> Part:
         inputs=(_tensor("sample", latent.channels + settings.condition_channels, side, side), *_step_inputs(model)),
         outputs=(_tensor("prediction", latent.channels, side, side), _feature(model)),
     )
-    return Part("hand_unet", modules.HandUNet(model.hand), spec, _step_bounds(model))
+    return Part("hand_unet", modules.HandUNet(model.network("hand")), spec, _step_bounds(model))
 
 
-def _mask_head(model: TwoStageModel) -> Part:
+def _mask_head(model: Networks) -> Part:
     size = model.settings.hand.size
     spec = EngineSpec(inputs=(_feature(model),), outputs=(_tensor("mask", 1, size, size),))
-    return Part("mask_head", model.hand.mask_head, spec)
+    return Part("mask_head", model.network("mask_head"), spec)
 
 
-def _hint_encoder(model: TwoStageModel) -> Part:
-    encoder = model.body.controlnet.controlnet_cond_embedding
+def _hint_encoder(model: Networks) -> Part:
+    encoder = model.network("controlnet").controlnet_cond_embedding
     spec = EngineSpec(
         inputs=(_tensor("hint", model.settings.body.hint_channels, *PIXELS),),
         outputs=(_tensor("hint_feature", encoder.conv_out.out_channels, *CELLS),),
@@ -112,83 +138,88 @@ def _hint_encoder(model: TwoStageModel) -> Part:
     return Part("hint_encoder", encoder, spec, cell=model.settings.latent.factor)
 
 
-def _controlnet(model: TwoStageModel, residuals: tuple[TensorSpec, ...]) -> Part:
+def _controlnet(model: Networks, residuals: tuple[TensorSpec, ...]) -> Part:
     spec = EngineSpec(inputs=(*_body_inputs(model), _hint_feature(model)), outputs=residuals)
-    return Part("controlnet", modules.ControlNet(model.body.controlnet), spec, _step_bounds(model))
+    return Part("controlnet", modules.ControlNet(model.network("controlnet")), spec, _step_bounds(model))
 
 
-def _body_unet(model: TwoStageModel, residuals: tuple[TensorSpec, ...]) -> Part:
+def _body_unet(model: Networks, residuals: tuple[TensorSpec, ...]) -> Part:
     prediction = _tensor("prediction", model.settings.latent.channels, *_canvas_cells(model))
     spec = EngineSpec(inputs=(*_body_inputs(model), *residuals), outputs=(prediction,))
-    return Part("body_unet", modules.BodyUNet(model.body.unet), spec, _step_bounds(model))
+    return Part("body_unet", modules.BodyUNet(model.network("base")), spec, _step_bounds(model))
 
 
-def _vae_encoder(model: TwoStageModel) -> Part:
+def _vae_encoder(model: Networks) -> Part:
     latent = model.settings.latent
     spec = EngineSpec(inputs=(_tensor("image", 3, *PIXELS),), outputs=(_tensor("latent", latent.channels, *CELLS),))
-    return Part("vae_encoder", modules.Encoder(model.autoencoder), spec, cell=latent.factor)
+    return Part("vae_encoder", modules.Encoder(model.network("autoencoder")), spec, cell=latent.factor)
 
 
-def _vae_decoder(model: TwoStageModel) -> Part:
+def _vae_decoder(model: Networks) -> Part:
     latent = model.settings.latent
     spec = EngineSpec(inputs=(_tensor("latent", latent.channels, *CELLS),), outputs=(_tensor("image", 3, *PIXELS),))
-    return Part("vae_decoder", modules.Decoder(model.autoencoder), spec, cell=latent.factor)
+    return Part("vae_decoder", modules.Decoder(model.network("autoencoder")), spec, cell=latent.factor)
 
 
-def _step_inputs(model: TwoStageModel) -> tuple[TensorSpec, TensorSpec]:
+def _step_inputs(model: Networks) -> tuple[TensorSpec, TensorSpec]:
     text = model.settings.text
     return _tensor("timestep", dtype="int64"), _tensor("context", text.length, text.width)
 
 
-def _step_bounds(model: TwoStageModel) -> dict[str, int]:
+def _step_bounds(model: Networks) -> dict[str, int]:
     return {"timestep": model.settings.schedule.train_steps}
 
 
-def _body_inputs(model: TwoStageModel) -> tuple[TensorSpec, ...]:
+def _body_inputs(model: Networks) -> tuple[TensorSpec, ...]:
     return _tensor("sample", model.settings.latent.channels, *_canvas_cells(model)), *_step_inputs(model)
 
 
-def _canvas_cells(model: TwoStageModel) -> tuple[int, int]:
+def _canvas_cells(model: Networks) -> tuple[int, int]:
     factor, body = model.settings.latent.factor, model.settings.body
     return body.height // factor, body.width // factor
 
 
-def _feature(model: TwoStageModel) -> TensorSpec:
+def _feature(model: Networks) -> TensorSpec:
     side = model.settings.hand.size // model.settings.latent.factor
-    return _tensor("feature", model.hand.conv_out.in_channels, side, side)
+    return _tensor("feature", model.outline("mask_head").layers[0].in_channels, side, side)
 
 
-def _hint_feature(model: TwoStageModel) -> TensorSpec:
-    return _tensor("hint_feature", model.body.controlnet.conv_in.out_channels, *_canvas_cells(model))
+def _hint_feature(model: Networks) -> TensorSpec:
+    return _tensor("hint_feature", model.outline("controlnet").conv_in.out_channels, *_canvas_cells(model))
 
 
-def _residuals(model: TwoStageModel) -> tuple[TensorSpec, ...]:
-    """One per skip connection of the base UNet and one for its middle; the shapes are read off one evaluation."""
-    inputs = [*_body_inputs(model), _hint_feature(model)]
+def _residuals(model: Networks) -> tuple[TensorSpec, ...]:
+    """One per skip connection of the base UNet and one for its middle; the shapes are read off an outline."""
+    outline = copy.deepcopy(model.outline("controlnet")).to("meta")
     dtypes = {"float32": torch.float32, "int64": torch.int64}
-    zeros = [torch.zeros([1, *(int(n) for n in t.shape[1:])], dtype=dtypes[t.dtype]) for t in inputs]
-    with torch.no_grad():
-        found = modules.ControlNet(model.body.controlnet).eval()(*zeros)
+    with torch.no_grad(), torch.device("meta"):
+        zeros = [
+            torch.zeros([1, *(int(n) for n in t.shape[1:])], dtype=dtypes[t.dtype])
+            for t in [*_body_inputs(model), _hint_feature(model)]
+        ]
+        found = modules.ControlNet(outline).eval()(*zeros)
     names = [*(f"residual_{i:02d}" for i in range(len(found) - 1)), "residual_mid"]
     return tuple(_tensor(name, *value.shape[1:]) for name, value in zip(names, found, strict=True))
 
 
-def _check_fit(model: TwoStageModel) -> None:
+def _check_fit(model: Networks) -> None:
     """The networks' configurations against the settings, so that a mismatch is named before anything is exported."""
-    settings, hand, body = model.settings, model.hand, model.body
+    settings = model.settings
     text, latent = settings.text, settings.latent
-    hint = body.controlnet.controlnet_cond_embedding
+    encoder, hand = model.outline("text_encoder"), model.outline("hand")
+    base, controlnet = model.outline("base"), model.outline("controlnet")
+    hint = controlnet.controlnet_cond_embedding
     strides = [layer.stride[0] for layer in hint.modules() if isinstance(layer, nn.Conv2d)]
     found: list[tuple[str, int, int]] = [
-        ("text encoder width", text.width, model.text_encoder.config.hidden_size),
-        ("text encoder length", text.length, model.text_encoder.config.max_position_embeddings),
+        ("text encoder width", text.width, encoder.config.hidden_size),
+        ("text encoder length", text.length, encoder.config.max_position_embeddings),
         ("hand UNet input channels", latent.channels + settings.condition_channels, hand.unet.config.in_channels),
         ("hand UNet output channels", latent.channels, hand.conv_out.out_channels),
         ("hand UNet context width", text.width, hand.unet.config.cross_attention_dim),
-        ("body UNet channels", latent.channels, body.unet.config.in_channels),
-        ("body UNet context width", text.width, body.unet.config.cross_attention_dim),
-        ("ControlNet channels", latent.channels, body.controlnet.config.in_channels),
-        ("ControlNet context width", text.width, body.controlnet.config.cross_attention_dim),
+        ("body UNet channels", latent.channels, base.config.in_channels),
+        ("body UNet context width", text.width, base.config.cross_attention_dim),
+        ("ControlNet channels", latent.channels, controlnet.config.in_channels),
+        ("ControlNet context width", text.width, controlnet.config.cross_attention_dim),
         ("hint channels", settings.body.hint_channels, hint.conv_in.in_channels),
         ("hint encoder pixels per cell", latent.factor, 2 ** strides.count(2)),
     ]

@@ -1,6 +1,7 @@
-"""One part -> the bytes of one ONNX file: explicit opset, free axes by name, no external data, nothing of the machine.
+"""One part -> one ONNX graph: explicit opset, free axes by name, nothing of the machine.
 
-Knows nothing about roles, bundles or inference libraries.
+A graph takes and gives float32 whatever it computes in, so that the runtime and every engine treat all precisions
+alike; the casts stand at its border. Knows nothing about roles, bundles or inference libraries.
 """
 
 from __future__ import annotations
@@ -14,60 +15,74 @@ from typing import Any, Literal
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor, nn
 
-from handfirst.engines.errors import UserError
+from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
 from handfirst.export.parts import Part
 from handfirst.export.weights import store_half
 
 OPSET = 21
-"""GroupNormalization is one node from 21 on; 23 would add Attention, which half-precision engines alone accept."""
+"""GroupNormalization is one node from 21 on; 23 would add Attention, which TensorRT takes in half precision alone."""
 
 Weights = Literal["float16", "float32"]
 
-LIMIT = 2**31 - 1
-"""Protobuf's own limit for one message, hence for a graph with its weights inside."""
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
-def to_onnx(part: Part, weights: Weights = "float16") -> bytes:
-    """Exports a part; the same part gives the same bytes.
+def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "float32") -> ir.Model:
+    """Exports a part; the same part gives the same graph.
 
     Args:
-        weights: how large weights are stored; "float16" only where it changes none (see weights.round_weights).
-
-    Raises:
-        UserError: the graph would not fit into one file.
+        weights: how large weights of a float32 graph are stored; "float16" only where it changes none (see
+            weights.round_weights).
+        precision: what the graph computes in; its weights are stored so too.
     """
     given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
+    module = part.module.eval() if precision == "float32" else _Coarse(part.module, DTYPES[precision]).eval()
     with _quiet():
         program: Any = torch.onnx.export(
-            part.module.eval(),
+            module,
             given,
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=_dynamic_shapes(part),
+            dynamic_shapes=_dynamic_shapes(part, precision != "float32"),
             external_data=False,
             verbose=False,
         )
     model: ir.Model = program.model
-    if weights == "float16":
+    if precision == "float32" and weights == "float16":
         store_half(model)
     _clean(model)
     _name(model.graph.inputs, part.spec.inputs)
     _name(model.graph.outputs, part.spec.outputs)
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    if size > LIMIT:
-        raise UserError(
-            f"{part.role}: {size / 1e9:.1f} GB of weights do not fit into one ONNX file (2 GB); use float16"
-        )
-    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
-    return data
+    return model
 
 
-def _dynamic_shapes(part: Part) -> tuple[Any, ...]:
+class _Coarse(nn.Module):
+    """A module in half precision between float32 inputs and outputs; its weights are converted in place."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module = module.eval().to(dtype)
+        self.dtype = dtype
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        coarse = [x.to(self.dtype) if x.is_floating_point() else x for x in inputs]
+        found = self.module(*coarse)
+        return tuple(x.float() for x in found) if isinstance(found, tuple) else found.float()
+
+
+def _dynamic_shapes(part: Part, coarse: bool) -> tuple[Any, ...]:
     """Per argument of the module's forward the names of its free axes; *residuals count as one argument."""
     axes = [{i: axis for i, axis in enumerate(t.shape) if isinstance(axis, str)} for t in part.spec.inputs]
+    if coarse:
+        return (tuple(axes),)
     variadic = [i for i, t in enumerate(part.spec.inputs) if t.name.startswith("residual_")]
     if not variadic:
         return tuple(axes)

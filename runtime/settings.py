@@ -12,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
-    """Frozen, and unknown keys are errors: a misspelt setting must not pass in silence."""
+    """Frozen, and unknown keys are errors: a misspelt setting must not pass in silence.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Every number is finite and bounded, generously: a bundle that asks for absurd sizes is refused before any is tried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ScheduleSettings(Settings):
@@ -27,7 +30,7 @@ class ScheduleSettings(Settings):
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     """What the UNets predict: the noise eps, the velocity v, or the clean latent x_0."""
     spacing: Literal["leading", "trailing"] = "leading"
-    steps_offset: int = Field(1, ge=0)
+    steps_offset: int = Field(1, ge=0, le=1000)
     set_alpha_to_one: bool = False
     """Whether the last step goes to alpha_bar = 1 instead of alpha_bar_0."""
 
@@ -54,10 +57,10 @@ class TextSettings(Settings):
 
     length: int = Field(77, ge=4, le=1024)
     """Tokens per prompt, begin and end included; longer prompts are cut, with a warning."""
-    width: int = Field(768, ge=1)
-    begin: int = 49406
-    end: int = 49407
-    pad: int = 49407
+    width: int = Field(768, ge=1, le=16384)
+    begin: int = Field(49406, ge=0, lt=1 << 24)
+    end: int = Field(49407, ge=0, lt=1 << 24)
+    pad: int = Field(49407, ge=0, lt=1 << 24)
 
 
 class ConditionSettings(Settings):
@@ -68,7 +71,7 @@ class ConditionSettings(Settings):
     by `fold` to the latent's size, so that K * fold**2 channels reach the UNet. SD1.5: grid 64, fold 1, 11 channels.
     """
 
-    grid: int = Field(64, ge=4)
+    grid: int = Field(64, ge=4, le=1024)
     fold: int = Field(1, ge=1, le=8)
     sigma: float = Field(9 / 512, gt=0, lt=1)
     """The Gaussian's sigma in exp(-d^2 / sigma^2), as a fraction of the crop's side."""
@@ -89,9 +92,9 @@ class ConditionSettings(Settings):
 class HandSettings(Settings):
     """Stage 1."""
 
-    size: int = Field(512, ge=16)
+    size: int = Field(512, ge=16, le=2048)
     """Side of the square hand crop in pixels."""
-    margin: float = Field(1.5, gt=0)
+    margin: float = Field(1.5, gt=0, le=100)
     """Side of the crop over the longer side of the key points' box."""
     min_side: float = Field(64 / 512, ge=0, le=1)
     """Smallest side of a crop, as a fraction of the canvas' shorter side."""
@@ -104,8 +107,8 @@ class HandSettings(Settings):
 class BodySettings(Settings):
     """Stage 2."""
 
-    height: int = Field(512, ge=16)
-    width: int = Field(512, ge=16)
+    height: int = Field(512, ge=16, le=4096)
+    width: int = Field(512, ge=16, le=4096)
     hint_channels: int = Field(4, ge=4, le=4)
     """Skeleton RGB in [0, 1], then the area to paint (1 - hand mask)."""
     background: float = Field(0.5, ge=0, le=1)
@@ -115,7 +118,7 @@ class BodySettings(Settings):
     mask_reduction: Literal["area", "nearest", "max"] = "area"
     mask_radius: float = Field(50 / 512, ge=0, le=1)
     """Radius R of the widest kept mask's dilation, as a fraction of the canvas' shorter side."""
-    unblended: int = Field(2, ge=0)
+    unblended: int = Field(2, ge=0, le=1000)
     """Last steps without blending."""
 
 
@@ -123,8 +126,8 @@ class Defaults(Settings):
     """What a request gets where it says nothing."""
 
     steps: int = Field(50, ge=1, le=1000)
-    guidance: float = Field(7.5, ge=0)
-    hand_guidance: float = Field(7.5, ge=0)
+    guidance: float = Field(7.5, ge=0, le=100)
+    hand_guidance: float = Field(7.5, ge=0, le=100)
     eta: float = Field(0.0, ge=0, le=1)
 
 

@@ -49,7 +49,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     model = load_model(folder / "model")
     for network in model.networks().values():
         round_weights(network)  # as the bundle stores them
-    return model, TwoStage.open(bundle)
+    return model, TwoStage.open(bundle, engine="cpu")
 
 
 def make_pose(seed: int) -> Pose:

@@ -5,24 +5,28 @@
     tokenizer.json     the tokenizers library's own format
     vae/ text_encoder/ hand_unet/ mask_head/ body_unet/ controlnet/    config.json and safetensors each
 
-Knows nothing about training or export; it only saves and loads.
+Read whole by `load_model`, or one network at a time by `ModelFolder`: a full-size model is 10 GB in float32. Knows
+nothing about training or export; it only saves and loads.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import diffusers
+import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
@@ -33,6 +37,9 @@ from handfirst.training.models.mask_head import MaskHead
 from handfirst.training.pretrained.folder import read_folder
 
 MASK_HEAD_FILE = "mask_head.safetensors"
+
+
+NetworkName = Literal["text_encoder", "hand", "mask_head", "base", "controlnet", "autoencoder"]
 
 
 @dataclass
@@ -46,6 +53,19 @@ class TwoStageModel:
     hand: HandGenerator
     body: BodyOutpainter
     training: dict[str, Any] = field(default_factory=dict)
+
+    def network(self, name: NetworkName) -> Any:
+        """One network by its name in the folder."""
+        return {
+            "text_encoder": self.text_encoder,
+            "hand": self.hand,
+            "mask_head": self.hand.mask_head,
+            "base": self.body.unet,
+            "controlnet": self.body.controlnet,
+            "autoencoder": self.autoencoder,
+        }[name]
+
+    outline = network
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
@@ -78,33 +98,100 @@ def save_model(model: TwoStageModel, folder: Path) -> None:
     (folder / "settings.json").write_text(model.settings.model_dump_json(indent=1))
 
 
+class ModelFolder:
+    """A trained model on disk: each network is read when it is asked for, and kept by nobody but the caller.
+
+    Raises:
+        UserError: the folder is not a trained model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "settings.json").is_file():
+            raise UserError(f"{folder}: not a trained model (no settings.json); give the folder that training wrote")
+        self.folder = folder
+        with self._errors():
+            self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text())
+            self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
+
+    def network(self, name: NetworkName) -> Any:
+        """Reads one network, in float32, for inference.
+
+        Raises:
+            UserError: it is missing or does not fit.
+        """
+        with self._errors():
+            if name == "text_encoder":
+                return read_folder(CLIPTextModel, self.folder / name).eval()
+            if name == "hand":
+                unet = read_folder(UNet2DConditionModel, self.folder / "hand_unet")
+                return HandGenerator(unet, self.network("mask_head")).eval()
+            if name == "mask_head":
+                head = self.outline("mask_head").to_empty(device="cpu")
+                head.load_state_dict(load_file(self.folder / "mask_head" / MASK_HEAD_FILE))
+                return head.eval()
+            if name == "base":
+                return read_folder(UNet2DConditionModel, self.folder / "body_unet").eval()
+            if name == "controlnet":
+                return read_folder(ControlNetModel, self.folder / "controlnet").eval()
+            return Autoencoder(read_folder(self._vae_class(), self.folder / "vae")).eval()
+
+    def outline(self, name: NetworkName) -> Any:
+        """The network of `network`, on torch's meta device: shapes and configuration without weights.
+
+        Raises:
+            UserError: its config.json is missing or makes no sense.
+        """
+        with self._errors(), torch.device("meta"):
+            if name == "text_encoder":
+                return CLIPTextModel(CLIPTextConfig.from_pretrained(self.folder / name, local_files_only=True))
+            if name == "hand":
+                return HandGenerator(self._blank(UNet2DConditionModel, "hand_unet"), self.outline("mask_head"))
+            if name == "mask_head":
+                first = self._config("hand_unet")["block_out_channels"][0]
+                return MaskHead(first, self.settings.latent.factor)
+            if name == "base":
+                return self._blank(UNet2DConditionModel, "body_unet")
+            if name == "controlnet":
+                return self._blank(ControlNetModel, "controlnet")
+            return Autoencoder(self._blank(self._vae_class(), "vae"))
+
+    def _blank(self, kind: Any, name: str) -> Any:
+        return kind.from_config(self._config(name))
+
+    def _config(self, name: str) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((self.folder / name / "config.json").read_text())
+        return config
+
+    def _vae_class(self) -> Any:
+        name = self._config("vae").get("_class_name", "AutoencoderKL")
+        if name not in CLASSES:
+            raise UserError(f"{self.folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
+        return getattr(diffusers, name)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Whatever the libraries raise over a damaged folder becomes one line."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, ValidationError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{self.folder}: cannot read the model: {reason}") from error
+
+
 def load_model(folder: Path) -> TwoStageModel:
-    """Reads what save_model wrote.
+    """Reads what save_model wrote, all of it.
 
     Raises:
         UserError: the folder or a part of it is missing or does not fit.
     """
-    if not (folder / "settings.json").is_file():
-        raise UserError(f"{folder}: not a trained model (no settings.json); give the folder that training wrote")
-    try:
-        settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text())
-        vae_class = json.loads((folder / "vae" / "config.json").read_text()).get("_class_name", "AutoencoderKL")
-        if vae_class not in CLASSES:
-            raise UserError(f"{folder}/vae: class {vae_class!r} is not one of {', '.join(CLASSES)}")
-        unet = read_folder(UNet2DConditionModel, folder / "hand_unet")
-        head = MaskHead(unet.config.block_out_channels[0], settings.latent.factor)
-        head.load_state_dict(load_file(folder / "mask_head" / MASK_HEAD_FILE))
-        base = read_folder(UNet2DConditionModel, folder / "body_unet")
-        return TwoStageModel(
-            settings=settings,
-            tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
-            text_encoder=read_folder(CLIPTextModel, folder / "text_encoder").eval(),
-            autoencoder=Autoencoder(read_folder(getattr(diffusers, vae_class), folder / "vae")).eval(),
-            hand=HandGenerator(unet, head).eval(),
-            body=BodyOutpainter(base, read_folder(ControlNetModel, folder / "controlnet")).eval(),
-            training=json.loads((folder / "training.json").read_text()),
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError, ValidationError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{folder}: cannot read the model: {str(error).splitlines()[0]}") from error
+    found = ModelFolder(folder)
+    return TwoStageModel(
+        settings=found.settings,
+        tokenizer=found.tokenizer,
+        text_encoder=found.network("text_encoder"),
+        autoencoder=found.network("autoencoder"),
+        hand=found.network("hand"),
+        body=BodyOutpainter(found.network("base"), found.network("controlnet")).eval(),
+        training=found.training,
+    )

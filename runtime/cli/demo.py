@@ -23,6 +23,7 @@ PROMPT = (
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.", metavar="FOLDER")] = Path("handfirst-demo"),
     seed: options.Seed = 0,
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     progress: options.Progress = None,
     json: options.Json = False,
@@ -33,7 +34,7 @@ def demo(
     from handfirst.runtime.request import Request
 
     request = Request(pose=demo_pose(), prompt=PROMPT, seed=seed)
-    system = pipeline.open_pipeline(None, "cpu", threads)
+    system = pipeline.open_pipeline(None, engine, threads)
     results = pipeline.run(system, [request], options.show_progress(progress, json))
     pictures = story(results[0], out)
     output.write_pictures(pictures, folder=out)

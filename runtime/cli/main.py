@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.cli import cache
+from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
 from handfirst.runtime.cli.output import one_line
 from handfirst.runtime.cli.pose import pose
@@ -34,8 +36,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, verify, pose):
+for verb in (demo, render, verify, pose, build):
     app.command()(verb)
+app.add_typer(cache.app, name="cache")
 
 
 @app.callback()

@@ -17,7 +17,10 @@ Progress = Annotated[
     typer.Option("--progress/--no-progress", help="Bars on stderr.", show_default="only in a terminal"),
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal pictures.", metavar="N")]
-Provider = Annotated[str, typer.Option(help="What runs the networks: cpu, or cuda where it is installed.")]
+Engine = Annotated[
+    str,
+    typer.Option(help="What runs it: auto, cpu, cuda, openvino, openvino-bf16 or tensorrt.", metavar="NAME"),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all cores", metavar="N")]
 Size = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
+    from handfirst.engines.choice import Choice
     from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
 
@@ -24,16 +25,19 @@ class Pipeline(Protocol):
     @property
     def bundle(self) -> Bundle: ...
 
+    @property
+    def engine(self) -> Choice: ...
+
     def steps(self, request: Request) -> Iterator[Progress]: ...
 
     def render_batch(self, requests: Sequence[Request]) -> list[Result]: ...
 
 
-def open_pipeline(bundle: Path | None, provider: str, threads: int | None) -> Pipeline:
+def open_pipeline(bundle: Path | None, engine: str, threads: int | None) -> Pipeline:
     """The system of the bundle at `bundle`, or of the embedded one. Imports the engines."""
     from handfirst.runtime.systems.two_stage import TwoStage
 
-    return TwoStage.open(bundle, provider=provider, threads=threads)
+    return TwoStage.open(bundle, engine=engine, threads=threads)
 
 
 def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> list[Result]:
@@ -65,6 +69,7 @@ def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[outpu
         output.print_json(
             {
                 "bundle": {"name": system.bundle.manifest.name, "id": short_id(system.bundle)},
+                "engine": {"name": system.engine.engine, "reason": system.engine.reason},
                 "seed": results[0].seed,
                 "files": [picture.describe() for picture in pictures],
                 "seconds": {stage: round(duration, 4) for stage, duration in seconds.items()},
@@ -73,7 +78,8 @@ def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[outpu
         )
         return
     output.print_files(pictures)
-    print(f"{seconds['total']:.1f} s with {system.bundle.manifest.name} {short_id(system.bundle)}")
+    model = f"{system.bundle.manifest.name} {short_id(system.bundle)}"
+    print(f"{seconds['total']:.1f} s with {model} on {system.engine.engine}")
     output.print_warnings(warnings)
 
 

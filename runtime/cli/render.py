@@ -44,7 +44,7 @@ def render(
     count: Annotated[
         int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
     ] = 1,
-    provider: options.Provider = "cpu",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     progress: options.Progress = None,
     json: options.Json = False,
@@ -74,7 +74,7 @@ def render(
         )
         for i in range(count)
     ]
-    system = pipeline.open_pipeline(bundle, provider, threads)
+    system = pipeline.open_pipeline(bundle, engine, threads)
     results = pipeline.run(system, requests, options.show_progress(progress, json))
     pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
     if sheet:

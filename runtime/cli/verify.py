@@ -16,7 +16,7 @@ def verify(
     bundle: Annotated[
         Path | None, typer.Argument(help="Folder of the bundle.", show_default="the embedded one")
     ] = None,
-    provider: options.Provider = "cpu",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     json: options.Json = False,
 ) -> None:
@@ -26,7 +26,7 @@ def verify(
 
     path = bundle or demo_bundle_path()
     opened = Bundle.open(path, verify=False)
-    checks = list(run_checks(opened, provider, threads))
+    checks = list(run_checks(opened, engine, threads))
     failed = [check.name for check in checks if not check.ok]
     if json:
         output.print_json(

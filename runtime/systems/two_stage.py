@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
@@ -37,6 +38,7 @@ from handfirst.runtime.text import Text
 __all__ = ["SYSTEM", "Progress", "TwoStage", "read_settings"]
 
 SYSTEM = "two-stage"
+GIVEN = Choice("given", "the engines were opened by the caller")
 
 
 class TwoStage:
@@ -47,16 +49,23 @@ class TwoStage:
         engines: one per role of `two_stage_roles.ROLES`.
         tokenizer: a `tokenizer.json`.
         bundle: where they came from, if from one.
+        engine: what runs them, and why.
 
     Raises:
         BundleError: if engines or tokenizer do not fit the settings.
     """
 
     def __init__(
-        self, settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes, bundle: Bundle | None = None
+        self,
+        settings: TwoStageSettings,
+        engines: Mapping[str, Engine],
+        tokenizer: bytes,
+        bundle: Bundle | None = None,
+        engine: Choice = GIVEN,
     ) -> None:
-        check_roles(settings, {role: engine.spec for role, engine in engines.items()})
+        check_roles(settings, {role: opened.spec for role, opened in engines.items()})
         self.settings = settings
+        self.engine = engine
         self._engines = dict(engines)
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
@@ -66,12 +75,12 @@ class TwoStage:
         self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
 
     @classmethod
-    def open(cls, path: Path | None = None, provider: str = "cpu", threads: int | None = None) -> TwoStage:
+    def open(cls, path: Path | None = None, engine: str = "auto", threads: int | None = None) -> TwoStage:
         """The model of a bundle, or the embedded one.
 
         Args:
             path: folder of the bundle.
-            provider: what runs the networks, "cpu" or "cuda".
+            engine: what runs the networks: "auto" or one of engines.choice.ENGINES.
             threads: CPU threads; None leaves the choice to the engine.
 
         Raises:
@@ -82,8 +91,9 @@ class TwoStage:
         manifest = bundle.manifest
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
-        engines = {role: bundle.engine(role, provider=provider, threads=threads) for role in ROLES}
-        return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle)
+        chosen = choose(engine, sum(file.size for file in manifest.files.values()))
+        engines = {role: bundle.engine(role, chosen.engine, threads) for role in ROLES}
+        return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
 
     @property
     def bundle(self) -> Bundle:

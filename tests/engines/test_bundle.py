@@ -282,4 +282,4 @@ def test_both_onnxruntimes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_cuda_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"handfirst\[cuda\]"):
-        Bundle.open(make(tmp_path / "b")).engine("conv", provider="cuda")
+        Bundle.open(make(tmp_path / "b")).engine("conv", "cuda")

@@ -9,14 +9,18 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from handfirst.engines.bundle import Bundle
+from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
+from handfirst.engines.graph import Graph
 from handfirst.engines.verify import verify
 from handfirst.export import bundle_writer, gate
-from handfirst.export.bundle_writer import STEPS, export_bundle
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.bundle_writer import REHEARSAL, STEPS, export_bundle
+from handfirst.export.graph_files import serialise
+from handfirst.export.parts import two_stage_parts
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.main import main
@@ -57,7 +61,7 @@ def test_the_manifest_says_what_the_model_is(exported: tuple[Path, object], mode
     assert TwoStageSettings.model_validate(manifest.settings) == saved
     assert manifest.created_with["torch"] == metadata.version("torch")
     assert manifest.training == {"note": "random weights"}
-    assert all(e.measured_psnr >= e.tolerance_psnr >= gate.TOLERANCE for e in manifest.engines.values())
+    assert all(e.measured_psnr >= e.tolerance_psnr >= TOLERANCE["float32"] for e in manifest.engines.values())
     for name in ("condition_channels", "blend_source", "mask_rule", "hint_channels"):
         assert manifest.decisions[name]
     assert "noised" in manifest.decisions["blend_source"]
@@ -65,7 +69,8 @@ def test_the_manifest_says_what_the_model_is(exported: tuple[Path, object], mode
 
 def test_progress_names_every_graph_three_times(exported: tuple[Path, list[tuple[str, int, int]]]) -> None:
     bundle, heard = Bundle.open(exported[0]), exported[1]
-    assert heard == [(role, done, STEPS) for role in bundle.manifest.engines for done in range(STEPS + 1)]
+    graphs = [(role, done, STEPS) for role in bundle.manifest.engines for done in range(STEPS + 1)]
+    assert heard == [*graphs, (REHEARSAL, 0, 1), (REHEARSAL, 1, 1)]
 
 
 def test_the_same_model_gives_the_same_files(exported: tuple[Path, object], model_folder: Path) -> None:
@@ -73,7 +78,7 @@ def test_the_same_model_gives_the_same_files(exported: tuple[Path, object], mode
     files = Bundle.open(exported[0]).manifest.files
     for part in islice(two_stage_parts(model), 1, 3):
         round_weights(part.module)
-        assert hashlib.sha256(to_onnx(part)).hexdigest() == files[f"{part.role}.onnx"].sha256
+        assert hashlib.sha256(serialise(to_onnx(part))).hexdigest() == files[f"{part.role}.onnx"].sha256
 
 
 def test_what_is_in_the_way_stays(model_folder: Path, tmp_path: Path) -> None:
@@ -90,8 +95,10 @@ def test_what_is_in_the_way_stays(model_folder: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Graphs that are exported and judged in no time."""
-    monkeypatch.setattr(bundle_writer, "to_onnx", lambda part, weights: part.role.encode())
-    monkeypatch.setattr(gate, "check", lambda part, graph: gate.EQUAL)
+    model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 21}), ir_version=10)
+    monkeypatch.setattr(bundle_writer, "to_onnx", lambda part, weights, precision: model)
+    monkeypatch.setattr(gate, "check", lambda graph, trials: gate.EQUAL)
+    monkeypatch.setattr(bundle_writer, "rehearse", lambda *_: gate.EQUAL)
     return monkeypatch
 
 
@@ -102,8 +109,8 @@ def test_an_export_that_fails_half_way_leaves_what_was_there(
     old = shutil.copytree(exported[0], tmp_path / "old")
     before = listing(tmp_path)
 
-    def check(part: Part, graph: bytes) -> float:
-        if part.role == "hint_encoder":
+    def check(graph: Graph, trials: object) -> float:
+        if graph.role == "hint_encoder":
             raise error
         return gate.EQUAL
 

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from torch import nn
 
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.export.graph_files import serialise
 from handfirst.export.parts import Part
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import LARGE, round_weights
@@ -40,7 +41,7 @@ def test_rounding_is_numpys_and_spares_what_is_small() -> None:
 def test_rounded_weights_are_stored_as_halves_and_lose_nothing() -> None:
     part = layer()
     round_weights(part.module)
-    half, full = to_onnx(part, "float16"), to_onnx(part, "float32")
+    half, full = serialise(to_onnx(part, "float16")), serialise(to_onnx(part, "float32"))
     assert stored(half) == {64 * 64: TensorProto.FLOAT16, 64: TensorProto.FLOAT}
     assert stored(full) == {64 * 64: TensorProto.FLOAT, 64: TensorProto.FLOAT}
     assert len(full) - len(half) > 0.9 * 2 * 64 * 64
@@ -51,7 +52,7 @@ def test_rounded_weights_are_stored_as_halves_and_lose_nothing() -> None:
 
 def test_weights_that_halves_cannot_hold_stay_whole() -> None:
     unrounded = layer()
-    assert stored(to_onnx(unrounded, "float16"))[64 * 64] == TensorProto.FLOAT
+    assert stored(serialise(to_onnx(unrounded, "float16")))[64 * 64] == TensorProto.FLOAT
     huge = layer(scale=1e7)
     before = huge.module.weight.detach().clone()
     round_weights(huge.module)

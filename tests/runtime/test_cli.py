@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import typer
 
+from handfirst.engines.choice import Choice
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import demo, options, output, pipeline, rooms
 from handfirst.runtime.cli.main import main
@@ -45,6 +46,7 @@ class FakeSystem:
     """Two steps of hands, three of the body; remembers what it was asked."""
 
     bundle = SimpleNamespace(manifest=SimpleNamespace(name="pretend"), digest="0123456789ab" + 52 * "f")
+    engine = Choice("cpu", "the only one")
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -109,7 +111,7 @@ class TestRender:
         assert image.shape == (HEIGHT, WIDTH, 3)
         assert image[0, 0].tolist() == [7, 7, 7]
         said = capsys.readouterr()
-        assert said.out.splitlines() == ["result  out.png  (64 x 96)", "0.8 s with pretend 0123456789ab"]
+        assert said.out.splitlines() == ["result  out.png  (64 x 96)", "0.8 s with pretend 0123456789ab on cpu"]
         assert said.err == "warning: a hand is small\n"
 
     def test_prints_one_json_object(self, system, here, capsys):
@@ -118,6 +120,7 @@ class TestRender:
         assert said.err == ""
         assert json.loads(said.out) == {
             "bundle": {"name": "pretend", "id": "0123456789ab"},
+            "engine": {"name": "cpu", "reason": "the only one"},
             "seed": 7,
             "files": [{"path": "out.png", "kind": "result", "seed": 7, "width": WIDTH, "height": HEIGHT}],
             "seconds": {"hands": 0.25, "body": 0.5, "total": 0.8},
@@ -127,7 +130,7 @@ class TestRender:
     def test_asks_for_what_was_asked(self, system, here, capsys):
         said = (
             "--bundle model --negative-prompt blurry --hand-prompt hands --seed 3 --steps 9 --guidance 2.5 --eta 0.5"
-            " --hand-guidance 1.5 --blend bounding-box --feather 2 --provider cuda --threads 2"
+            " --hand-guidance 1.5 --blend bounding-box --feather 2 --engine cuda --threads 2"
         )
         assert main([*RENDER, *said.split()]) == 0
         assert system.opened == (Path("model"), "cuda", 2)
@@ -140,7 +143,7 @@ class TestRender:
     def test_leaves_the_rest_to_the_model(self, system, here):
         assert main(RENDER) == 0
         (asked,) = system.asked
-        assert system.opened == (None, "cpu", None)
+        assert system.opened == (None, "auto", None)
         assert (asked.negative_prompt, asked.hand_prompt, asked.steps, asked.guidance) == ("", None, None, None)
         assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, "expansion", 0.0)
 
@@ -387,7 +390,7 @@ class TestTop:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
-        assert listed == ["demo", "render", "verify", "pose", "data", "export", "init", "train"]
+        assert listed == ["demo", "render", "verify", "pose", "build", "cache", "data", "export", "init", "train"]
 
     def test_no_verb_shows_help(self, capsys):
         assert main([]) == 0

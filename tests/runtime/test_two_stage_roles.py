@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.arithmetic_model import FUNCTIONS, SETTINGS, model, request, spec, tokenizer
 
+from handfirst.engines.choice import Choice
 from handfirst.engines.errors import BundleError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import TensorSpec
@@ -98,10 +99,10 @@ def test_open_checks_before_it_loads(monkeypatch):
     class FakeBundle:
         def __init__(self, specs):
             entries = {role: SimpleNamespace(spec=s) for role, s in specs.items()}
-            self.manifest = manifest(engines=entries, tokenizer="tokenizer.json")
+            self.manifest = manifest(engines=entries, tokenizer="tokenizer.json", files={})
 
-        def engine(self, role, provider, threads):
-            opened.append((role, provider, threads))
+        def engine(self, role, engine, threads):
+            opened.append((role, engine, threads))
             return FakeEngine(spec(role), role, FUNCTIONS[role])
 
         def bytes(self, name):
@@ -111,7 +112,8 @@ def test_open_checks_before_it_loads(monkeypatch):
     home = "handfirst.runtime.systems.two_stage.Bundle"
     good = FakeBundle({role: spec(role) for role in ROLES})
     monkeypatch.setattr(home, SimpleNamespace(open=lambda path: good))
-    system = TwoStage.open("anywhere", threads=3)
+    system = TwoStage.open("anywhere", engine="cpu", threads=3)
+    assert system.engine == Choice("cpu", "asked for")
     assert opened == [(role, "cpu", 3) for role in ROLES]
     assert system.bundle is good
     np.testing.assert_array_equal(system.render(request()).image, model()[0].render(request()).image)

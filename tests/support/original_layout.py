@@ -35,27 +35,42 @@ RESNET = {
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
 
-def networks(seed: int = 0) -> tuple[UNet2DConditionModel, AutoencoderKL, CLIPTextModel, ControlNetModel]:
-    """UNet, VAE, text encoder, and a skeleton's ControlNet with three hint channels that does say something."""
+SMALL_VAE = {"block_out_channels": (32, 32, 32, 64)}
+SMALL_TEXT = {
+    "vocab_size": 302, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 1,
+    "bos_token_id": 300, "eos_token_id": 301, "pad_token_id": 301,
+}  # fmt: skip
+FULL_TRUNK = {**TRUNK, "block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768}
+FULL_VAE = {"block_out_channels": (128, 256, 512, 512)}
+FULL_TEXT = {
+    "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407,
+}  # fmt: skip
+
+
+def networks(
+    seed: int = 0, full: bool = False
+) -> tuple[UNet2DConditionModel, AutoencoderKL, CLIPTextModel, ControlNetModel]:
+    """UNet, VAE, text encoder, and a skeleton's ControlNet with three hint channels that does say something.
+
+    With `full` their sizes are Stable Diffusion 1.5's own.
+    """
+    trunk, sizes, words = (FULL_TRUNK, FULL_VAE, FULL_TEXT) if full else (TRUNK, SMALL_VAE, SMALL_TEXT)
+    hint = (16, 32, 96, 256) if full else (8, 16, 24, 32)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
-            **TRUNK, up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3, sample_size=64
+            **trunk, up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3, sample_size=64
         )
         vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 64),
+            **sizes,
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
             layers_per_block=2,
             sample_size=512,
         )
-        text = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=302, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=1,
-                hidden_act="quick_gelu", bos_token_id=300, eos_token_id=301, pad_token_id=301,
-            )
-        )  # fmt: skip
-        controlnet = ControlNetModel(**TRUNK, conditioning_embedding_out_channels=(8, 16, 24, 32))
+        text = CLIPTextModel(CLIPTextConfig(**words, hidden_act="quick_gelu"))
+        controlnet = ControlNetModel(**trunk, conditioning_embedding_out_channels=hint)
         for layer in [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]:
             torch.nn.init.normal_(layer.weight, std=0.1)
         torch.nn.init.normal_(controlnet.controlnet_cond_embedding.conv_out.weight, std=0.1)

@@ -37,9 +37,11 @@ def init(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.errors import UserError
     from handfirst.training.checkpoint import save_model
+    from handfirst.training.libraries import quiet
     from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
     from handfirst.training.pretrained.start import read_controlnet, untrained_pair
 
+    quiet()
     if out.exists():
         raise UserError(f"{out} exists already; choose another place")
     guide = None if controlnet is None else read_controlnet(controlnet)

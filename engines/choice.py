@@ -1,0 +1,118 @@
+"""Which engine runs the graphs: the one that was asked for, or the best that is installed and fits the hardware.
+
+Nothing heavy is imported until an engine is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handfirst.engines.cache import EngineCache
+from handfirst.engines.engine import Engine
+from handfirst.engines.errors import EngineError
+from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.installed import computes_bfloat16, distributed, importable
+
+ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
+"""onnxruntime on CPU or CUDA; OpenVINO in float32 or bfloat16 arithmetic; TensorRT. Extras have the same names."""
+
+AUTO = "auto"
+
+WORTH_COMPILING = 50_000_000
+"""Bytes of a bundle from which OpenVINO in bfloat16, which compiles before it runs, paints the first picture sooner.
+
+Measured on two cores: with 40 MB the first picture takes 10.2 s in onnxruntime and 12.3 s in OpenVINO (8.1 s once its
+work is cached); with 70 MB OpenVINO has caught up after 6 of the 60 evaluations of a picture. In float32 an evaluation
+takes 3 to 5 % less than in onnxruntime, which does not pay for compiling.
+"""
+
+TOLERANCE: dict[Precision, float] = {"float32": 60.0, "float16": 40.0, "bfloat16": 25.0}
+"""Worst PSNR in dB against torch's float32 of a graph that is computed in each arithmetic."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine by name, and why it was picked, in a few words."""
+
+    engine: str
+    reason: str
+
+
+def choose(asked: str = AUTO, model_bytes: int | None = None) -> Choice:
+    """The engine to use. "auto": TensorRT, then CUDA, where they are installed and a GPU's driver answers; else what
+    paints the first picture soonest on the CPU.
+
+    Args:
+        asked: AUTO or one of ENGINES.
+        model_bytes: size of the bundle; None: as for a large one.
+
+    Raises:
+        EngineError: no such engine; for AUTO, none is installed.
+    """
+    if asked == AUTO:
+        return _on_gpu() or _on_cpu(model_bytes)
+    if asked not in ENGINES:
+        raise EngineError(f"engine must be one of {', '.join((AUTO, *ENGINES))}, got {asked!r}")
+    return Choice(asked, "asked for")
+
+
+def _on_gpu() -> Choice | None:
+    libraries = {"tensorrt": importable("tensorrt"), "cuda": distributed("onnxruntime-gpu")}
+    found = [engine for engine, installed in libraries.items() if installed]
+    if not found:
+        return None
+    from handfirst.engines.nvidia.driver import nvidia_driver  # asks in a process of its own: only where it matters
+
+    driver = nvidia_driver()
+    named = {"tensorrt": "TensorRT", "cuda": "onnxruntime-gpu"}[found[0]]
+    return None if driver is None else Choice(found[0], f"{named} is installed and finds {driver.gpu}")
+
+
+def _on_cpu(model_bytes: int | None) -> Choice:
+    plain, openvino = importable("onnxruntime"), importable("openvino")
+    if not (plain or openvino):
+        raise EngineError(
+            "no engine is installed; run: pip install 'handfirst[openvino]' or 'handfirst[cpu]' (with an NVIDIA GPU: "
+            "'handfirst[cuda]' or 'handfirst[tensorrt]')"
+        )
+    bfloat16 = computes_bfloat16()
+    if not openvino:
+        return Choice("cpu", "onnxruntime is what is installed")
+    if plain and not bfloat16:
+        return Choice("cpu", "in float32 OpenVINO is hardly faster than onnxruntime and opens later")
+    if plain and model_bytes is not None and model_bytes < WORTH_COMPILING:
+        return Choice("cpu", f"a model of {model_bytes / 1e6:.0f} MB paints sooner than OpenVINO compiles it")
+    if bfloat16:
+        return Choice("openvino-bf16", "OpenVINO is installed and this CPU computes bfloat16")
+    return Choice("openvino", "OpenVINO is what is installed")
+
+
+def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine:
+    """Opens a graph.
+
+    Args:
+        engine: one of ENGINES; see `choose` for "auto".
+        threads: CPU threads for one operator; None: one per usable core.
+
+    Raises:
+        BundleError: the engine cannot load this graph, or the graph does not match its spec.
+        EngineError: the library, its extra or the hardware is missing.
+    """
+    if engine in ("cpu", "cuda"):
+        from handfirst.engines.ort import OrtEngine
+
+        return OrtEngine(graph, engine, threads)
+    if engine in ("openvino", "openvino-bf16"):
+        from handfirst.engines.ov import OvEngine
+
+        return OvEngine(graph, "bfloat16" if engine == "openvino-bf16" else "float32", threads)
+    if engine == "tensorrt":
+        from handfirst.engines.nvidia.trt import TrtEngine
+
+        return TrtEngine(graph, cache=EngineCache())
+    raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+
+
+def arithmetic(engine: str, graph: Precision) -> Precision:
+    """What an engine computes in when it is given a graph of that precision."""
+    return "bfloat16" if engine == "openvino-bf16" and graph == "float32" else graph

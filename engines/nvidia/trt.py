@@ -1,0 +1,183 @@
+"""TensorRT as an engine: a plan per set of input shapes, compiled once on this machine and kept in its engine cache.
+
+A plan is executable code. One is loaded only from the cache that this installation wrote, never from a bundle; a bundle
+brings ONNX. Written against the API of TensorRT 10.13 to 11.1; it has not run on a GPU: building was tried with
+TensorRT for RTX, everything else with a stand-in for the library.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from handfirst.engines.cache import EngineCache, Key
+from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.errors import EngineError
+from handfirst.engines.graph import Graph
+from handfirst.engines.nvidia.driver import nvidia_driver
+from handfirst.engines.nvidia.trt_build import Shapes, build, refit
+from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
+from handfirst.engines.nvidia.trt_memory import Arena, process_arena
+from handfirst.engines.nvidia.trt_plan import Plan
+from handfirst.engines.nvidia.weights import read_weights
+
+KEPT = 4
+"""Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""
+
+
+class TrtEngine:
+    """One ONNX graph in TensorRT. See the Engine protocol; calls from many threads wait for each other.
+
+    Where every axis of the graph is fixed the plan is made on opening; else on the first run with new shapes, which
+    then takes seconds to minutes.
+
+    Args:
+        graph: its dtypes are the arithmetic.
+        cache: where plans are kept; None: the default one.
+        library: the tensorrt module; None: the installed one.
+        arena: what it computes in; None: the one that all engines of this process share.
+        strip: keep plans without weights and put the graph's in on opening, so that one plan serves every fine-tune
+            of a model. Plans are then a little slower.
+
+    Raises:
+        EngineError: no GPU, TensorRT or cuda-bindings are not installed, or the graph cannot be compiled.
+        BundleError: not an ONNX graph, or one that does not match its spec.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        cache: EngineCache | None = None,
+        library: Any = None,
+        arena: Arena | None = None,
+        *,
+        strip: bool = False,
+    ) -> None:
+        self.name = graph.role
+        self.spec = graph.spec
+        driver = nvidia_driver()
+        if driver is None:  # asked first: without a driver the library's Runtime ends the process
+            raise EngineError(
+                f"{self.name}: TensorRT needs an NVIDIA GPU, and no driver answers here; use engine 'cpu'"
+            )
+        self._trt = import_tensorrt() if library is None else check_library(library)
+        self._weights = read_weights(graph)
+        self._graph = graph
+        self._cache = EngineCache() if cache is None else cache
+        self._device, self._strip = str(driver), strip
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._runtime: Any = None
+        self._arena: Arena | None = process_arena() if arena is None else arena
+        self._lock = self._arena.lock
+        self._arena.join()
+        try:
+            if all(isinstance(axis, int) for tensor in graph.spec.inputs for axis in tensor.shape):
+                self.prepare({t.name: tuple(map(int, t.shape)) for t in graph.spec.inputs})
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name, fresh arrays; see the Engine protocol.
+
+        Raises:
+            EngineError: inputs that do not match the spec, a closed engine, or TensorRT or CUDA failed.
+            BundleError: the first run with these shapes, and TensorRT cannot load the graph.
+        """
+        with self._lock:
+            self._open_arena()
+            check_inputs(self.spec, inputs, self.name)
+            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(inputs)
+
+    def prepare(self, shapes: Shapes) -> None:
+        """Makes the plan for these shapes, one per input, so that the first run is as fast as all others.
+
+        Raises:
+            EngineError, BundleError: as for `run`.
+        """
+        with self._lock:
+            self._open_arena()
+            self._plan(shapes)
+
+    def inspect(self) -> dict[str, Any]:
+        """TensorRT's account of the layers of the plan that was used last.
+
+        Raises:
+            EngineError: there is no plan yet, or the engine is closed.
+        """
+        with self._lock:
+            self._open_arena()
+            if not self._plans:
+                raise EngineError(f"{self.name}: no plan to inspect yet; run the engine once, or prepare(shapes)")
+            return next(reversed(self._plans.values())).inspect()
+
+    def close(self) -> None:
+        """Frees its plans, and the arena if nobody else uses it."""
+        with self._lock:
+            arena, self._arena = self._arena, None
+            while self._plans:
+                self._plans.popitem()[1].close()
+            self._runtime = None
+            if arena is not None:
+                arena.leave()
+
+    def _open_arena(self) -> Arena:
+        if self._arena is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        return self._arena
+
+    def _plan(self, shapes: Shapes) -> Plan:
+        key = _written(shapes)
+        if key not in self._plans:
+            while len(self._plans) >= KEPT:
+                self._plans.popitem(last=False)[1].close()
+            self._plans[key] = Plan(self._trt, self._engine(shapes), self._graph, shapes, self._open_arena())
+        self._plans.move_to_end(key)
+        return self._plans[key]
+
+    def _engine(self, shapes: Shapes) -> Any:
+        """An ICudaEngine with weights: from the cache, or built where the cache has none that still loads."""
+        key = self._key(shapes)
+        plan = self._cache.load(key)
+        engine = self._deserialise(plan) if plan else None
+        if engine is None:
+            engine = self._deserialise(self._build(key, shapes))
+        if engine is None:
+            raise EngineError(f"{self.name}: TensorRT cannot load its own plan: {logger(self._trt).reason()}")
+        if self._strip:
+            refit(self._trt, engine, self._graph, self._weights.external)
+        return engine
+
+    def _deserialise(self, plan: bytes) -> Any:
+        if self._runtime is None:
+            self._runtime = self._trt.Runtime(logger(self._trt))
+        return self._runtime.deserialize_cuda_engine(plan)
+
+    def _build(self, key: Key, shapes: Shapes) -> bytes:
+        logger(
+            self._trt
+        ).reason()  # a plan of another version leaves complaints, which must not explain a later failure
+        timing_key = Key("tensorrt timings", "", key.library, key.device, "")
+        timings = self._cache.load(timing_key)
+        external = self._weights.external
+        built = build(self._trt, self._graph, external, shapes, timings, self._strip)
+        if built.timings and built.timings != timings:
+            self._cache.store(timing_key, built.timings)
+        self._cache.store(key, built.plan)
+        return built.plan
+
+    def _key(self, shapes: Shapes) -> Key:
+        stripped = " stripped" if self._strip else ""
+        return Key(
+            engine="tensorrt",
+            graph=self._weights.structure if self._strip else self._graph.digest,
+            library=f"tensorrt {self._trt.__version__}",
+            device=self._device,
+            options=f"{_written(shapes)} {self._graph.precision}{stripped}",
+        )
+
+
+def _written(shapes: Shapes) -> str:
+    """sample=2x4x64x64 timestep=2"""
+    return " ".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))

@@ -1,0 +1,157 @@
+"""An ONNX graph -> a TensorRT plan for one GPU and one set of shapes; and new weights into a plan that was stripped.
+
+Networks are strongly typed: the arithmetic is what the graph's own dtypes say, and float32 is float32, never TF32.
+Every plan has one profile with fixed shapes, which is what TensorRT runs fastest.
+
+TensorRT for RTX parses and builds with this code without a GPU; stripping and refitting need one and have not run.
+That a refit reaches every weight is checked by TensorRT, which fails otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.graph import Graph
+from handfirst.engines.nvidia.trt_library import DTYPES, logger, one_line
+from handfirst.engines.nvidia.weights import External
+from handfirst.engines.ports import Port, check_ports
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of every input, by name."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan, and what the builder learned about this GPU's kernels, for the next build; b"" if nothing."""
+
+    plan: bytes
+    timings: bytes
+
+
+def build(
+    trt: Any,
+    graph: Graph,
+    external: Mapping[str, External],
+    shapes: Shapes,
+    timings: bytes | None = None,
+    strip: bool = False,
+) -> Built:
+    """Parses and compiles; seconds for a small graph, minutes for a large one.
+
+    Args:
+        trt: the library.
+        external: where the graph's external tensors are, see weights.py.
+        timings: what an earlier build on the same GPU, driver and library learned.
+        strip: leave the weights out, so that any weights can be put in with `refit`.
+
+    Raises:
+        BundleError: TensorRT cannot read the graph, or it does not match its spec.
+        EngineError: it can, but cannot compile it.
+    """
+    builder = trt.Builder(logger(trt))
+    typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # implied where it is gone
+    network = builder.create_network(0 if typed is None else 1 << int(typed))
+    parse(trt, network, graph, external)
+    config = _config(trt, builder, graph, strip)
+    timed = _use_timings(config, timings)
+    profile = builder.create_optimization_profile()
+    for name, shape in shapes.items():
+        profile.set_shape(name, shape, shape, shape)
+    config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(f"{graph.role}: TensorRT could not compile the graph: {logger(trt).reason()}")
+    return Built(bytes(plan), bytes(config.get_timing_cache().serialize()) if timed else b"")
+
+
+def parse(trt: Any, network: Any, graph: Graph, external: Mapping[str, External]) -> None:
+    """Fills a network from the graph's checked bytes.
+
+    Raises:
+        BundleError: all of the parser's complaints in one line, or what does not match the spec.
+    """
+    source = graph.source or graph.role
+    parser = trt.OnnxParser(network, logger(trt))
+    if not external:
+        read = parser.parse(graph.model)
+    else:
+        read = parser.load_model_proto(graph.model) and _lend(parser, graph, external) and parser.parse_model_proto()
+    if not read:
+        raise BundleError(f"{source}: not a graph that TensorRT can load ({_complaints(trt, parser)})")
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    outputs = [network.get_output(i) for i in range(network.num_outputs)]
+    ports = {
+        t.name: Port(dtype_name(t.dtype), (None,) * len(t.shape)) for t in outputs
+    }  # it may infer more than is said
+    check_ports(graph.spec, _ports(inputs), ports, source)
+
+
+def refit(trt: Any, engine: Any, graph: Graph, external: Mapping[str, External]) -> None:
+    """Puts the graph's weights into an engine whose plan was stripped.
+
+    Raises:
+        EngineError: not all of its weights could be set.
+    """
+    refitter = trt.Refitter(engine, logger(trt))
+    reader = trt.OnnxParserRefitter(refitter, logger(trt))
+    if not external:
+        read = reader.refit_from_bytes(graph.model)
+    else:
+        read = reader.load_model_proto(graph.model) and _lend(reader, graph, external) and reader.refit_model_proto()
+    if not read or not refitter.refit_cuda_engine():
+        raise EngineError(
+            f"{graph.role}: TensorRT could not put the weights into a stripped plan ({_complaints(trt, reader)}); "
+            "open it without strip"
+        )
+
+
+def _config(trt: Any, builder: Any, graph: Graph, strip: bool) -> Any:
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or `inspect` has nothing to tell
+    if graph.precision == "float32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: rounds the inputs of products to 10 bits
+    if strip:
+        # REFIT and not REFIT_IDENTICAL, which may fold this model's weights into the kernels.
+        config.set_flag(trt.BuilderFlag.REFIT)
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+    return config
+
+
+def _use_timings(config: Any, timings: bytes | None) -> bool:
+    """Whether the builder took a timing cache: the old one, or else an empty one."""
+    for blob in (timings, b""):
+        if blob is not None:
+            cache = config.create_timing_cache(blob)
+            if cache is not None and config.set_timing_cache(cache, False):  # False: never one of another GPU
+                return True
+    return False
+
+
+def _lend(reader: Any, graph: Graph, external: Mapping[str, External]) -> bool:
+    """Shows a parser or refitter where the external tensors are in memory; `graph` must outlive its work."""
+    addresses = {name: int(np.frombuffer(data, np.uint8).ctypes.data) for name, data in graph.data.items() if data}
+    return all(
+        reader.load_initializer(name, addresses.get(slice_.location, 0) + slice_.offset, slice_.size)
+        for name, slice_ in external.items()
+    )
+
+
+def _complaints(trt: Any, reader: Any) -> str:
+    said = "; ".join(one_line(reader.get_error(i))[:200] for i in range(min(reader.num_errors, 5)))
+    logged = logger(trt).reason()  # asked in any case: what is left there must not explain a later failure
+    return said or logged
+
+
+def _ports(tensors: list[Any]) -> dict[str, Port]:
+    """A size of -1 is a free axis."""
+    return {t.name: Port(dtype_name(t.dtype), tuple(None if n < 0 else int(n) for n in t.shape)) for t in tensors}
+
+
+def dtype_name(dtype: Any) -> str:
+    """A tensorrt.DataType as a spec writes it."""
+    return DTYPES.get(dtype.name, str(dtype.name).lower())

@@ -1,0 +1,231 @@
+"""OpenVINO as an engine on the CPU, in float32 or bfloat16 arithmetic. The library is imported on opening.
+
+It is fastest on static shapes, so a graph is compiled for the very shapes that it is run with, and again for others;
+what was compiled is kept in memory and in the cache of this machine.
+
+OpenVINO fills in external tensors by itself, from the current folder where the graph came from memory. So the checked
+bytes are always laid into a private folder and read from there, and nothing else can reach a model.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from functools import cache as once
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from handfirst.engines.cache import EngineCache, Key
+from handfirst.engines.cores import usable_cores
+from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.graph import Graph
+from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.spec import EngineSpec, TensorSpec
+
+MOST_SHAPES = 4
+"""Sets of shapes whose compiled graphs stay in memory; each holds its own copy of the weights."""
+
+DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8", "boolean": "bool"}
+
+Arithmetic = Literal["float32", "bfloat16"]
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+_Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class OvEngine:
+    """One ONNX graph in OpenVINO.
+
+    Args:
+        graph: its spec is checked against the graph itself.
+        precision: the arithmetic of the heavy layers, whatever type the weights are stored in.
+        threads: for one run; None: one per usable core.
+        cache: where compiled graphs are kept; None keeps none. A graph without a digest is never kept.
+
+    Raises:
+        EngineError: OpenVINO is not installed, or this CPU does not compute in that precision.
+        BundleError: not an ONNX graph, or one that does not match the spec.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        precision: Arithmetic = "float32",
+        threads: int | None = None,
+        cache: EngineCache | Literal["default"] | None = "default",
+    ) -> None:
+        self.spec: EngineSpec = graph.spec
+        self.name: str = graph.role
+        core = _core()
+        if precision not in HINTS:
+            raise EngineError(f"precision must be one of {', '.join(HINTS)}, got {precision!r}")
+        if precision == "bfloat16" and "BF16" not in _capabilities():
+            raise EngineError("this CPU does not compute bfloat16; use engine openvino instead of openvino-bf16")
+        self._config = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],  # the library's own default is bf16 where the CPU has it
+            "INFERENCE_NUM_THREADS": str(threads or usable_cores()),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._digest = graph.digest
+        self._cache = EngineCache() if cache == "default" else cache
+        self._model: Any = _read(core, graph)
+        source = graph.source or graph.role
+        check_ports(self.spec, _inputs(self._model), _outputs(self._model, self.spec.outputs), source)
+        self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name; see the Engine protocol. The first run with new shapes compiles."""
+        if self._model is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        check_inputs(self.spec, inputs, self.name)
+        feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
+        try:
+            return self._for(feed).run(feed, self.spec.outputs)
+        except RuntimeError as error:
+            raise EngineError(f"{self.name}: OpenVINO failed: {_line(error, 300)}") from error
+
+    def close(self) -> None:
+        """Frees the graph and everything that was compiled from it; runs under way end well."""
+        with self._lock:
+            self._model = None
+            self._compiled.clear()
+
+    def _for(self, feed: Mapping[str, Array]) -> _Compiled:
+        """What runs these shapes, compiled if need be; others wait, so that nothing is compiled twice."""
+        shapes = tuple((tensor.name, feed[tensor.name].shape) for tensor in self.spec.inputs)
+        with self._lock:
+            if self._model is None:
+                raise EngineError(f"{self.name}: the engine is closed")
+            if shapes not in self._compiled:
+                self._compiled[shapes] = _Compiled(self._load(shapes) or self._compile(shapes))
+                if len(self._compiled) > MOST_SHAPES:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(shapes)
+            return self._compiled[shapes]
+
+    def _load(self, shapes: _Shapes) -> Any:
+        """From the cache; None if it is not there, or if the library refuses it."""
+        blob = self._cache.load(self._key(shapes)) if self._cache and self._digest else None
+        try:
+            return None if blob is None else _core().import_model(blob, "CPU", self._config)
+        except RuntimeError:
+            return None
+
+    def _compile(self, shapes: _Shapes) -> Any:
+        model = self._model.clone()
+        model.reshape({name: list(shape) for name, shape in shapes})
+        compiled = _core().compile_model(model, "CPU", self._config)
+        if self._cache and self._digest:
+            self._cache.store(self._key(shapes), compiled.export_model().getvalue())
+        return compiled
+
+    def _key(self, shapes: _Shapes) -> Key:
+        sizes = [f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes]
+        settings = " ".join(self._config.values()).lower()  # precision, threads, hint: in the order of __init__
+        return Key("openvino", self._digest, f"openvino {_version()}", _device(), f"{settings} {' '.join(sizes)}")
+
+
+class _Compiled:
+    """A graph for one set of shapes; as many requests as threads have run it at once, each with its own buffers."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._idle: list[Any] = []
+
+    def run(self, feed: Mapping[str, Array], outputs: Iterable[TensorSpec]) -> dict[str, Array]:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        request.infer(dict(feed), share_outputs=True)
+        result = {t.name: np.array(request.get_tensor(t.name).data, np.dtype(t.dtype)) for t in outputs}
+        self._idle.append(request)
+        return result
+
+
+def import_openvino() -> Any:
+    """The library, or an EngineError that says how to get it."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError("OpenVINO is not installed; run: pip install 'handfirst[openvino]'") from error
+    return openvino
+
+
+@once
+def _core() -> Any:
+    """One for the whole process: it holds the plugin, no model."""
+    core = import_openvino().Core()
+    core.set_property({"ENABLE_MMAP": "NO"})  # a file that is mapped cannot be deleted everywhere
+    return core
+
+
+def _version() -> str:
+    return str(import_openvino().get_version())
+
+
+def _capabilities() -> list[str]:
+    return sorted(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _device() -> str:
+    name = str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
+    return f"{name} ({platform.system()} {platform.machine()}; {' '.join(_capabilities())})"
+
+
+def _read(core: Any, graph: Graph) -> Any:
+    """The graph, from a private folder that is gone when it is read."""
+    source = graph.source or graph.role
+    name = next(n for n in ("model.onnx", "graph.onnx") if n not in graph.data)
+    files = {name: graph.model, **graph.data}
+    for file in files:
+        if file in ("", ".", "..") or Path(file).name != file:
+            raise BundleError(f"{source}: external data '{file}' is no flat file name; export the bundle again")
+    try:
+        with tempfile.TemporaryDirectory(prefix="handfirst-") as folder:
+            for file, data in files.items():
+                (Path(folder) / file).write_bytes(data)
+            return core.read_model(str(Path(folder) / name))
+    except OSError as error:
+        room = f"{graph.size / 1e6:.0f} MB in {tempfile.gettempdir()}"
+        raise EngineError(f"{source}: OpenVINO needs {room} ({error.strerror}); free some, or set TMPDIR") from error
+    except RuntimeError as error:
+        raise BundleError(f"{source}: not a graph that OpenVINO can load ({_line(error, 200)})") from error
+
+
+def _inputs(model: Any) -> dict[str, Port]:
+    return {port.get_any_name(): _port(port) for port in model.inputs}
+
+
+def _outputs(model: Any, tensors: Iterable[TensorSpec]) -> dict[str, Port]:
+    """By the spec's names, as a port may have several; sizes that the library worked out where the spec leaves them
+    free are no contradiction."""
+    ports: dict[str, Port] = {}
+    for port in model.outputs:
+        tensor = next((t for t in tensors if t.name in port.get_names()), None)
+        found = _port(port)
+        if tensor is None:
+            ports[port.get_any_name()] = found
+            continue
+        free = [isinstance(axis, str) for axis in tensor.shape] + [False] * len(found.shape)
+        ports[tensor.name] = Port(found.dtype, tuple(None if f else a for a, f in zip(found.shape, free, strict=False)))
+    return ports
+
+
+def _port(port: Any) -> Port:
+    kind = port.get_element_type().get_type_name()
+    shape = port.get_partial_shape()
+    sizes = () if shape.rank.is_dynamic else tuple(axis.get_length() if axis.is_static else None for axis in shape)
+    return Port(DTYPES.get(kind, kind), sizes)
+
+
+def _line(error: Exception, length: int) -> str:
+    """The last part of a message, where the library says what was wrong."""
+    return " ".join(str(error).split())[-length:]

@@ -1,0 +1,156 @@
+"""The last gate: the whole two-stage loop, two steps per stage, once on torch and once on the bundle's own graphs.
+
+It finds what no single graph shows: a wrong order of residuals, a setting that two parts read differently. One stage's
+networks are in memory at a time. Knows nothing about how graphs are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.engine import Array, Engine
+from handfirst.engines.errors import UserError
+from handfirst.engines.graph import Precision
+from handfirst.engines.psnr import psnr
+from handfirst.engines.spec import EngineSpec
+from handfirst.export.examples import reference
+from handfirst.export.gate import ENGINE, EQUAL
+from handfirst.export.parts import Networks, Part, PartMaker, part_makers
+from handfirst.export.weights import round_weights
+from handfirst.runtime.cli.demo import demo_pose
+from handfirst.runtime.request import Request, Result
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage import TwoStage
+
+STEPS = 2
+
+TOLERANCE: dict[Precision, float] = {"float32": 50.0, "float16": 30.0, "bfloat16": 20.0}
+"""Worst PSNR in dB of the final latents; lower than a single graph's, as errors add up and masks have edges."""
+
+STAGES = (
+    ("text_encoder",),
+    ("hand_unet",),
+    ("mask_head",),
+    ("hint_encoder",),
+    ("controlnet", "body_unet"),
+    ("vae_encoder", "vae_decoder"),
+)
+"""What is in memory together."""
+
+PROMPT = "a person, left hand open palm"
+
+
+def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -> float:
+    """Renders one picture both ways.
+
+    Args:
+        tokenizer: the model's tokenizer.json.
+        rounded: whether the bundle's graphs hold weights rounded to float16.
+
+    Returns:
+        PSNR of the bundle's final latents against torch's in dB, at most gate.EQUAL.
+
+    Raises:
+        UserError: they are too far apart; says how far.
+    """
+    specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
+    expected = _render(model.settings, _torch_engines(part_makers(model), specs, rounded), tokenizer)
+    precision = next(iter(bundle.manifest.engines.values())).precision
+    got = _render(model.settings, _bundle_engines(bundle, ENGINE[precision]), tokenizer)
+    figure = min(EQUAL, psnr(expected.latents, got.latents))
+    if not figure >= TOLERANCE[precision]:
+        changed = np.mean(expected.mask != got.mask)
+        raise UserError(
+            f"all graphs together: the two-stage loop is {figure:.1f} dB from torch, at least "
+            f"{TOLERANCE[precision]:.0f} are needed in {precision} ({changed:.1%} of the hand mask differs); "
+            "nothing was written, try another precision or other versions of torch and onnxscript"
+        )
+    return figure
+
+
+class LazyEngine:
+    """An engine that is opened when it runs, after those of other stages were closed."""
+
+    def __init__(self, name: str, spec: EngineSpec, opens: Callable[[], Engine], others: list[LazyEngine]) -> None:
+        self.name = name
+        self.spec = spec
+        self._opens = opens
+        self._others = others
+        self._engine: Engine | None = None
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """As the engine does."""
+        if self._engine is None:
+            for other in self._others:
+                if _stage(other.name) != _stage(self.name):
+                    other.close()
+            self._engine = self._opens()
+        return self._engine.run(inputs)
+
+    def close(self) -> None:
+        """Frees the engine; the next run opens it again."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+
+
+class TorchEngine:
+    """A part as an engine: torch itself."""
+
+    def __init__(self, part: Part) -> None:
+        self.name = part.role
+        self.spec = part.spec
+        self._part: Part | None = part
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """One evaluation in float32."""
+        if self._part is None:
+            raise ValueError(f"{self.name} is closed")
+        return reference(self._part, inputs)
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._part = None
+
+
+def _render(settings: TwoStageSettings, engines: Mapping[str, LazyEngine], tokenizer: bytes) -> Result:
+    result = TwoStage(settings, engines, tokenizer).render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS))
+    for engine in engines.values():
+        engine.close()
+    return result
+
+
+def _torch_engines(
+    makers: Mapping[str, PartMaker], specs: Mapping[str, EngineSpec], rounded: bool
+) -> dict[str, LazyEngine]:
+    def opener(make: PartMaker) -> Callable[[], Engine]:
+        def opens() -> Engine:
+            part = make()
+            if rounded:
+                round_weights(part.module)
+            return TorchEngine(part)
+
+        return opens
+
+    return _lazy({role: (opener(make), specs[role]) for role, make in makers.items()})
+
+
+def _bundle_engines(bundle: Bundle, engine: str) -> dict[str, LazyEngine]:
+    def opener(role: str) -> Callable[[], Engine]:
+        return lambda: bundle.engine(role, engine)
+
+    return _lazy({role: (opener(role), entry.spec) for role, entry in bundle.manifest.engines.items()})
+
+
+def _lazy(opens: Mapping[str, tuple[Callable[[], Engine], EngineSpec]]) -> dict[str, LazyEngine]:
+    engines: list[LazyEngine] = []
+    for role, (open_one, spec) in opens.items():
+        engines.append(LazyEngine(role, spec, open_one, engines))
+    return {engine.name: engine for engine in engines}
+
+
+def _stage(role: str) -> int:
+    return next((i for i, roles in enumerate(STAGES) if role in roles), -1)

@@ -1,0 +1,123 @@
+"""Would NVIDIA's converter take the graphs? TensorRT for RTX parses and builds them; it needs no GPU for that.
+
+This is TensorRT-RTX and not TensorRT: the same parser and builder interface, other kernels. It says that every operator
+is known and that plans come out, nothing about speed, and nothing is run. A process of its own does it, in case the
+library does not survive a machine without a driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from handfirst.engines.bundle import Bundle, demo_bundle_path
+
+HERE = sys.platform == "linux" and platform.machine() == "x86_64"
+pytestmark = pytest.mark.skipif(not HERE, reason="TensorRT-RTX wheels exist for Linux on x86-64")
+
+ROLES = sorted(Bundle.open(demo_bundle_path()).manifest.engines)
+
+CODE = """
+import json, sys
+from dataclasses import replace
+import onnx, tensorrt_rtx_bindings as library
+from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.errors import UserError
+from handfirst.engines.nvidia.trt_build import build
+from handfirst.engines.nvidia.trt_library import check_library
+from handfirst.engines.nvidia.weights import External, read_weights
+from support.fake_tensorrt import invented
+
+trt = check_library(library)
+bundle = Bundle.open(demo_bundle_path())
+golden = bundle.golden()
+
+def attempt(graph, external={}, strip=False):
+    spec = bundle.manifest.engines[graph.role].spec
+    shapes = {t.name: golden[f"{graph.role}.in.{t.name}"].shape for t in spec.inputs}
+    try:
+        built = build(trt, graph, external, shapes, strip=strip)
+        return {"plan": len(built.plan), "timings": len(built.timings)}
+    except UserError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+said = {}
+for role in bundle.manifest.engines:
+    graph = bundle.graph(role)
+    said[role] = attempt(graph, read_weights(graph).external)
+
+head = bundle.graph("mask_head")
+said["garbage"] = attempt(replace(head, model=b"MZ" * 100))
+said["other spec"] = attempt(replace(head, spec=bundle.manifest.engines["vae_decoder"].spec))
+model = onnx.load_model_from_string(head.model)
+blob, places = b"", {}
+for tensor in model.graph.initializer:
+    if tensor.raw_data:
+        places[tensor.name] = External("w.bin", len(blob), len(tensor.raw_data))
+        said_of = {"location": "w.bin", "offset": len(blob), "length": len(tensor.raw_data)}
+        blob += tensor.raw_data
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in said_of.items():
+            tensor.external_data.add(key=key, value=str(value))
+outside = replace(head, model=model.SerializeToString(), data={"w.bin": blob})
+said["external"] = {**attempt(outside, read_weights(outside).external), "tensors": len(places)}
+said["external, unnamed"] = attempt(outside, dict(list(places.items())[1:]))
+said["stripped"] = attempt(head, strip=True)
+said["fake"] = invented(trt)
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    if find_spec("tensorrt_rtx_bindings") is None:  # importorskip would load it into this very process
+        pytest.skip("TensorRT-RTX is not installed")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    folder = tmp_path_factory.mktemp("rtx")
+    answer = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, cwd=folder, timeout=600
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    found: dict[str, dict[str, object]] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_tensorrt_rtx_builds_every_graph_of_the_demo(said: dict[str, dict[str, object]], role: str) -> None:
+    assert "error" not in said[role], said[role]
+    assert isinstance(said[role]["plan"], int) and said[role]["plan"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("garbage", "MODEL_DESERIALIZE_FAILED"),
+        ("other spec", "the manifest names inputs latent, the graph has feature"),
+        ("external, unnamed", "Failed to import initializer"),
+    ],
+)
+def test_tensorrt_rtx_refuses_in_one_line(said: dict[str, dict[str, object]], case: str, message: str) -> None:
+    error = str(said[case].get("error"))
+    assert error.startswith("BundleError") and message in error and "\n" not in error
+
+
+def test_a_stripped_plan_needs_a_gpu_here(said: dict[str, dict[str, object]]) -> None:
+    """A machine with a GPU may build it; the refusal has TensorRT-RTX's own reason."""
+    error = str(said["stripped"].get("error", ""))
+    assert said["stripped"].get("plan") or error.startswith("EngineError: mask_head: TensorRT could not compile")
+    assert "\n" not in error and "does not say why" not in error
+
+
+def test_the_stand_in_of_other_tests_invents_nothing(said: dict[str, object]) -> None:
+    assert said["fake"] == []
+
+
+def test_tensorrt_rtx_takes_external_weights_from_memory(said: dict[str, dict[str, object]]) -> None:
+    assert said["external"].get("plan") and said["external"]["tensors"], said["external"]

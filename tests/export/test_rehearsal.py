@@ -1,0 +1,77 @@
+"""The whole loop on torch and on the bundle: equal when it should be, refused when a graph lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.engine import Array, Engine
+from handfirst.engines.errors import UserError
+from handfirst.export import rehearsal
+from handfirst.export.bundle_writer import export_bundle
+from handfirst.training.checkpoint import ModelFolder
+
+
+@pytest.fixture(scope="module")
+def bundle(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(export_bundle(model_folder, tmp_path_factory.mktemp("rehearsal") / "tiny", "tiny"))
+
+
+class Swapped:
+    """An engine that gives two of its outputs under each other's names."""
+
+    def __init__(self, engine: Engine, a: str, b: str) -> None:
+        self.name, self.spec, self._engine, self._swap = engine.name, engine.spec, engine, {a: b, b: a}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {self._swap.get(name, name): value for name, value in self._engine.run(inputs).items()}
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def rehearse(bundle: Bundle, model_folder: Path) -> float:
+    model = ModelFolder(model_folder)
+    return rehearsal.rehearse(model, model.tokenizer.to_str().encode(), bundle, rounded=True)
+
+
+def test_equal_graphs_give_equal_latents(bundle: Bundle, model_folder: Path) -> None:
+    assert rehearse(bundle, model_folder) > 90
+
+
+def test_swapped_residuals_are_found(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = bundle.manifest.engines["controlnet"].spec.outputs
+    a, b = next((x, y) for x in outputs for y in outputs if x.name < y.name and x.shape == y.shape)
+    opens = Bundle.engine
+
+    def engine(self: Bundle, role: str, *rest: object) -> Engine:
+        opened = opens(self, role, *rest)
+        return Swapped(opened, a.name, b.name) if role == "controlnet" else opened
+
+    monkeypatch.setattr(Bundle, "engine", engine)
+    with pytest.raises(UserError, match=r"all graphs together: the two-stage loop is [\d.]+ dB from torch"):
+        rehearse(bundle, model_folder)
+
+
+def test_one_stage_is_open_at_a_time(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: set[str] = set()
+    most: list[set[str]] = []
+    opens, close = rehearsal.LazyEngine.run, rehearsal.LazyEngine.close
+
+    def run(self: rehearsal.LazyEngine, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        found = opens(self, inputs)
+        alive.add(self.name)
+        most.append(set(alive))
+        return found
+
+    def closed(self: rehearsal.LazyEngine) -> None:
+        alive.discard(self.name)
+        close(self)
+
+    monkeypatch.setattr(rehearsal.LazyEngine, "run", run)
+    monkeypatch.setattr(rehearsal.LazyEngine, "close", closed)
+    rehearse(bundle, model_folder)
+    assert max(map(len, most)) == 2 and {"controlnet", "body_unet"} in most
