@@ -24,16 +24,16 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import sha256
-from handfirst.engines.graph import Precision
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
 from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.options import DEFAULTS, ExportOptions
 from handfirst.export.parts import PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
-from handfirst.export.to_onnx import OPSET, Weights, to_onnx
+from handfirst.export.to_onnx import OPSET, to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.training.checkpoint import ModelFolder
 
@@ -52,9 +52,7 @@ REHEARSAL = "whole loop"
 def export_bundle(
     model_folder: Path,
     out: Path,
-    name: str = "demo",
-    weights: Weights = "float16",
-    precision: Precision = "float32",
+    options: ExportOptions = DEFAULTS,
     force: bool = False,
     progress: Progress = lambda role, done, total: None,
 ) -> Path:
@@ -63,9 +61,7 @@ def export_bundle(
     Args:
         model_folder: what training wrote (training/checkpoint.py).
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
-        name: the bundle's name in its manifest.
-        weights: how large weights of float32 graphs are stored; float16 halves the files, not the arithmetic.
-        precision: what the graphs compute in.
+        options: its name, its precision, its canvas.
         progress: called when a graph is begun, exported, compared and done, and around the rehearsal.
 
     Returns:
@@ -76,29 +72,23 @@ def export_bundle(
     """
     _check_target(out, force)
     model = ModelFolder(model_folder)
+    model.settings = options.settings(model.settings)
     with _staging(out) as folder:
-        _fill(folder, model, name, weights, precision, progress)
+        _fill(folder, model, options, progress)
         progress(REHEARSAL, 0, 1)
-        rehearse(model, model.tokenizer.to_str().encode(), Bundle.open(folder), _rounded(weights, precision))
+        rehearse(model, model.tokenizer.to_str().encode(), Bundle.open(folder), options.rounded)
         progress(REHEARSAL, 1, 1)
         _swap(folder, out)
     return out
 
 
-def _rounded(weights: Weights, precision: Precision) -> bool:
-    """Whether large weights are rounded to float16 before anything is exported or compared."""
-    return weights == "float16" and precision == "float32"
-
-
-def _fill(
-    folder: Path, model: ModelFolder, name: str, weights: Weights, precision: Precision, progress: Progress
-) -> None:
+def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Progress) -> None:
     files: dict[str, FileEntry] = {}
     engines: dict[str, EngineEntry] = {}
     golden: dict[str, NDArray[Any]] = {}
     for role, make in part_makers(model).items():
         progress(role, 0, STEPS)
-        engines[role], tensors = _write_part(folder, make, weights, precision, partial(progress, role))
+        engines[role], tensors = _write_part(folder, make, options, partial(progress, role))
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
@@ -108,14 +98,14 @@ def _fill(
         folder,
         Manifest(
             schema_version=manifests.SCHEMA_VERSION,
-            name=name,
+            name=options.name,
             system="two-stage",
             created_with={library: metadata.version(library) for library in LIBRARIES},
             engines=engines,
             files=files,
             tokenizer=TOKENIZER,
             settings=model.settings.model_dump(mode="json"),
-            decisions=decisions(model.settings, weights, precision),
+            decisions=decisions(model.settings, options.weights, options.precision),
             golden=GOLDEN,
             training=model.training,
         ),
@@ -123,14 +113,14 @@ def _fill(
 
 
 def _write_part(
-    folder: Path, make: PartMaker, weights: Weights, precision: Precision, progress: Callable[[int, int], None]
+    folder: Path, make: PartMaker, options: ExportOptions, progress: Callable[[int, int], None]
 ) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
     """Writes one graph and says what it is; with its golden tensors."""
-    part = make()
-    if _rounded(weights, precision):
+    part, precision = make(), options.precision
+    if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
-    files = write_graph(to_onnx(part, weights, precision), folder, role)
+    files = write_graph(to_onnx(part, options.weights, precision), folder, role)
     del part  # torch's weights make room for the engine's
     progress(1, STEPS)
     figure = gate.check(read_graph(folder, files, role, spec, precision), trials)

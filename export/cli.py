@@ -37,6 +37,9 @@ def export(
     name: Annotated[str, typer.Option(help="Name in the manifest.")] = "demo",
     weights: Annotated[Storage, typer.Option(help="How large weights are stored.")] = Storage.float16,
     precision: Annotated[Arithmetic, typer.Option(help="What the graphs compute in.")] = Arithmetic.float32,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Canvas in pixels.", show_default="what it was trained for")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -44,13 +47,16 @@ def export(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.bundle import Bundle
     from handfirst.export.bundle_writer import export_bundle
+    from handfirst.export.options import ExportOptions
     from handfirst.runtime.cli.bars import Bars
+    from handfirst.runtime.cli.options import parse_size
     from handfirst.runtime.cli.output import print_table
     from handfirst.training.libraries import quiet as quiet_libraries
 
+    options = ExportOptions(name, weights.value, precision.value, parse_size(size))
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
-        export_bundle(model, out, name, weights.value, precision.value, force, bars.update)
+        export_bundle(model, out, options, force, bars.update)
     manifest = Bundle.open(out).manifest
     rows = [
         (role, e.precision, str(e.opset), f"{_size(manifest, e) / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")

@@ -6,13 +6,13 @@ nothing is in memory twice. Knows nothing about what a graph computes.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 from onnx_ir import external_data
 
-from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph, Precision
 from handfirst.engines.manifest import FileEntry
 from handfirst.engines.spec import EngineSpec
@@ -62,5 +62,5 @@ def read_graph(folder: Path, files: GraphFiles, role: str, spec: EngineSpec, pre
 
 def file_entry(path: Path) -> FileEntry:
     """What the manifest says of a file."""
-    data = path.read_bytes()
-    return FileEntry(sha256=sha256(data), size=len(data))
+    with path.open("rb") as file:
+        return FileEntry(sha256=hashlib.file_digest(file, "sha256").hexdigest(), size=path.stat().st_size)

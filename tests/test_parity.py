@@ -17,6 +17,7 @@ from support.tiny_model import CAPTIONS, tiny_model, tiny_settings
 
 from handfirst.engines.psnr import psnr
 from handfirst.export.bundle_writer import export_bundle
+from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
 from handfirst.runtime.canvas import Canvas, clean_mask
 from handfirst.runtime.noise import part_seed
@@ -45,7 +46,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         last.weight.mul_(30)
         last.bias.fill_(0.56)  # enough of the field lies above it to hang together
     save_model(fresh, folder / "model")
-    bundle = export_bundle(folder / "model", folder / "bundle", name="tiny")
+    bundle = export_bundle(folder / "model", folder / "bundle", ExportOptions("tiny"))
     model = load_model(folder / "model")
     for network in model.networks().values():
         round_weights(network)  # as the bundle stores them

@@ -20,6 +20,7 @@ from handfirst.engines.verify import verify
 from handfirst.export import bundle_writer, gate
 from handfirst.export.bundle_writer import REHEARSAL, STEPS, export_bundle
 from handfirst.export.graph_files import serialise
+from handfirst.export.options import ExportOptions
 from handfirst.export.parts import two_stage_parts
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
@@ -32,7 +33,7 @@ from handfirst.training.checkpoint import load_model
 def exported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int, int]]]:
     """A bundle, and what its export reported on the way."""
     out, heard = tmp_path_factory.mktemp("bundle") / "tiny", []
-    assert export_bundle(model_folder, out, "tiny", progress=lambda *step: heard.append(step)) == out
+    assert export_bundle(model_folder, out, ExportOptions("tiny"), progress=lambda *step: heard.append(step)) == out
     return out, heard
 
 
@@ -126,7 +127,7 @@ def test_force_replaces_a_bundle_and_nothing_of_the_old_one_stays(
 ) -> None:
     old = shutil.copytree(exported[0], tmp_path / "old")
     (old / "stray.txt").write_text("left over")
-    export_bundle(model_folder, old, "newer", force=True)
+    export_bundle(model_folder, old, ExportOptions("newer"), force=True)
     assert Bundle.open(old).manifest.name == "newer"
     assert sorted(listing(old)) == sorted([*Bundle.open(old).manifest.files, "manifest.json"])
     assert [p.name for p in tmp_path.iterdir()] == ["old"]

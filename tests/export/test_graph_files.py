@@ -17,6 +17,7 @@ from handfirst.export import gate, graph_files
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.examples import example, reference
 from handfirst.export.graph_files import read_graph, serialise, write_graph
+from handfirst.export.options import ExportOptions
 from handfirst.export.parts import Part, part_makers
 from handfirst.export.to_onnx import to_onnx
 
@@ -62,7 +63,7 @@ def test_engines_read_both_files_as_one(low_limit: None, engine: str, parts: dic
 def test_a_bundle_with_weights_apart_works_and_lists_every_file(
     low_limit: None, model_folder: Path, tmp_path: Path
 ) -> None:
-    bundle = Bundle.open(export_bundle(model_folder, tmp_path / "b", "apart", weights="float32"))
+    bundle = Bundle.open(export_bundle(model_folder, tmp_path / "b", ExportOptions("apart", "float32")))
     names = {path.name for path in bundle.path.iterdir()} - {"manifest.json"}
     assert names == set(bundle.manifest.files) and "body_unet.weights" in names
     assert bundle.manifest.engines["body_unet"].data == ("body_unet.weights",)

@@ -12,12 +12,17 @@ from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import UserError
 from handfirst.export import rehearsal
 from handfirst.export.bundle_writer import export_bundle
+from handfirst.export.options import ExportOptions
 from handfirst.training.checkpoint import ModelFolder
 
 
 @pytest.fixture(scope="module")
 def bundle(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.open(export_bundle(model_folder, tmp_path_factory.mktemp("rehearsal") / "tiny", "tiny"))
+    return Bundle.open(
+        export_bundle(
+            model_folder, tmp_path_factory.mktemp("rehearsal") / "tiny", ExportOptions("tiny", size=(128, 64))
+        )
+    )
 
 
 class Swapped:
@@ -35,11 +40,24 @@ class Swapped:
 
 def rehearse(bundle: Bundle, model_folder: Path) -> float:
     model = ModelFolder(model_folder)
+    model.settings = ExportOptions(size=(128, 64)).settings(model.settings)
     return rehearsal.rehearse(model, model.tokenizer.to_str().encode(), bundle, rounded=True)
 
 
 def test_equal_graphs_give_equal_latents(bundle: Bundle, model_folder: Path) -> None:
     assert rehearse(bundle, model_folder) > 90
+
+
+def test_the_canvas_is_the_one_that_was_asked_for(bundle: Bundle) -> None:
+    assert (bundle.manifest.settings["body"]["width"], bundle.manifest.settings["body"]["height"]) == (128, 64)
+    sample = bundle.manifest.engines["body_unet"].spec.inputs[0]
+    assert sample.shape == ("batch", 4, 8, 16)
+
+
+@pytest.mark.parametrize("size", [(100, 64), (64, 0), (8192, 64), (-64, 64)])
+def test_a_canvas_that_cannot_be_is_refused(size: tuple[int, int], model_folder: Path) -> None:
+    with pytest.raises(UserError, match="multiples of 64 pixels up to 4096"):
+        ExportOptions(size=size).settings(ModelFolder(model_folder).settings)
 
 
 def test_swapped_residuals_are_found(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
