@@ -44,7 +44,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 def test_it_verifies_on_this_machine(exported: tuple[Path, object]) -> None:
     checks = list(verify(Bundle.open(exported[0])))
     assert all(check.ok for check in checks)
-    assert len(checks) == 1 + 10 + 8 and min(c.psnr for c in checks if c.psnr is not None) > 100
+    assert len(checks) == 2 + 10 + 8 and min(c.psnr for c in checks if c.psnr is not None) > 100
 
 
 def test_every_hash_is_the_files_own_and_nothing_is_unlisted(exported: tuple[Path, object]) -> None:
