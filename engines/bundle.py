@@ -68,6 +68,11 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
         return data
 
+    def size(self, role: str) -> int:
+        """Bytes of all files of a role's graph."""
+        entry = self.manifest.engines[role]
+        return sum(self.manifest.files[name].size for name in (entry.file, *entry.data))
+
     def graph(self, role: str) -> Graph:
         """The graph of a role, its files read and checked, and what they hold against graph_rules.py.
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from handfirst.engines.manifest import EngineEntry, Manifest
 
 app = typer.Typer(help="Turn a trained model into a bundle.")
 
@@ -57,16 +54,12 @@ def export(
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, options, force, bars.update)
-    manifest = Bundle.open(out).manifest
+    bundle = Bundle.open(out)
+    manifest = bundle.manifest
     rows = [
-        (role, e.precision, str(e.opset), f"{_size(manifest, e) / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")
+        (role, e.precision, str(e.opset), f"{bundle.size(role) / 1e6:.2f} MB", f"{e.measured_psnr:.1f} dB")
         for role, e in manifest.engines.items()
     ]
     total = sum(file.size for file in manifest.files.values())
     print_table(f"{manifest.name}: {out}", ("graph", "precision", "opset", "size", "against torch"), rows)
     typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and tokenizer")
-
-
-def _size(manifest: Manifest, entry: EngineEntry) -> int:
-    """Bytes of all files of a graph."""
-    return sum(manifest.files[name].size for name in (entry.file, *entry.data))

@@ -1,7 +1,8 @@
 """The last gate: the whole two-stage loop, two steps per stage, once on torch and once on the bundle's own graphs.
 
-It finds what no single graph shows: a wrong order of residuals, a setting that two parts read differently. One stage's
-networks are in memory at a time. Knows nothing about how graphs are made.
+It finds what no single graph shows: a wrong order of residuals, a setting that two parts read differently. One network
+is in memory at a time, so ControlNet and UNet take turns: slower, but a full-size pair would not fit beside its own
+files. Knows nothing about how graphs are made.
 """
 
 from __future__ import annotations
@@ -29,16 +30,6 @@ STEPS = 2
 
 TOLERANCE: dict[Precision, float] = {"float32": 50.0, "float16": 30.0, "bfloat16": 20.0}
 """Worst PSNR in dB of the final latents; lower than a single graph's, as errors add up and masks have edges."""
-
-STAGES = (
-    ("text_encoder",),
-    ("hand_unet",),
-    ("mask_head",),
-    ("hint_encoder",),
-    ("controlnet", "body_unet"),
-    ("vae_encoder", "vae_decoder"),
-)
-"""What is in memory together."""
 
 PROMPT = "a person, left hand open palm"
 
@@ -72,7 +63,7 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
 
 
 class LazyEngine:
-    """An engine that is opened when it runs, after those of other stages were closed."""
+    """An engine that is opened when it runs, after all others were closed."""
 
     def __init__(self, name: str, spec: EngineSpec, opens: Callable[[], Engine], others: list[LazyEngine]) -> None:
         self.name = name
@@ -85,8 +76,7 @@ class LazyEngine:
         """As the engine does."""
         if self._engine is None:
             for other in self._others:
-                if _stage(other.name) != _stage(self.name):
-                    other.close()
+                other.close()
             self._engine = self._opens()
         return self._engine.run(inputs)
 
@@ -150,7 +140,3 @@ def _lazy(opens: Mapping[str, tuple[Callable[[], Engine], EngineSpec]]) -> dict[
     for role, (open_one, spec) in opens.items():
         engines.append(LazyEngine(role, spec, open_one, engines))
     return {engine.name: engine for engine in engines}
-
-
-def _stage(role: str) -> int:
-    return next((i for i, roles in enumerate(STAGES) if role in roles), -1)

@@ -101,6 +101,9 @@ def test_open_checks_before_it_loads(monkeypatch):
             entries = {role: SimpleNamespace(spec=s) for role, s in specs.items()}
             self.manifest = manifest(engines=entries, tokenizer="tokenizer.json", files={})
 
+        def size(self, role):
+            return 0
+
         def engine(self, role, engine, threads):
             opened.append((role, engine, threads))
             return FakeEngine(spec(role), role, FUNCTIONS[role])
