@@ -13,11 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
@@ -30,17 +28,22 @@ from handfirst.training import (
     prompts,
     text_training,
 )
-from handfirst.training.checkpoint import TwoStageModel, save_model
+from handfirst.training.assembly import (
+    assemble,
+    channels_last,
+    new_body,
+    new_hand,
+    trained_autoencoder,
+    typed,
+)
 from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.models.discriminator import PatchDiscriminator
-from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
-from handfirst.training.run_folder import add_note, costs, ema_weights, load_tensor, notes, save_tensor
+from handfirst.training.run_folder import add_note, load_tensor, save_tensor
 from handfirst.training.sampling import normalise
 
 
@@ -90,7 +93,7 @@ def run_recipe(recipe: Recipe) -> Path:
     else:
         _side_by_side(branches, recipe)
     polish_decoder(recipe)
-    return assemble(recipe)
+    return assemble(recipe.config, recipe.out, settings)
 
 
 def render(recipe: Recipe) -> None:
@@ -113,10 +116,10 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     if file.exists():
         return TwoStageSettings.model_validate_json(file.read_text())
     hands, people = pictures(recipe)
-    model = _channels_last(build_autoencoder(recipe.config.autoencoder))
+    model = channels_last(build_autoencoder(recipe.config.autoencoder))
     options = recipe.options("autoencoder")
     phase = autoencoder_training.autoencoder_phase(model, (hands, people), options, recipe.seed)
-    trained = _typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
+    trained = typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
     raw = [autoencoder_training.encode_pictures(trained, source) for source in (hands, people)]
     for name, latents in zip(("hand", "person"), raw, strict=True):
         save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
@@ -182,7 +185,9 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
         save_tensor(file, hand_training.draw_conditions(hands, settings, recipe.workers))
     body_training.draw_skeletons(people, arrays / "person-skeletons.npy", recipe.workers)
     if not (file := arrays / "person-canvases.pt").exists():
-        save_tensor(file, body_training.encode_canvases(_trained_autoencoder(recipe), people, settings))
+        save_tensor(
+            file, body_training.encode_canvases(trained_autoencoder(recipe.config, recipe.out), people, settings)
+        )
 
 
 def train_hand(recipe: Recipe) -> None:
@@ -199,7 +204,12 @@ def train_hand(recipe: Recipe) -> None:
     )
     options = recipe.options("hand")
     phase = hand_training.hand_phase(
-        _new_hand(recipe), data, _trained_autoencoder(recipe).to(pick_device()), settings, options, recipe.seed
+        new_hand(recipe.config),
+        data,
+        trained_autoencoder(recipe.config, recipe.out).to(pick_device()),
+        settings,
+        options,
+        recipe.seed,
     )
     fit(phase, options, recipe.out / "hand", recipe.max_steps, recipe.show)
 
@@ -217,8 +227,8 @@ def train_body(recipe: Recipe) -> None:
         contexts=load_tensor(arrays / "person-contexts.pt"),
         empty=load_tensor(arrays / "empty.pt"),
     )
-    autoencoder = _trained_autoencoder(recipe).to(pick_device())
-    model = _new_body(recipe)
+    autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
+    model = new_body(recipe.config)
     phases: tuple[PhaseName, ...] = ("base", "body")
     for name in phases:
         options = recipe.options(name)
@@ -232,32 +242,12 @@ def polish_decoder(recipe: Recipe) -> None:
     """The decoder once more, on the latents that the UNets now know."""
     torch.manual_seed(recipe.seed + 4)
     hands, people = pictures(recipe)
-    model = decoder_training.DecoderAndCritic(_trained_autoencoder(recipe), PatchDiscriminator())
+    model = decoder_training.DecoderAndCritic(trained_autoencoder(recipe.config, recipe.out), PatchDiscriminator())
     options = recipe.options("decoder")
-    phase = decoder_training.decoder_phase(_channels_last(model), hands, people, options, recipe.seed)
+    phase = decoder_training.decoder_phase(channels_last(model), hands, people, options, recipe.seed)
     trained = fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
-    polished = _typed(_typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
+    polished = typed(typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
     _note_psnr(recipe, "decoder_psnr", polished, (hands, people))
-
-
-def assemble(recipe: Recipe, body_phase: PhaseName = "body") -> Path:
-    """The EMA weights of every phase, as one model folder in diffusers' layout."""
-    from transformers import CLIPTextModel
-
-    hand, body = _new_hand(recipe), _new_body(recipe)
-    hand.load_state_dict(ema_weights(recipe.out, "hand"))
-    body.load_state_dict(ema_weights(recipe.out, body_phase))
-    model = TwoStageModel(
-        settings=train_autoencoder(recipe),
-        tokenizer=Tokenizer.from_file(str(recipe.out / "tokenizer.json")),
-        text_encoder=CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder"),
-        autoencoder=_polished_autoencoder(recipe),
-        hand=hand,
-        body=body,
-        training={"phases": costs(recipe.out), **notes(recipe.out)},
-    )
-    save_model(model, recipe.out / "model")
-    return recipe.out / "model"
 
 
 def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> None:
@@ -275,43 +265,6 @@ def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> N
 def _limited(branch: Callable[[Recipe], None], recipe: Recipe, threads: int) -> None:
     torch.set_num_threads(threads)
     branch(recipe)
-
-
-def _channels_last(model: Any) -> Any:
-    return model.to(memory_format=torch.channels_last)
-
-
-def _typed(model: Any, kind: type[Any]) -> Any:
-    assert isinstance(model, kind)
-    return model
-
-
-def _new_hand(recipe: Recipe) -> HandGenerator:
-    settings = recipe.config.settings
-    hand = build_hand_generator(
-        recipe.config.hand_unet, settings.latent.channels, settings.condition_channels, settings.latent.factor
-    )
-    return _typed(_channels_last(hand), HandGenerator)  # type: ignore[no-any-return]
-
-
-def _new_body(recipe: Recipe) -> BodyOutpainter:
-    settings = recipe.config.settings
-    unet = build_base_unet(recipe.config.body_unet, settings.latent.channels)
-    controlnet = build_controlnet(unet, recipe.config.controlnet, settings.body.hint_channels)
-    return _typed(_channels_last(BodyOutpainter(unet, controlnet)), BodyOutpainter)  # type: ignore[no-any-return]
-
-
-def _trained_autoencoder(recipe: Recipe) -> Autoencoder:
-    model = build_autoencoder(recipe.config.autoencoder)
-    model.load_state_dict(ema_weights(recipe.out, "autoencoder"))
-    return model.eval()
-
-
-def _polished_autoencoder(recipe: Recipe) -> Autoencoder:
-    model = build_autoencoder(recipe.config.autoencoder)
-    weights = ema_weights(recipe.out, "decoder")
-    model.load_state_dict({k.removeprefix("autoencoder."): v for k, v in weights.items() if "critic." not in k})
-    return model.eval()
 
 
 def _note_psnr(recipe: Recipe, key: str, model: Autoencoder, sources: tuple[Pictures, Pictures]) -> None:
