@@ -12,9 +12,12 @@ from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph, Precision
 from handfirst.engines.installed import computes_bfloat16, distributed, importable
+from handfirst.engines.rows import RowByRow, splits
 
 ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
 """onnxruntime on CPU or CUDA; OpenVINO in float32 or bfloat16 arithmetic; TensorRT. Extras have the same names."""
+
+ON_CPU = ("cpu", "openvino", "openvino-bf16")
 
 AUTO = "auto"
 
@@ -25,6 +28,9 @@ Measured on two cores: with 40 MB the first picture takes 10.2 s in onnxruntime 
 work is cached); with 70 MB OpenVINO has caught up after 6 of the 60 evaluations of a picture. In float32 an evaluation
 takes 3 to 5 % less than in onnxruntime, which does not pay for compiling.
 """
+
+HEAVY = 1 << 29
+"""Bytes of a graph from which a CPU runs the rows of its batch one by one (rows.py)."""
 
 TOLERANCE: dict[Precision, float] = {"float32": 60.0, "float16": 40.0, "bfloat16": 25.0}
 """Worst PSNR in dB against torch's float32 of a graph that is computed in each arithmetic."""
@@ -88,7 +94,7 @@ def _on_cpu(model_bytes: int | None) -> Choice:
 
 
 def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine:
-    """Opens a graph.
+    """Opens a graph; on a CPU a heavy one runs the rows of its batch one by one.
 
     Args:
         engine: one of ENGINES; see `choose` for "auto".
@@ -98,6 +104,12 @@ def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine
         BundleError: the engine cannot load this graph, or the graph does not match its spec.
         EngineError: the library, its extra or the hardware is missing.
     """
+    opened = _open(graph, engine, threads)
+    alone = graph.size > HEAVY and engine in ON_CPU and splits(graph.spec)
+    return RowByRow(opened) if alone else opened
+
+
+def _open(graph: Graph, engine: str, threads: int | None) -> Engine:
     if engine in ("cpu", "cuda"):
         from handfirst.engines.ort import OrtEngine
 

@@ -14,6 +14,9 @@ from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ports import Port, check_ports
 
+SMALL = 1 << 29
+"""Bytes of a graph below which freed memory is kept for the next run."""
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DTYPES = {
     "tensor(float)": "float32",
@@ -54,6 +57,7 @@ class OrtEngine:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cores()
+        options.enable_cpu_mem_arena = graph.size < SMALL  # a full-size UNet's activations are 2 GB, held for nothing
         if graph.data:
             names, buffers = list(graph.data), list(graph.data.values())
             options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])

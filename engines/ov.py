@@ -4,7 +4,8 @@ It is fastest on static shapes, so a graph is compiled for the very shapes that 
 what was compiled is kept in memory and in the cache of this machine.
 
 OpenVINO fills in external tensors by itself, from the current folder where the graph came from memory. So the checked
-bytes are always laid into a private folder and read from there, and nothing else can reach a model.
+bytes are always laid into a private folder and read from there, and nothing else can reach a model. External tensors
+are read when a shape is compiled, so their folder stays until the engine is closed.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ import numpy as np
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, check_inputs
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ports import Port, check_ports
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 MOST_SHAPES = 4
 """Sets of shapes whose compiled graphs stay in memory; each holds its own copy of the weights."""
+
+MOST_KEPT = 1 << 30
+"""Bytes of a graph up to which its compiled forms are cached: they hold float32 weights, a copy per set of shapes."""
 
 DTYPES = {"f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8", "boolean": "bool"}
 
@@ -73,10 +77,18 @@ class OvEngine:
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._digest = graph.digest
-        self._cache = EngineCache() if cache == "default" else cache
-        self._model: Any = _read(core, graph)
+        kept = EngineCache() if cache == "default" else cache
+        self._cache = kept if graph.digest and graph.size <= MOST_KEPT else None
+        self._folder = tempfile.TemporaryDirectory(prefix="handfirst-", ignore_cleanup_errors=True)
         source = graph.source or graph.role
-        check_ports(self.spec, _inputs(self._model), _outputs(self._model, self.spec.outputs), source)
+        try:
+            self._model: Any = _read(core, graph, Path(self._folder.name))
+            check_ports(self.spec, _inputs(self._model), _outputs(self._model, self.spec.outputs), source)
+        except UserError:
+            self._folder.cleanup()
+            raise
+        if not graph.data:
+            self._folder.cleanup()
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -96,6 +108,7 @@ class OvEngine:
         with self._lock:
             self._model = None
             self._compiled.clear()
+            self._folder.cleanup()
 
     def _for(self, feed: Mapping[str, Array]) -> _Compiled:
         """What runs these shapes, compiled if need be; others wait, so that nothing is compiled twice."""
@@ -112,7 +125,7 @@ class OvEngine:
 
     def _load(self, shapes: _Shapes) -> Any:
         """From the cache; None if it is not there, or if the library refuses it."""
-        blob = self._cache.load(self._key(shapes)) if self._cache and self._digest else None
+        blob = self._cache.load(self._key(shapes)) if self._cache else None
         try:
             return None if blob is None else _core().import_model(blob, "CPU", self._config)
         except RuntimeError:
@@ -122,7 +135,7 @@ class OvEngine:
         model = self._model.clone()
         model.reshape({name: list(shape) for name, shape in shapes})
         compiled = _core().compile_model(model, "CPU", self._config)
-        if self._cache and self._digest:
+        if self._cache:
             self._cache.store(self._key(shapes), compiled.export_model().getvalue())
         return compiled
 
@@ -180,8 +193,8 @@ def _device() -> str:
     return f"{name} ({platform.system()} {platform.machine()}; {' '.join(_capabilities())})"
 
 
-def _read(core: Any, graph: Graph) -> Any:
-    """The graph, from a private folder that is gone when it is read."""
+def _read(core: Any, graph: Graph, folder: Path) -> Any:
+    """The graph, by way of a private folder."""
     source = graph.source or graph.role
     name = next(n for n in ("model.onnx", "graph.onnx") if n not in graph.data)
     files = {name: graph.model, **graph.data}
@@ -189,10 +202,9 @@ def _read(core: Any, graph: Graph) -> Any:
         if file in ("", ".", "..") or Path(file).name != file:
             raise BundleError(f"{source}: external data '{file}' is no flat file name; export the bundle again")
     try:
-        with tempfile.TemporaryDirectory(prefix="handfirst-") as folder:
-            for file, data in files.items():
-                (Path(folder) / file).write_bytes(data)
-            return core.read_model(str(Path(folder) / name))
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        return core.read_model(str(folder / name))
     except OSError as error:
         room = f"{graph.size / 1e6:.0f} MB in {tempfile.gettempdir()}"
         raise EngineError(f"{source}: OpenVINO needs {room} ({error.strerror}); free some, or set TMPDIR") from error
