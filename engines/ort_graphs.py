@@ -54,7 +54,7 @@ class CudaGraphs:
         self, inputs: Mapping[str, Array | OrtArray], outputs: Sequence[str], keep: Collection[str]
     ) -> dict[str, Array | OrtArray]:
         """As `run_bound`."""
-        shapes = tuple((name, tuple(value.shape)) for name, value in inputs.items())
+        shapes = tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items()))
         with self._place.turn():
             if self._wants_graph(shapes):
                 try:
