@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.files import atomic_write_bytes
+from handfirst.engines.installed import distributed
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "fullsize-cpu.json"
@@ -138,8 +140,8 @@ def relative_error(expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) 
     )
 
 
-def machine() -> dict[str, Any]:
-    """What ran it."""
+def machine(libraries: Sequence[str] = LIBRARIES) -> dict[str, Any]:
+    """What ran it; libraries that are not installed are left out."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     found = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in found.get("flags", "").split()]
@@ -149,7 +151,7 @@ def machine() -> dict[str, Any]:
         "flags": flags,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": {name: metadata.version(name) for name in libraries if distributed(name)},
     }
 
 

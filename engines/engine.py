@@ -1,11 +1,13 @@
-"""The seam: what an engine is. Everything that runs a graph, whatever the library, looks like this to the runtime."""
+"""The seam: what an engine is. Everything that runs a graph, whatever the library, looks like this to the runtime.
+
+An engine that can keep tensors on its device is a DeviceEngine as well; nobody must be one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.errors import EngineError
@@ -36,8 +38,59 @@ class Engine(Protocol):
         ...
 
 
-def check_inputs(spec: EngineSpec, inputs: Mapping[str, Array], name: str) -> None:
+class DeviceArray(Protocol):
+    """A tensor where an engine keeps it: a handle. What it holds never changes, whatever runs after."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """As specs write it: "float32"."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The library and the device that it lies on; see DeviceEngine."""
+        ...
+
+    def numpy(self) -> Array:
+        """A copy on the host."""
+        ...
+
+
+Tensor = Array | DeviceArray
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """An engine whose tensors can stay on its device between runs."""
+
+    @property
+    def place(self) -> str:
+        """The library and the device: engines of equal places take each other's handles, others never do."""
+        ...
+
+    def upload(self, array: Array) -> DeviceArray:
+        """A copy of the array on the device."""
+        ...
+
+    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
+        """All outputs by name: those in `keep` as handles, the others as arrays.
+
+        Raises:
+            EngineError: an input does not match the spec, or is a handle of another place.
+        """
+        ...
+
+
+def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, place: str | None = None) -> None:
     """Names, dtypes and shapes against the spec; an axis name stands for one size throughout.
+
+    Args:
+        place: where handles among the inputs must lie; None: there must be none.
 
     Raises:
         EngineError: one line with the engine, the input, what was expected and what came.
@@ -49,11 +102,19 @@ def check_inputs(spec: EngineSpec, inputs: Mapping[str, Array], name: str) -> No
         raise EngineError(f"{name}: unknown input {', '.join(extra)}; it takes {', '.join(wanted)}")
     sizes: dict[str, int] = {}
     for key, tensor in wanted.items():
+        _check_place(key, inputs[key], name, place)
         _check_one(tensor, inputs[key], sizes, name)
 
 
-def _check_one(tensor: TensorSpec, array: Array, sizes: dict[str, int], name: str) -> None:
-    fits = str(array.dtype) == tensor.dtype and array.ndim == len(tensor.shape)
+def _check_place(key: str, array: Tensor, name: str, place: str | None) -> None:
+    found = getattr(array, "place", None)
+    if found is not None and found != place:
+        takes = "an array" if place is None else f"an array or a handle on {place}"
+        raise EngineError(f"{name}: input '{key}' expected {takes}, got a handle on {found}; give its numpy()")
+
+
+def _check_one(tensor: TensorSpec, array: Tensor, sizes: dict[str, int], name: str) -> None:
+    fits = str(array.dtype) == tensor.dtype and len(array.shape) == len(tensor.shape)
     if fits:
         for axis, size in zip(tensor.shape, array.shape, strict=True):
             fits = fits and (size == axis if isinstance(axis, int) else sizes.setdefault(axis, size) == size)
@@ -61,5 +122,5 @@ def _check_one(tensor: TensorSpec, array: Array, sizes: dict[str, int], name: st
         axes = ", ".join(f"{a}={sizes[a]}" if isinstance(a, str) and a in sizes else str(a) for a in tensor.shape)
         raise EngineError(
             f"{name}: input '{tensor.name}' expected {tensor.dtype} [{axes}], got {array.dtype} "
-            f"[{', '.join(map(str, np.shape(array)))}]"
+            f"[{', '.join(map(str, array.shape))}]"
         )

@@ -1,51 +1,50 @@
-"""onnxruntime as an engine: CPU, and CUDA where its package is installed. The library is imported on opening."""
+"""onnxruntime as an engine: CPU, and CUDA where its package is installed. The library is imported on opening.
+
+The CUDA side has not run on a GPU; its decisions were tried with a stand-in for the library.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from handfirst.engines.cores import usable_cores
-from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.engine import Array, Tensor, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
+from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
+from handfirst.engines.ort_graphs import CudaGraphs, warn
+from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
 from handfirst.engines.ports import Port, check_ports
 
-SMALL = 1 << 29
-"""Bytes of a graph below which freed memory is kept for the next run."""
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(bfloat16)": "bfloat16",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-}
+NO_CUDA = (
+    "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9, run: "
+    "pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
+)
 
 
 class OrtEngine:
-    """One ONNX graph in an onnxruntime session.
+    """One ONNX graph in an onnxruntime session: an Engine and a DeviceEngine (engine.py).
 
     Args:
         graph: its spec is checked against the graph itself.
         provider: "cpu" or "cuda".
         threads: for one operator; None: one per usable core.
+        cuda: what to ask of the CUDA provider; None: its defaults.
 
     Raises:
-        EngineError: onnxruntime or the provider is not installed.
+        EngineError: onnxruntime or the provider is not installed, or the provider does not start.
         BundleError: not an ONNX graph, or one that does not match the spec.
     """
 
-    def __init__(self, graph: Graph, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, graph: Graph, provider: str = "cpu", threads: int | None = None, cuda: CudaOptions | None = None
+    ) -> None:
         self.spec = graph.spec
         self.name = graph.role
-        source = graph.source or graph.role
         ort = import_onnxruntime()
         if provider not in PROVIDERS:
             raise EngineError(f"engine provider must be one of {', '.join(PROVIDERS)}, got {provider!r}")
@@ -54,35 +53,87 @@ class OrtEngine:
                 f"onnxruntime here has no {provider} provider; run: pip uninstall -y onnxruntime && "
                 f"pip install 'handfirst[{provider}]'"
             )
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = threads or usable_cores()
-        options.enable_cpu_mem_arena = graph.size < SMALL  # a full-size UNet's activations are 2 GB, held for nothing
-        if graph.data:
-            names, buffers = list(graph.data), list(graph.data.values())
-            options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])
-        try:
-            self._session: Any = ort.InferenceSession(graph.model, options, providers=[PROVIDERS[provider]])
-        except Exception as error:  # the library raises many kinds, none of them documented as the full list
-            reason = " ".join(str(error).split())[:200]
-            raise BundleError(f"{source}: not a graph that onnxruntime can load ({reason})") from error
-        check_ports(graph.spec, _ports(self._session.get_inputs()), _ports(self._session.get_outputs()), source)
+        threads = threads or usable_cores()
+        self._graphs: CudaGraphs | None = None
+        if provider == "cpu":
+            self._place = Place(ort, "cpu")
+            self._session: Any = _session(ort, graph, threads, [PROVIDERS["cpu"]])
+        else:
+            options = cuda or CudaOptions()
+            self._place = Place(ort, "cuda", options.device)
+            with self._place.turn():
+                self._session, captures = _cuda_session(ort, graph, threads, options)
+            if captures:
+                self._graphs = CudaGraphs(ort, self._session, self._place, self.name)
+        ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
+        check_ports(graph.spec, *ports, graph.source or graph.role)
+
+    @property
+    def place(self) -> str:
+        """Where its handles lie; see DeviceEngine."""
+        return str(self._place)
+
+    def upload(self, array: Array) -> OrtArray:
+        """A copy of the array on the device; see DeviceEngine."""
+        return OrtArray(self._place.upload(array), self._place)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name; see the Engine protocol."""
-        if self._session is None:
+        return {name: value for name, value in self.run_resident(inputs, ()).items() if isinstance(value, np.ndarray)}
+
+    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
+        """All outputs by name, those in `keep` as handles; see DeviceEngine."""
+        session, graphs = self._session, self._graphs
+        if session is None:
             raise EngineError(f"{self.name}: the engine is closed")
-        check_inputs(self.spec, inputs, self.name)
+        check_inputs(self.spec, inputs, self.name, self.place)
         names = [tensor.name for tensor in self.spec.outputs]
-        feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
+        feed = {key: v if isinstance(v, OrtArray) else np.asarray(v, order="C") for key, v in inputs.items()}
         try:
-            return dict(zip(names, self._session.run(names, feed), strict=True))
+            if graphs is not None:
+                return {**graphs.run(feed, names, keep)}
+            with self._place.turn():
+                return {**run_bound(session, self._place, feed, names, keep)}
         except Exception as error:
             raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
 
     def close(self) -> None:
-        """Frees the session."""
-        self._session = None
+        """Frees the session; handles that it gave stay good."""
+        self._session = self._graphs = None
+
+
+def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
+    options = session_options(ort, graph, threads)
+    try:
+        return ort.InferenceSession(graph.model, options, providers=providers, enable_fallback=False)
+    except Exception as error:  # the library raises many kinds, none of them documented as the full list
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(
+            f"{graph.source or graph.role}: not a graph that onnxruntime can load ({reason}); export the bundle "
+            "again, or upgrade onnxruntime"
+        ) from error
+
+
+def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
+    """A session on the GPU, and whether it can capture graphs."""
+    if hasattr(ort, "preload_dlls"):  # CUDA and cuDNN may have come as wheels, where no loader looks
+        ort.preload_dlls()
+
+    def opened(graphs: bool) -> Any:
+        provider = PROVIDERS["cuda"], cuda_settings(options, graph.precision, graphs)
+        session = _session(ort, graph, threads, [provider])
+        if PROVIDERS["cuda"] not in session.get_providers():  # the library goes on without, and says nothing
+            raise EngineError(NO_CUDA)
+        return session
+
+    if not options.graphs:
+        return opened(False), False
+    try:
+        return opened(True), True
+    except BundleError as error:
+        session = opened(False)  # what the graph itself lacks is said by this one
+        warn(graph.role, error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        return session, False
 
 
 def import_onnxruntime() -> Any:

@@ -33,7 +33,7 @@ from handfirst.export.graph_files import file_entry, read_graph, write_graph
 from handfirst.export.options import DEFAULTS, ExportOptions
 from handfirst.export.parts import PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
-from handfirst.export.to_onnx import OPSET, to_onnx
+from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.training.checkpoint import ModelFolder
 
@@ -130,7 +130,7 @@ def _write_part(
         data=files.data,
         spec=spec,
         precision=precision,
-        opset=OPSET,
+        opset=OPSETS[precision],
         tolerance_psnr=TOLERANCE[precision],
         measured_psnr=round(figure, 2),
     )

@@ -23,8 +23,9 @@ from handfirst.export.examples import example
 from handfirst.export.parts import Part
 from handfirst.export.weights import store_half
 
-OPSET = 21
-"""GroupNormalization is one node from 21 on; 23 would add Attention, which TensorRT takes in half precision alone."""
+OPSETS: dict[Precision, int] = {"float32": 21, "float16": 21, "bfloat16": 22}
+"""GroupNormalization is one node from 21 on, convolutions take bfloat16 from 22 on; 23 would add Attention, which
+TensorRT takes in half precision alone."""
 
 Weights = Literal["float16", "float32"]
 
@@ -50,7 +51,7 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
             module,
             given,
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=OPSETS[precision],
             dynamic_shapes=_dynamic_shapes(part, precision != "float32"),
             external_data=False,
             verbose=False,

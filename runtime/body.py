@@ -20,6 +20,7 @@ from handfirst.runtime.masks import mask_table
 from handfirst.runtime.plan import StepPlan
 from handfirst.runtime.pose.skeleton import hint
 from handfirst.runtime.request import Request
+from handfirst.runtime.resident import host, run_kept, upload
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.streams import Streams
@@ -54,12 +55,15 @@ class BodyStage:
         seeds = [request.seed for request in requests]
         streams = Streams(seeds, (channels, rows, columns), len(plan) if plan.sigma.any() else 0)
         known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(plan))))
-        hint_feature = guided.rows(self._hint_feature(requests, canvases))
+        hint_feature = upload(guided.rows(self._hint_feature(requests, canvases)), self._controlnet)
+        context = upload(guided.context, self._controlnet, self._unet)
+        residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            inputs = guided.inputs(x_t, timestep)
-            residuals = run_rows(self._controlnet, {**inputs, "hint_feature": hint_feature})
-            return guided.prediction(run_rows(self._unet, {**inputs, **residuals})["prediction"])
+            inputs = guided.inputs(x_t, timestep, context)
+            hinted = {**inputs, "hint_feature": hint_feature}
+            residuals = run_kept(self._controlnet, hinted, residual_names, self._unet)
+            return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
 
         yield from denoise(predict, streams.x_T, plan, known, streams.fresh)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.engine import Tensor
 from handfirst.runtime.blend import blend_latents
 from handfirst.runtime.ddim import step, to_x0_eps
 from handfirst.runtime.plan import StepPlan
@@ -24,7 +25,7 @@ class Prediction:
 
     conditional: Latents
     unconditional: Latents | None = None
-    extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Step:
     timestep: int
     x_t: Latents
     x_0: Latents
-    extras: Mapping[str, NDArray[np.float32]]
+    extras: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.view import hand_words
 from handfirst.runtime.request import HandResult, Request, hand_name
+from handfirst.runtime.resident import host, run_kept, upload
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.streams import Streams
@@ -97,7 +98,9 @@ class HandStage:
         self._settings = settings
 
     def steps(self, hands: Sequence[Hand], guided: Guided, plan: StepPlan) -> Iterator[Step]:
-        """Denoises all hands together; a step's extras hold the feature [B, F, h, w] of the prompted rows.
+        """Denoises all hands together; a step's extras hold the feature [B or 2 B, F, h, w], the prompted rows last.
+
+        It stays on the device where the engine can keep it there: only the last step's is ever looked at.
 
         Args:
             hands: B of them, at least one.
@@ -107,16 +110,20 @@ class HandStage:
         shape = (self._settings.latent.channels, *c_p.shape[-2:])
         streams = Streams([hand.seed for hand in hands], shape, len(plan) if plan.sigma.any() else 0)
 
+        context = upload(guided.context, self._unet)
+
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            answer = run_rows(self._unet, guided.inputs(np.concatenate([x_t, c_p], 1), timestep))
-            return guided.prediction(answer["prediction"], {"feature": guided.conditional_rows(answer["feature"])})
+            inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, context)
+            answer = run_kept(self._unet, inputs, ("feature",))
+            return guided.prediction(host(answer["prediction"]), {"feature": answer["feature"]})
 
         yield from denoise(predict, streams.x_T, plan, noise=streams.fresh)
 
     def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
         """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""
         images = self._codec.decode(last.x_t)
-        predicted = run_rows(self._mask_head, {"feature": last.extras["feature"]})["mask"][:, 0]
+        feature = host(last.extras["feature"])[-len(hands) :]
+        predicted = run_rows(self._mask_head, {"feature": feature})["mask"][:, 0]
         masks = binarise(predicted, self._settings.hand.mask_threshold)
         return [
             HandResult(hand.person, hand.crop, image, clean_mask(mask))

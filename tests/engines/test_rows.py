@@ -43,7 +43,7 @@ def test_the_answers_are_those_of_the_batch(count: int, seed: int) -> None:
 
 def test_inputs_are_checked_as_a_whole() -> None:
     engine = RowByRow(FakeEngine(SPEC, "f", scaled))
-    with pytest.raises(EngineError, match="'t' expected float32 .batch=2., got float32 .3."):
+    with pytest.raises(EngineError, match=r"'t' expected float32 \[batch=2\], got float32 \[3\]"):
         engine.run({"x": np.zeros((2, 3), np.float32), "t": np.zeros(3, np.float32)})
     engine.close()
     with pytest.raises(EngineError, match="closed"):

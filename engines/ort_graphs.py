@@ -1,0 +1,152 @@
+"""CUDA graphs over onnxruntime: a run of one set of shapes becomes one launch that reads and writes fixed buffers.
+
+A set of shapes runs twice as it is, which shows the sizes of its outputs and spares the capture to what runs once; the
+third run captures, all later ones replay. Outputs are copied out of the fixed buffers before anyone gets them. Where
+the library refuses, everything runs without, with one warning. Tried with a stand-in for the library; it has not run
+on a GPU.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handfirst.engines.engine import Array
+from handfirst.engines.ort_binding import OrtArray, Place, run_binding, run_bound
+
+RUNS_BEFORE = 2
+"""Runs of a set of shapes before it is captured."""
+
+MOST_GRAPHS = 4
+"""Sets of shapes that are captured; each holds buffers, and the library frees no graph before its session."""
+
+NO_GRAPH = -1
+"""The library's id for a run that is neither captured nor replayed."""
+
+_Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class CudaGraphs:
+    """Runs one session that was opened with `enable_cuda_graph`.
+
+    Args:
+        ort: the library.
+        session: its session.
+        place: its GPU.
+        name: for the warning.
+    """
+
+    def __init__(self, ort: Any, session: Any, place: Place, name: str) -> None:
+        self._ort = ort
+        self._session = session
+        self._place = place
+        self._name = name
+        self._runs: Counter[_Shapes] = Counter()
+        self._sizes: dict[_Shapes, dict[str, tuple[tuple[int, ...], str]]] = {}
+        self._captured: dict[_Shapes, _Captured] = {}
+        self._refused = False
+
+    def run(
+        self, inputs: Mapping[str, Array | OrtArray], outputs: Sequence[str], keep: Collection[str]
+    ) -> dict[str, Array | OrtArray]:
+        """As `run_bound`."""
+        shapes = tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items()))
+        with self._place.turn():
+            if self._wants_graph(shapes):
+                try:
+                    return self._replay(shapes, inputs, keep)
+                except Exception as error:  # the library raises many kinds
+                    self._refused = True
+                    self._captured.clear()
+                    warn(self._name, error)
+            return self._plain(shapes, inputs, outputs, keep)
+
+    def _wants_graph(self, shapes: _Shapes) -> bool:
+        if self._refused or self._runs[shapes] < RUNS_BEFORE:
+            return False
+        return shapes in self._captured or len(self._captured) < MOST_GRAPHS
+
+    def _plain(
+        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], outputs: Sequence[str], keep: Collection[str]
+    ) -> dict[str, Array | OrtArray]:
+        """A run without a graph. What is kept moves out of the session's own memory, which graphs write into."""
+        found = run_bound(self._session, self._place, inputs, outputs, keep, run_options(self._ort, NO_GRAPH))
+        self._sizes[shapes] = {name: (tuple(value.shape), str(value.dtype)) for name, value in found.items()}
+        self._runs[shapes] += 1
+        return {name: copied(self._place, v.value) if isinstance(v, OrtArray) else v for name, v in found.items()}
+
+    def _replay(
+        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], keep: Collection[str]
+    ) -> dict[str, Array | OrtArray]:
+        if shapes not in self._captured:
+            options = run_options(self._ort, len(self._captured) + 1)
+            self._captured[shapes] = _Captured(self._session, self._place, inputs, self._sizes[shapes], options)
+        buffers = self._captured[shapes].run(inputs)
+        return {
+            name: copied(self._place, value) if name in keep else np.array(value.numpy())
+            for name, value in buffers.items()
+        }
+
+
+class _Captured:
+    """Fixed buffers for one set of shapes, bound once; the id in `options` names the graph over them."""
+
+    def __init__(
+        self,
+        session: Any,
+        place: Place,
+        inputs: Mapping[str, Array | OrtArray],
+        outputs: Mapping[str, tuple[tuple[int, ...], str]],
+        options: Any,
+    ) -> None:
+        self._session = session
+        self._options = options
+        self._binding = session.io_binding()
+        self._inputs = {name: place.empty(tuple(value.shape), str(value.dtype)) for name, value in inputs.items()}
+        self._outputs = {name: place.empty(*size) for name, size in outputs.items()}
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+
+    def run(self, inputs: Mapping[str, Array | OrtArray]) -> dict[str, Any]:
+        """The output buffers; the next run overwrites them."""
+        for name, value in inputs.items():
+            fill(self._inputs[name], value.value if isinstance(value, OrtArray) else value)
+        run_binding(self._session, self._binding, self._options)
+        return self._outputs
+
+
+def run_options(ort: Any, graph: int) -> Any:
+    """RunOptions that name the graph to capture or to replay."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph))
+    return options
+
+
+def copied(place: Place, value: Any) -> OrtArray:
+    """A copy of an OrtValue on the device."""
+    old = OrtArray(value, place)
+    new = place.empty(old.shape, old.dtype)
+    fill(new, value)
+    return OrtArray(new, place)
+
+
+def fill(buffer: Any, source: Any) -> None:
+    """Copies an array or an OrtValue into an OrtValue; by way of the host where the library is too old for less."""
+    try:
+        buffer.update_inplace(source)
+    except (TypeError, AttributeError):  # OrtValue into OrtValue is newer than arrays
+        if isinstance(source, np.ndarray):
+            raise
+        buffer.update_inplace(source.numpy())
+
+
+def warn(name: str, error: Exception) -> None:
+    """One line: it goes on, a little slower."""
+    reason = " ".join(str(error).split())[:200]
+    warnings.warn(f"{name}: runs without a CUDA graph, as onnxruntime refused ({reason})", RuntimeWarning, stacklevel=2)

@@ -1,0 +1,301 @@
+"""Tensors that stay where they are: handles on the CPU provider, and the CUDA decisions on a stand-in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from support.fake_onnxruntime import FakeOnnxRuntime, Value
+
+from handfirst.engines import ort, ort_graphs
+from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.engine import Array, DeviceEngine, Engine
+from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.fake import FakeEngine
+from handfirst.engines.graph import Graph
+from handfirst.engines.ort import OrtEngine
+from handfirst.engines.ort_binding import OrtArray
+from handfirst.engines.ort_options import CudaOptions, cuda_settings
+from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.runtime import resident
+from handfirst.runtime.cli.demo import demo_pose
+from handfirst.runtime.request import Request
+from handfirst.runtime.rows import MOST_ROWS
+from handfirst.runtime.systems.two_stage import TwoStage, read_settings
+from handfirst.runtime.systems.two_stage_roles import ROLES
+
+X, Y, Z = (TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xyz")
+SPEC = EngineSpec(inputs=(X,), outputs=(Y, Z))
+
+
+def graph(role: str = "small") -> Graph:
+    """y = x + x, z = y * x."""
+    ends = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 2]) for n in "xyz"}
+    nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Mul", ["y", "x"], ["z"])]
+    body = helper.make_graph(nodes, "g", [ends["x"]], [ends["y"], ends["z"]])
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    return Graph(role, SPEC, model.SerializeToString())
+
+
+def numbers(rows: int = 3, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal((rows, 2)).astype(np.float32)
+
+
+class Plain:
+    """An engine that can only `run`, as those of other libraries."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.spec = engine.name, engine.spec
+        self._engine = engine
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        assert all(isinstance(value, np.ndarray) for value in inputs.values())
+        return self._engine.run(inputs)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[dict[str, Engine]]:
+    """The demo bundle's, on the CPU provider."""
+    bundle = Bundle.open(demo_bundle_path())
+    opened = {role: bundle.engine(role, "cpu", threads=1) for role in ROLES}
+    yield opened
+    for engine in opened.values():
+        engine.close()
+
+
+def system(engines: Mapping[str, Engine]) -> TwoStage:
+    bundle = Bundle.open(demo_bundle_path())
+    return TwoStage(read_settings(bundle.manifest), engines, bundle.bytes(bundle.manifest.tokenizer))
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of every handle that is brought to the host."""
+    seen: list[tuple[int, ...]] = []
+    plain = OrtArray.numpy
+
+    def numpy(self: OrtArray) -> Array:
+        seen.append(self.shape)
+        return plain(self)
+
+    monkeypatch.setattr(OrtArray, "numpy", numpy)
+    return seen
+
+
+def test_what_is_kept_is_a_handle_and_the_rest_are_arrays() -> None:
+    engine, x = OrtEngine(graph()), numbers()
+    assert isinstance(engine, DeviceEngine)
+    found = engine.run_resident({"x": engine.upload(x)}, {"z"})
+    assert isinstance(found["y"], np.ndarray) and isinstance(found["z"], OrtArray)
+    assert (found["z"].shape, found["z"].dtype, found["z"].place) == ((3, 2), "float32", "onnxruntime cpu:0")
+    plain = engine.run({"x": x})
+    np.testing.assert_array_equal(found["y"], plain["y"])
+    np.testing.assert_array_equal(found["z"].numpy(), plain["z"])
+    again = OrtEngine(graph("other")).run_resident({"x": found["z"]}, ())
+    np.testing.assert_array_equal(again["y"], plain["z"] * 2)
+
+
+def test_a_handle_holds_what_it_held() -> None:
+    engine, x = OrtEngine(graph()), numbers()
+    was, handle = x.copy(), engine.upload(x)
+    x[:] = 0
+    handle.numpy()[:] = 1
+    np.testing.assert_array_equal(handle.numpy(), was)
+    kept = engine.run_resident({"x": handle}, ("y",))["y"]
+    for seed in range(5):
+        engine.run_resident({"x": numbers(seed=seed)}, ("y",))
+    engine.close()
+    np.testing.assert_array_equal(resident.host(kept), was * 2)
+    with pytest.raises(EngineError, match="closed"):
+        engine.run_resident({"x": handle}, ())
+
+
+def test_any_layout_and_many_threads() -> None:
+    engine = OrtEngine(graph(), threads=1)
+    wide = np.asfortranarray(numbers(64))
+    np.testing.assert_array_equal(engine.run({"x": wide})["z"], wide * 2 * wide)
+
+    def twice(seed: int) -> bool:
+        x = numbers(1 + seed % 7, seed)
+        kept = engine.run_resident({"x": x}, ("y",))["y"]
+        return np.array_equal(resident.host(engine.run_resident({"x": kept}, ())["y"]), x * 4)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(twice, range(200)))
+
+
+def test_handles_of_another_place_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = OrtEngine(graph())
+    handle = engine.upload(numbers())
+    fake = FakeEngine(SPEC, "fake", lambda inputs: {})
+    with pytest.raises(EngineError, match=r"^fake: input 'x' expected an array, got a handle on onnxruntime cpu:0; "):
+        fake.run({"x": handle})  # type: ignore[dict-item]
+    on_gpu = cuda(FakeOnnxRuntime(), monkeypatch)
+    with pytest.raises(
+        EngineError, match="an array or a handle on onnxruntime cuda:0, got a handle on onnxruntime cpu"
+    ):
+        on_gpu.run_resident({"x": handle}, ())
+    with pytest.raises(EngineError, match="got a handle on onnxruntime cuda:0; give its numpy"):
+        engine.run_resident({"x": on_gpu.upload(numbers())}, ())
+    with pytest.raises(EngineError, match=r"input 'x' expected float32 \[batch, 2\], got float32 \[1, 2, 1\]"):
+        engine.run_resident({"x": engine.upload(np.zeros((1, 2, 1), np.float32))}, ())
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_demo_paints_the_same_latents_to_the_last_bit(
+    guidance: float, engines: dict[str, Engine], downloads: list[tuple[int, ...]]
+) -> None:
+    asked = Request(
+        pose=demo_pose(), prompt="a woman, left hand open palm", seed=3, steps=3, guidance=guidance,
+        hand_guidance=guidance, eta=0.5,
+    )  # fmt: skip
+    kept = system(engines).render(asked)
+    assert len(kept.hands) > 0
+    assert len(downloads) == 1  # the last step's feature; no residual ever
+    plain = system({role: Plain(engine) for role, engine in engines.items()}).render(asked)
+    assert len(downloads) == 1
+    mixed = {**engines, "controlnet": Plain(engines["controlnet"]), "mask_head": Plain(engines["mask_head"])}
+    for other in (plain, system(mixed).render(asked)):
+        np.testing.assert_array_equal(kept.latents, other.latents)
+        np.testing.assert_array_equal(kept.mask, other.mask)
+        np.testing.assert_array_equal(kept.image, other.image)
+
+
+def test_what_must_be_cut_into_pieces_is_not_kept() -> None:
+    engine, x = OrtEngine(graph()), numbers(MOST_ROWS + 1)
+    assert resident.upload(x, engine) is x
+    found = resident.run_kept(engine, {"x": x}, ("y", "z"), engine)
+    np.testing.assert_array_equal(found["y"], x * 2)
+    x = x[:MOST_ROWS]
+    assert isinstance(resident.upload(x, engine, engine), OrtArray)
+    assert resident.upload(x, engine, Plain(engine)) is x
+    assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), engine)["y"], OrtArray)
+    assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), Plain(engine))["y"], np.ndarray)
+
+
+@pytest.mark.parametrize("data", [b"", b"MZ" * 100, b"\x18\x00\x00\x00ORTM" + b"\0" * 100])
+def test_no_graph_names_a_remedy(data: bytes) -> None:
+    with pytest.raises(BundleError, match=r"small: not a graph that onnxruntime can load \(.*\); export the bundle"):
+        OrtEngine(replace(graph(), model=data))
+
+
+# CUDA, on a stand-in
+
+
+def cuda(library: FakeOnnxRuntime, monkeypatch: pytest.MonkeyPatch, **options: Any) -> OrtEngine:
+    monkeypatch.setattr(ort, "import_onnxruntime", lambda: library)
+    return OrtEngine(graph(), "cuda", cuda=CudaOptions(**options))
+
+
+def check(engine: OrtEngine, x: Array) -> None:
+    """Arrays in, a handle and an array out; then the handle in."""
+    found = engine.run_resident({"x": x}, ("y",))
+    assert isinstance(found["y"], OrtArray)
+    np.testing.assert_array_equal(resident.host(found["z"]), 2 * x)
+    np.testing.assert_array_equal(engine.run_resident({"x": found["y"]}, ())["z"], 2 * x + 2)
+    np.testing.assert_array_equal(resident.host(found["y"]), x + 1)
+
+
+def test_cuda_options_say_what_is_meant() -> None:
+    found = cuda_settings(CudaOptions(device=1), "float32", graphs=True)
+    assert found["device_id"] == "1" and found["use_tf32"] == "0" and found["enable_cuda_graph"] == "1"
+    assert found["arena_extend_strategy"] == "kSameAsRequested" and found["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+    other = cuda_settings(CudaOptions(prefer_nhwc=True, conv_search="HEURISTIC"), "bfloat16", graphs=False)
+    assert other["use_tf32"] == "1" and other["prefer_nhwc"] == "1" and other["enable_cuda_graph"] == "0"
+    assert all(isinstance(value, str) for value in (found | other).values())
+
+
+def test_a_session_is_opened_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    engine = cuda(library, monkeypatch, device=2)
+    assert engine.place == "onnxruntime cuda:2" and library.preloaded == 1
+    (session,) = library.sessions
+    assert session.entries == {"session.load_model_format": "ONNX"}
+    assert session.settings == cuda_settings(CudaOptions(device=2), "float32", graphs=True)
+
+
+def test_the_third_run_of_a_set_of_shapes_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    engine = cuda(library, monkeypatch)
+    for seed in range(5):
+        check(engine, numbers(3, seed))
+    for seed in range(3):
+        check(engine, numbers(4, seed))
+    assert library.sessions[0].log == [-1, -1, *[1] * 8, -1, -1, *[2] * 4]
+
+
+def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = cuda(FakeOnnxRuntime(), monkeypatch)
+    kept = [engine.run_resident({"x": numbers(3, seed)}, ("y", "z")) for seed in range(6)]
+    for seed, found in enumerate(kept):
+        np.testing.assert_array_equal(resident.host(found["y"]), numbers(3, seed) + 1)
+        np.testing.assert_array_equal(resident.host(found["z"]), numbers(3, seed) * 2)
+
+
+def test_only_so_many_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    engine = cuda(library, monkeypatch)
+    for rows in range(1, ort_graphs.MOST_GRAPHS + 3):
+        check(engine, numbers(rows))
+        check(engine, numbers(rows, 1))
+    assert max(graph for graph in library.sessions[0].log if graph is not None) == ort_graphs.MOST_GRAPHS
+    assert library.sessions[0].log[-4:] == [-1] * 4
+
+
+def test_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = cuda(FakeOnnxRuntime(), monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda seed: check(engine, numbers(3, seed)), range(100)))
+
+
+def test_without_graphs_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    check(cuda(library, monkeypatch, graphs=False), numbers())
+    assert library.sessions[0].log == [None, None] and not library.sessions[0].capturing
+
+
+def test_a_session_that_cannot_capture_is_opened_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime(refuses_to_open=True)
+    with pytest.warns(
+        RuntimeWarning, match=r"^small: runs without a CUDA graph, as .* \(cannot use .* nodes"
+    ) as caught:
+        engine = cuda(library, monkeypatch)
+    assert len(caught) == 1 and "\n" not in str(caught[0].message)
+    for seed in range(4):
+        check(engine, numbers(3, seed))
+    assert set(library.sessions[0].log) == {None}
+
+
+def test_a_capture_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime(refuses_to_capture=True)
+    engine = cuda(library, monkeypatch)
+    with pytest.warns(RuntimeWarning, match="small: runs without a CUDA graph") as caught:
+        for seed in range(4):
+            check(engine, numbers(3, seed))
+    assert len(caught) == 1
+    assert library.sessions[0].log == [-1, -1, 1, *[-1] * 6]
+
+
+def test_a_library_that_cannot_copy_on_the_device_copies_by_way_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Value, "copies_between_values", False)
+    engine = cuda(FakeOnnxRuntime(), monkeypatch)
+    for seed in range(4):
+        check(engine, numbers(3, seed))
+
+
+def test_what_is_wrong_is_said_in_one_line_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(BundleError, match=r"small: not a graph .*protobuf.*; export the bundle again"):
+            cuda(FakeOnnxRuntime(broken=True), monkeypatch)
+        with pytest.raises(EngineError, match=r"does not start.*onnxruntime-gpu\[cuda,cudnn\]"):
+            cuda(FakeOnnxRuntime(no_driver=True), monkeypatch)
