@@ -7,6 +7,7 @@ memory at a time, and torch's copy of it is gone before an engine opens it. Know
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
@@ -121,7 +122,8 @@ def _write_part(
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
     files = write_graph(to_onnx(part, options.weights, precision), folder, role)
-    del part  # torch's weights make room for the engine's
+    del part
+    gc.collect()  # the exporter leaves cycles: torch's weights make room for the engine's only now
     progress(1, STEPS)
     figure = gate.check(read_graph(folder, files, role, spec, precision), trials)
     progress(2, STEPS)

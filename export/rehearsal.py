@@ -7,6 +7,7 @@ files. Knows nothing about how graphs are made.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -84,7 +85,8 @@ class LazyEngine:
         """Frees the engine; the next run opens it again."""
         if self._engine is not None:
             self._engine.close()
-        self._engine = None
+            self._engine = None
+            gc.collect()
 
 
 class TorchEngine:
