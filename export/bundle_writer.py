@@ -18,7 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from handfirst.engines import manifest as manifests
 from handfirst.engines.bundle import Bundle
@@ -122,8 +124,7 @@ def _write_part(
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
     files = write_graph(to_onnx(part, options.weights, precision), folder, role)
-    del part
-    gc.collect()  # the exporter leaves cycles: torch's weights make room for the engine's only now
+    _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
     figure = gate.check(read_graph(folder, files, role, spec, precision), trials)
     progress(2, STEPS)
@@ -137,6 +138,13 @@ def _write_part(
         measured_psnr=round(figure, 2),
     )
     return entry, golden
+
+
+def _empty(module: nn.Module) -> None:
+    """Gives back the memory of the weights: the exporter keeps references to a module, measured at 3.4 GB for a UNet."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = torch.empty(0)
+    gc.collect()
 
 
 def _write(folder: Path, name: str, data: bytes) -> FileEntry:
