@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from handfirst.runtime.request import Result
 
 PROMPT = (
-    "a person with long black hair and brown skin, wearing a blue long-sleeve top and grey trousers, "
-    "left hand open palm, right hand flat hand, plain beige background"
+    "a person with short black hair and tan skin, wearing a yellow t-shirt and blue trousers, "
+    "left hand open palm, right hand flat hand, plain teal background"
 )
 
 
