@@ -14,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from handfirst.engines import ov
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.cache import EngineCache
 from handfirst.engines.errors import BundleError, EngineError
@@ -21,9 +22,6 @@ from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec, TensorSpec
-
-ov = pytest.importorskip("handfirst.engines.ov")
-pytest.importorskip("openvino")
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
