@@ -78,6 +78,7 @@ def main() -> None:
         "commands": commands,
         "render_seconds": pictures,
         "peak_memory_bytes": max(entry["peak_memory_bytes"] for entry in commands.values()),
+        "export_peak_memory_bytes": commands.get("export", {}).get("peak_memory_bytes"),
         "bundle_bytes": sum(entry.size for entry in Bundle.open(bundle).manifest.files.values()),
         "machine": machine(),
     }
