@@ -1,8 +1,8 @@
 """An engine that runs one row of its batch at a time.
 
-On a CPU a heavy graph computes two rows no faster together than one after the other, but needs twice the memory: four
-rows of a full-size UNet at 64 x 64 cells were measured to take 22 GB where one takes 10. One row is also one shape, so
-that an engine that compiles for shapes compiles once. Knows nothing about what the rows are.
+On a CPU a heavy graph computes rows no faster together than one after the other (four of a full-size UNet at 64 x 64
+cells on two cores: 13.6 s in onnxruntime, 11.1 s row by row), and activations take their memory once. One row is also
+one shape, so that an engine that compiles for shapes compiles once. Knows nothing about what the rows are.
 """
 
 from __future__ import annotations
