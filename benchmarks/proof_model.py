@@ -23,6 +23,7 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.graph import Graph, Precision
 from handfirst.export.examples import example
 from handfirst.export.graph_files import read_graph, write_graph
+from handfirst.export.modules import InPrecision
 from handfirst.export.parts import Networks, Part, part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
 from handfirst.runtime.settings import TwoStageSettings
@@ -135,19 +136,6 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
         nn.init.normal_(layer.weight, std=0.1)  # a fresh one says nothing, whatever it is given
     nn.init.normal_(controlnet.controlnet_cond_embedding.conv_out.weight, std=0.1)
     return controlnet
-
-
-class InPrecision(nn.Module):
-    """A module in half precision between float32 inputs and outputs, like its graph; converted in place."""
-
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = module.eval().to(dtype)
-        self.dtype = dtype
-
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        found = self.module(*(x.to(self.dtype) if x.is_floating_point() else x for x in inputs))
-        return tuple(x.float() for x in found) if isinstance(found, tuple) else found.float()
 
 
 def exported(model: Networks, role: str, precisions: Sequence[Precision], batch: int, device: str) -> Iterator[Subject]:

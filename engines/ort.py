@@ -6,7 +6,6 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, Tensor, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
+from handfirst.engines.installed import distributed
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
 from handfirst.engines.ort_graphs import CudaGraphs, warn
 from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
@@ -138,7 +138,7 @@ def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) ->
 
 def import_onnxruntime() -> Any:
     """The library, or an EngineError that says how to get it."""
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if distributed(name)]
     if len(installed) == 2:
         raise EngineError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; run: "
@@ -149,14 +149,6 @@ def import_onnxruntime() -> Any:
     except ImportError as error:
         raise EngineError("onnxruntime is not installed; run: pip install 'handfirst[cpu]'") from error
     return onnxruntime
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _ports(nodes: Iterable[Any]) -> dict[str, Port]:

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-from torch import Tensor, nn
 
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
+from handfirst.export.modules import InPrecision
 from handfirst.export.parts import Part
 from handfirst.export.weights import store_half
 
@@ -45,7 +45,7 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
         precision: what the graph computes in; its weights are stored so too.
     """
     given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
-    module = part.module.eval() if precision == "float32" else _Coarse(part.module, DTYPES[precision]).eval()
+    module = part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision]).eval()
     with _quiet():
         program: Any = torch.onnx.export(
             module,
@@ -63,20 +63,6 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
     _name(model.graph.inputs, part.spec.inputs)
     _name(model.graph.outputs, part.spec.outputs)
     return model
-
-
-class _Coarse(nn.Module):
-    """A module in half precision between float32 inputs and outputs; its weights are converted in place."""
-
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = module.eval().to(dtype)
-        self.dtype = dtype
-
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        coarse = [x.to(self.dtype) if x.is_floating_point() else x for x in inputs]
-        found = self.module(*coarse)
-        return tuple(x.float() for x in found) if isinstance(found, tuple) else found.float()
 
 
 def _dynamic_shapes(part: Part, coarse: bool) -> tuple[Any, ...]:

@@ -275,7 +275,7 @@ def test_missing_onnxruntime_names_the_remedy() -> None:
 
 
 def test_both_onnxruntimes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort.metadata, "version", lambda name: "1.0")
+    monkeypatch.setattr(ort, "distributed", lambda name: True)
     with pytest.raises(EngineError, match="pip uninstall -y onnxruntime onnxruntime-gpu"):
         ort.import_onnxruntime()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +122,14 @@ def test_the_demos_hand_unet_in_float32() -> None:
     assert closeness(made, inputs) >= 100
 
 
-def test_bfloat16_is_coarser_or_refused() -> None:
+@pytest.mark.parametrize("make", [lambda: (layers(), feed()), demo_unet], ids=["layers", "the demo's hand UNet"])
+def test_bfloat16_is_coarser_or_refused(make: Callable[[], tuple[Graph, dict[str, Array]]]) -> None:
+    made, inputs = make()
     if has_bfloat16():
-        assert 25 <= closeness(layers(), feed(), "bfloat16") < 90
+        assert 25 <= closeness(made, inputs, "bfloat16") < 90
     else:
         with pytest.raises(EngineError, match="does not compute bfloat16"):
-            ov.OvEngine(layers(), "bfloat16")
-
-
-def test_the_demos_hand_unet_in_bfloat16() -> None:
-    if not has_bfloat16():
-        pytest.skip("this CPU does not compute bfloat16")
-    made, inputs = demo_unet()
-    assert closeness(made, inputs, "bfloat16") >= 25
+            ov.OvEngine(made, "bfloat16")
 
 
 def test_a_cpu_without_bfloat16_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

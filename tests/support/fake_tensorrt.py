@@ -72,7 +72,7 @@ class Logger:
         self.ready = True
 
     def log(self, severity: Any, message: str) -> None:
-        raise NotImplementedError
+        raise TypeError("log is abstract: a logger of TensorRT is a subclass")
 
     def _error(self, message: str) -> None:
         assert self.ready

@@ -77,8 +77,7 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
-    if find_spec("tensorrt_rtx_bindings") is None:  # importorskip would load it into this very process
-        pytest.skip("TensorRT-RTX is not installed")
+    assert find_spec("tensorrt_rtx_bindings") is not None, "the test group brings it: pip install --group test"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     folder = tmp_path_factory.mktemp("rtx")
     answer = subprocess.run(
