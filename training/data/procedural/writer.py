@@ -17,17 +17,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
+from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 from handfirst.training.data.procedural.sample import SAMPLERS, Sample
 
-PERSON_BIT, LEFT_BIT, RIGHT_BIT = 1, 2, 4
+PERSON_BIT = 1
 DEPTH_SCALE = 100.0  # stored depth = cm * scale, as 16 bits: up to 655 cm
 MEMBERS = ("rgb.jpg", "mask.png", "depth.png", "json")
-_JPEG = [
-    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]  # fmt: skip
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _MTIME = 946684800  # 2000-01-01: the same bytes on every run
 
@@ -90,9 +88,9 @@ def encode(sample: Sample) -> Encoded:
         "depth_scale": DEPTH_SCALE,
     }
     return {
-        "rgb.jpg": _image_bytes(".jpg", np.ascontiguousarray(sample.rgb[..., ::-1]), _JPEG),
-        "mask.png": _image_bytes(".png", mask, []),
-        "depth.png": _image_bytes(".png", depth, []),
+        "rgb.jpg": encode_jpeg(sample.rgb),
+        "mask.png": encode_png(mask),
+        "depth.png": encode_png(depth),
         "json": json.dumps(truth, separators=(",", ":")).encode(),
     }
 
@@ -100,11 +98,11 @@ def encode(sample: Sample) -> Encoded:
 def decode(encoded: Encoded) -> Sample:
     """The inverse of `encode`, up to JPEG and rounding."""
     truth = json.loads(encoded["json"])
-    mask = _image(encoded["mask.png"], cv2.IMREAD_UNCHANGED)
+    mask = decode_image(encoded["mask.png"], colour=False)
     hands = np.where(mask & RIGHT_BIT, 2, np.where(mask & LEFT_BIT, 1, 0)).astype(np.uint8)
-    depth = _image(encoded["depth.png"], cv2.IMREAD_UNCHANGED).astype(np.float32) / truth["depth_scale"]
+    depth = decode_image(encoded["depth.png"], colour=False).astype(np.float32) / truth["depth_scale"]
     return Sample(
-        rgb=np.ascontiguousarray(_image(encoded["rgb.jpg"], cv2.IMREAD_COLOR)[..., ::-1]),
+        rgb=decode_image(encoded["rgb.jpg"]),
         person_mask=(mask & PERSON_BIT) > 0,
         hands=hands,
         depth=depth.astype(np.float32),
@@ -113,20 +111,6 @@ def decode(encoded: Encoded) -> Sample:
         attributes=truth["attributes"],
         seed=truth["seed"],
     )
-
-
-def _image_bytes(extension: str, image: NDArray[np.uint8] | NDArray[np.uint16], options: list[int]) -> bytes:
-    ok, data = cv2.imencode(extension, image, options)
-    if not ok:
-        raise RuntimeError(f"cannot encode {extension}")
-    return bytes(data.tobytes())
-
-
-def _image(data: bytes, flags: int) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None:
-        raise ValueError("a damaged image in the shard")
-    return np.asarray(image)
 
 
 def _key(kind: str, seed: int) -> str:
