@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ def encode_jpeg(rgb: NDArray[np.uint8]) -> bytes:
 
 def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """uint8 or uint16 [H, W], or uint8 RGB [H, W, 3]."""
-    return _encode(".png", np.ascontiguousarray(image[..., ::-1] if image.ndim == 3 else image), [])
+    stored: NDArray[Any] = image[..., ::-1] if image.ndim == 3 else image
+    return _encode(".png", np.ascontiguousarray(stored), [])
 
 
 def decode_image(data: bytes, colour: bool = True) -> NDArray[np.uint8]:
@@ -33,7 +36,7 @@ def decode_image(data: bytes, colour: bool = True) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1]) if colour else np.asarray(image)
 
 
-def _encode(extension: str, image: NDArray[np.uint8] | NDArray[np.uint16], options: list[int]) -> bytes:
+def _encode(extension: str, image: NDArray[Any], options: list[int]) -> bytes:
     done, data = cv2.imencode(extension, image, options)
     if not done:
         raise RuntimeError(f"cannot encode {extension}")
