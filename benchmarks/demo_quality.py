@@ -25,6 +25,7 @@ from handfirst.runtime.canvas import warp
 from handfirst.runtime.pose.crop import Similarity, hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.training.data.procedural.sample import Sample, sample_hand, sample_person
+from handfirst.training.evaluate.crops import cut
 from handfirst.training.evaluate.judge import BodyJudge, HandJudge, Verdict, summary
 
 HELD_OUT = 70_000_000  # far from every seed that was trained on or used to choose a setting
@@ -109,7 +110,7 @@ def measure_people(pipeline: Any, count: int, steps: int | None) -> tuple[dict[s
             for side in ("left", "right"):
                 points = person.hand(side)
                 if person.has_hand(side) and np.isfinite(points).all():
-                    results["hands" + name].append(hand_judge(*cut_hand(image, points), side))
+                    results["hands" + name].append(hand_judge(*cut(image, points), side))
         tiles.append(np.concatenate([result.canvas, result.image, sample.rgb]))
     return {
         "n": count,
@@ -146,21 +147,6 @@ def cut_render(rgb: np.ndarray, back: Similarity, size: int) -> np.ndarray:
     pad = len(rgb) // 2
     wide = cv2.copyMakeBorder(rgb, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     return np.rint(warp(wide, back.then(Similarity(1.0, pad, pad)), size, size)).astype(np.uint8)
-
-
-def cut_hand(image: np.ndarray, points: np.ndarray, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """A square around a hand, 2.2 times its extent, enlarged to `size`; with the points in it."""
-    low, high = points.min(0), points.max(0)
-    side = 2.2 * float((high - low).max())
-    to_crop = Similarity(size / side, *(size / 2 - size / side * (low + high) / 2).tolist())
-    matrix = np.array(
-        [
-            [to_crop.scale, 0, to_crop.dx + to_crop.scale / 2 - 0.5],
-            [0, to_crop.scale, to_crop.dy + to_crop.scale / 2 - 0.5],
-        ]
-    )
-    cut = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return cut, to_crop.apply(points)
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:

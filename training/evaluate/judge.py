@@ -34,7 +34,12 @@ class Verdict:
     side_right: bool | None = None
 
 
-def _solutions() -> Any:
+def solutions() -> Any:
+    """MediaPipe's ready-made graphs.
+
+    Raises:
+        UserError: it is not installed.
+    """
     os.environ.setdefault("GLOG_minloglevel", "3")
     try:
         import mediapipe
@@ -49,7 +54,7 @@ class HandJudge:
     """MediaPipe Hands on single pictures, at confidence .5."""
 
     def __init__(self) -> None:
-        self._hands = _solutions().hands.Hands(
+        self._hands = solutions().hands.Hands(
             static_image_mode=True, max_num_hands=2, model_complexity=1, min_detection_confidence=0.5
         )
 
@@ -75,7 +80,7 @@ class BodyJudge:
     """MediaPipe Pose on single pictures."""
 
     def __init__(self) -> None:
-        self._pose = _solutions().pose.Pose(static_image_mode=True, model_complexity=1)
+        self._pose = solutions().pose.Pose(static_image_mode=True, model_complexity=1)
 
     def __call__(self, image: Image, body: Points) -> Verdict:
         """image uint8 [H, W, 3] and the true body [17, 2]; the error is relative to the torso's length."""

@@ -1,0 +1,50 @@
+"""MediaPipe Holistic's landmarks as COCO-WholeBody's 133 points (decision A6.19). Tables and arithmetic only.
+
+Small toes are not among MediaPipe's landmarks: 131 of the 133 points can be found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.pose.topology import FACE, LEFT_HAND, POINTS, RIGHT_HAND
+
+BODY_AND_FEET = {
+    0: 0, 1: 2, 2: 5, 3: 7, 4: 8, 5: 11, 6: 12, 7: 13, 8: 14, 9: 15, 10: 16,
+    11: 23, 12: 24, 13: 25, 14: 26, 15: 27, 16: 28, 17: 31, 19: 29, 20: 32, 22: 30,
+}  # fmt: skip
+"""COCO-WholeBody's point -> MediaPipe Pose's landmark; big toes and heels are all it has of the feet."""
+FACE_MESH = (
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389, 71, 63, 105, 66, 107, 336, 296,
+    334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305, 33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 61,
+    39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip
+"""The face mesh's vertex of each of the 68 face points."""
+FINDABLE = tuple(sorted([*BODY_AND_FEET, *range(FACE.start, POINTS)]))
+
+
+def whole_body(result: Any, width: int, height: int) -> NDArray[np.float64] | None:
+    """What Holistic found as [133, 3]: x, y in pixels and confidence (visibility for the body, 1 elsewhere), 0 = none.
+
+    Args:
+        result: with pose_landmarks, face_landmarks, left_hand_landmarks, right_hand_landmarks; each None or with
+            a list `landmark` of points in units of the picture's sides.
+
+    Returns:
+        None where not even a body was found.
+    """
+    if not result.pose_landmarks:
+        return None
+    out = np.zeros((POINTS, 3))
+    pose = result.pose_landmarks.landmark
+    for point, landmark in BODY_AND_FEET.items():
+        out[point] = pose[landmark].x, pose[landmark].y, pose[landmark].visibility
+    if result.face_landmarks:
+        out[FACE] = [(result.face_landmarks.landmark[i].x, result.face_landmarks.landmark[i].y, 1) for i in FACE_MESH]
+    for where, hand in ((LEFT_HAND, result.left_hand_landmarks), (RIGHT_HAND, result.right_hand_landmarks)):
+        if hand:
+            out[where] = [(mark.x, mark.y, 1) for mark in hand.landmark]
+    return out * (width, height, 1)

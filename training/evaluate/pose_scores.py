@@ -1,0 +1,107 @@
+"""DAP and MPJPE of found poses against true ones, over all 133 points and over the 42 of the hands.
+
+A true point counts if it is known, lies inside the picture and is one that the detector can find at all. A picture in
+which no true point counts is left out. Knows nothing about where the detections come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.training.evaluate.average_precision import THRESHOLDS, Matches, average_precision, match
+from handfirst.training.evaluate.bootstrap import Weights, ratio
+from handfirst.training.evaluate.cases import Case
+from handfirst.training.evaluate.detections import Detections, Found
+from handfirst.training.evaluate.measure import Measure, mean_of
+from handfirst.training.evaluate.mpjpe import MISSING, Error, position_error
+from handfirst.training.evaluate.oks import PARTS, SIGMAS, Part, box_area, oks
+
+
+@dataclass(frozen=True, eq=False)
+class PoseScores:
+    """Of N pictures and one part.
+
+    Attributes:
+        part: which points.
+        matches: for DAP.
+        errors: for MPJPE, N of them.
+        similarity: [N], the best OKS of any found person with any true one; NaN where no true point counts.
+    """
+
+    part: Part
+    matches: Matches
+    errors: tuple[Error, ...]
+    similarity: NDArray[np.float64]
+
+    def curve(self) -> NDArray[np.float64]:
+        """Average precision at each of THRESHOLDS, all pictures counting once."""
+        return average_precision(self.matches, np.ones(len(self.errors)))
+
+
+def true_people(case: Case, found: Found, points: Sequence[int]) -> NDArray[np.float64]:
+    """The points that count, [G, 133, 2] in the picture's pixels, NaN elsewhere; people of no extent are left out."""
+    people = () if case.pose is None else case.pose.fit(found.width, found.height).people
+    truth = np.stack([person.points for person in people]) if people else np.zeros((0, len(SIGMAS), 2))
+    counts = np.zeros(len(SIGMAS), np.bool_)
+    counts[list(points)] = True
+    inside = ((truth >= 0) & (truth <= (found.width, found.height))).all(-1)
+    truth = np.where((inside & counts)[..., None], truth, np.nan)
+    return truth[box_area(truth) > 0]
+
+
+def pose_scores(cases: Sequence[Case], detections: Detections, part: Part) -> PoseScores:
+    """Compares all pictures; every case's key must be in the detections."""
+    chosen, tables, scores, errors, best = PARTS[part], [], [], [], []
+    for case in cases:
+        seen = detections.pictures[case.key]
+        truth = true_people(case, seen, detections.points)
+        areas = box_area(truth)
+        shown = np.isfinite(truth[:, chosen]).all(-1).any(-1)
+        truth, areas = truth[shown][:, chosen], areas[shown]
+        people = seen.people if len(truth) else ()
+        points = np.stack([p.array()[chosen] for p in people]) if people else np.zeros((0, len(chosen), 2))
+        tables.append(oks(points, truth, areas, SIGMAS[chosen]))
+        scores.append(np.array([p.score for p in people]))
+        errors.append(position_error(points, truth, tables[-1], seen.width, seen.height))
+        best.append(tables[-1].max(initial=0.0) if len(truth) else np.nan)
+    return PoseScores(part, match(tables, scores), tuple(errors), np.array(best))
+
+
+def pose_measures(scores: PoseScores) -> list[Measure]:
+    """DAP, MPJPE over the points found in both, MPJPE with a price on those missing, share of points found."""
+    suffix, words = ("", "") if scores.part == "whole" else ("_hands", " hands")
+    totals = np.array([error.total for error in scores.errors])
+    found = np.array([error.found for error in scores.errors], np.int64)
+    true = np.array([error.true for error in scores.errors], np.int64)
+    at = {round(100 * t): i for i, t in enumerate(THRESHOLDS)}
+
+    def precision(weights: Weights) -> NDArray[np.float64]:
+        return average_precision(scores.matches, weights)
+
+    people = scores.matches.truths
+    return [
+        Measure(f"dap{suffix}", f"DAP{words}", "higher", lambda w: float(precision(w).mean()), people),
+        Measure(f"dap50{suffix}", f"DAP{words} at OKS .50", "higher", lambda w: float(precision(w)[at[50]]), people),
+        Measure(f"mpjpe{suffix}", f"MPJPE{words}", "lower", ratio(totals, found), found),
+        Measure(
+            f"mpjpe{suffix}_penalised",
+            f"MPJPE{words}, missing = {MISSING:g}",
+            "lower",
+            ratio(totals + MISSING * (true - found), true),
+            true,
+        ),
+        Measure(f"found{suffix}", f"points found{words}", "higher", ratio(found.astype(np.float64), true), true),
+    ]
+
+
+def people_found(cases: Sequence[Case], detections: Detections) -> Measure:
+    """Share of the pictures with a pose in which anyone was found."""
+    rows = [
+        [float(bool(detections.pictures[case.key].people))] if case.pose is not None and case.pose.people else []
+        for case in cases
+    ]
+    return mean_of("people_found", "pictures with a person found", "higher", rows)

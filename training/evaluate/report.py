@@ -1,0 +1,111 @@
+"""What an evaluation found: rows, subsets, curves, and what could not be computed and why. Numbers only.
+
+Knows nothing about how they came about. JSON for machines, tables for people; pictures are `plots.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from handfirst.runtime.cli.output import print_table
+from handfirst.training.evaluate.bootstrap import Figure
+from handfirst.training.evaluate.measure import Better
+
+FORMAT = "handfirst-evaluate-1"
+ARROWS = {"higher": "↑", "lower": "↓"}
+SHOWN_BY_SUBSET = ("dap", "dap_hands", "mpjpe", "mpjpe_hands", "hand_conf", "det_conf_hand", "clipsim")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure: over the pictures that are evaluated, and over those of the ceiling (true pictures, same poses)."""
+
+    name: str
+    title: str
+    better: Better
+    figure: Figure
+    ceiling: Figure | None = None
+
+
+@dataclass
+class Report:
+    """Attributes:
+    pictures: how many.
+    settings: all that the figures depend on.
+    rows: over all pictures.
+    subsets: attribute -> its value -> rows.
+    curves: name ("dap", "dap_hands", and the same with "_ceiling") -> average precision at the ten thresholds.
+    not_computed: measure -> why.
+    notes: lines that a reader has to know.
+    """
+
+    pictures: int
+    settings: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    subsets: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    not_computed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """One object of plain values."""
+        return {
+            "format": FORMAT,
+            "pictures": self.pictures,
+            "settings": self.settings,
+            "metrics": _entries(self.rows),
+            "subsets": {
+                by: {value: _entries(rows) for value, rows in values.items()} for by, values in self.subsets.items()
+            },
+            "curves": self.curves,
+            "not_computed": self.not_computed,
+            "notes": self.notes,
+        }
+
+    def print(self) -> None:
+        """Tables on stdout, then what is missing."""
+        ceiling = any(row.ceiling for row in self.rows)
+        heads = ["", "", "value", "95 % interval", "n", *(["ceiling"] if ceiling else [])]
+        print_table(f"{self.pictures} pictures", heads, [_cells(row, ceiling) for row in self.rows])
+        for by, values in self.subsets.items():
+            names = [n for n in SHOWN_BY_SUBSET if any(row.name == n for rows in values.values() for row in rows)]
+            titles = {row.name: f"{row.title} {ARROWS[row.better]}" for rows in values.values() for row in rows}
+            lines = [[value, *(_short(rows, name) for name in names)] for value, rows in values.items()]
+            print_table(f"by {by}", [by, *(titles[name] for name in names)], lines)
+        for line in self.notes:
+            print("note:", line)
+        for name, why in self.not_computed.items():
+            print(f"not computed: {name}: {why}")
+
+
+def _entries(rows: list[Row]) -> dict[str, Any]:
+    return {
+        row.name: {"better": row.better, **_entry(row.figure)} | ({"ceiling": _entry(row.ceiling)} if row.ceiling else {})
+        for row in rows
+    }
+
+
+def _entry(figure: Figure) -> Mapping[str, Any]:
+    out = {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n}
+    return out | ({"spread": figure.spread, "times_1000": 1000 * figure.value} if figure.spread is not None else {})
+
+
+def _cells(row: Row, ceiling: bool) -> list[str]:
+    figure = row.figure
+    interval = f"± {figure.spread:.4f} over subsets" if figure.spread is not None else "-"
+    if figure.low is not None and figure.high is not None:
+        interval = f"{figure.low:.3f} .. {figure.high:.3f}"
+    value = f"{figure.value:.3f}" if figure.spread is None else f"{figure.value:.4f} (x1000: {1000 * figure.value:.2f})"
+    last = [f"{row.ceiling.value:.3f}" if row.ceiling else "-"] if ceiling else []
+    return [row.title, ARROWS[row.better], value, interval, str(figure.n), *last]
+
+
+def _short(rows: list[Row], name: str) -> str:
+    for row in rows:
+        if row.name == name:
+            figure = row.figure
+            interval = "" if figure.low is None else f" ({figure.low:.2f} .. {figure.high:.2f})"
+            return f"{figure.value:.3f}{interval}"
+    return "-"
