@@ -21,8 +21,9 @@ HELP = {
     "train": "Train the stage models.",
     "init": "Turn a Stable Diffusion checkpoint into an untrained model.",
     "export": "Turn trained models into a bundle.",
+    "evaluate": "Measure how good pictures are.",
 }
-EXTRAS = {"data": "train", "train": "train", "init": "train", "export": "export"}
+EXTRAS = {"data": "train", "train": "train", "init": "train", "export": "export", "evaluate": "metrics"}
 
 
 @cache

@@ -139,7 +139,7 @@ def _lines(path: Path, own: bool) -> Iterator[Case]:
 
 def _case(line: Any, folder: Path, own: bool) -> Case:
     if not isinstance(line, dict):
-        raise ValueError(f"expected an object with \"picture\", got {type(line).__name__}")
+        raise ValueError(f'expected an object with "picture", got {type(line).__name__}')
     picture = _text(line, "picture") if own or "key" not in line else None
     key = _text(line, "key") if "key" in line else Path(picture or "").stem
     attributes = line.get("attributes", {})

@@ -29,7 +29,9 @@ def load_clip(folder: Path) -> tuple[Any, Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no CLIP checkpoint (no config.json); give the folder of openai/clip-vit-base-patch16")
+        raise UserError(
+            f"{folder}: no CLIP checkpoint (no config.json); give the folder of openai/clip-vit-base-patch16"
+        )
     try:
         model = CLIPModel.from_pretrained(folder, local_files_only=True)
         processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)

@@ -20,7 +20,9 @@ def hand_confidence(found: Sequence[Found]) -> list[Measure]:
     scores = [[hand.score for hand in picture.hands] for picture in found]
     return [
         mean_of("hand_conf", "HAND-CONF (Hand1000)", "higher", scores),
-        mean_of("hand_conf_sure", f"hands at {SURE:g} or above", "higher", [[s >= SURE for s in row] for row in scores]),
+        mean_of(
+            "hand_conf_sure", f"hands at {SURE:g} or above", "higher", [[s >= SURE for s in row] for row in scores]
+        ),
         mean_of("hand_conf_found", "pictures with a hand found", "higher", [[float(bool(row))] for row in scores]),
     ]
 

@@ -12,8 +12,9 @@ The scores of hands are MediaPipe's handedness scores: it gives no others. Knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from importlib.metadata import version
 from typing import Any
 
 import cv2
@@ -22,11 +23,13 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import SIDES
+from handfirst.training.evaluate.cases import Case
 from handfirst.training.evaluate.crops import cut
-from handfirst.training.evaluate.detections import Found, FoundHand, FoundPart, FoundPerson
-from handfirst.training.evaluate.holistic import whole_body
+from handfirst.training.evaluate.detections import Detections, Found, FoundHand, FoundPart, FoundPerson
+from handfirst.training.evaluate.holistic import FINDABLE, whole_body
 from handfirst.training.evaluate.judge import solutions
 from handfirst.training.evaluate.oks import box_area
+from handfirst.training.evaluate.pictures import read_picture
 
 SMALLEST = 384
 """Pictures whose shorter side is below this are enlarged: MediaPipe misses hands that are small."""
@@ -114,3 +117,17 @@ def _score(value: float) -> float:
 
 def _best(scores: Any) -> float | None:
     return max((_score(score) for score in scores), default=None)
+
+
+def detect_all(cases: Sequence[Case], advance: Callable[[int, int], None]) -> Detections:
+    """Looks at every case's picture; `advance` is told how many of how many are done.
+
+    Raises:
+        UserError: a picture cannot be read, or MediaPipe is not installed.
+    """
+    found = {}
+    with Detector() as detector:
+        for i, case in enumerate(cases):
+            found[case.key] = detector(read_picture(case.picture, case.key), case.pose)
+            advance(i + 1, len(cases))
+    return Detections(detector=f"MediaPipe {version('mediapipe')} Holistic", points=FINDABLE, pictures=found)

@@ -19,9 +19,7 @@ BACKGROUND = 128
 Advance = Callable[[int, int], None]
 
 
-def features(
-    network: InceptionFront, cases: Sequence[Case], foreground: bool, advance: Advance
-) -> NDArray[np.float64]:
+def features(network: InceptionFront, cases: Sequence[Case], foreground: bool, advance: Advance) -> NDArray[np.float64]:
     """[N, 192], a row per case.
 
     Args:
@@ -48,5 +46,7 @@ def without_background(image: NDArray[np.uint8], case: Case) -> NDArray[np.uint8
     mask = read_picture(case.mask, f"{case.key} (mask)")
     shown = mask if mask.ndim == 2 else mask[..., :3].max(-1)
     if shown.shape != image.shape[:2]:
-        raise UserError(f"picture '{case.key}' is {image.shape[1::-1]} pixels, its mask {shown.shape[::-1]}; make them equal")
+        raise UserError(
+            f"picture '{case.key}' is {image.shape[1::-1]} pixels, its mask {shown.shape[::-1]}; make them equal"
+        )
     return np.asarray(cv2.copyTo(image, (shown > 0).astype(np.uint8), np.full_like(image, BACKGROUND)), np.uint8)

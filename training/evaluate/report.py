@@ -82,7 +82,8 @@ class Report:
 
 def _entries(rows: list[Row]) -> dict[str, Any]:
     return {
-        row.name: {"better": row.better, **_entry(row.figure)} | ({"ceiling": _entry(row.ceiling)} if row.ceiling else {})
+        row.name: {"better": row.better, **_entry(row.figure)}
+        | ({"ceiling": _entry(row.ceiling)} if row.ceiling else {})
         for row in rows
     }
 

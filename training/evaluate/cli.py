@@ -1,0 +1,95 @@
+"""`handfirst evaluate`: look at pictures with MediaPipe, then score what was found. Heavy imports wait.
+
+Two verbs, because they need two environments: MediaPipe (`eval` extra) holds NumPy below 2, FID, KID and CLIPSIM
+(`metrics` extra) need torch. What one finds, the other reads from a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handfirst.runtime.cli import options, output
+
+app = typer.Typer(help="Measure how good pictures are.", no_args_is_help=True)
+
+Cases = Annotated[
+    Path, typer.Argument(help="JSON lines, shards, or a folder of pictures: what is evaluated.", metavar="CASES")
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of KEY.png in place of the pictures of CASES.", metavar="DIR", show_default=False),
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Measure how good pictures are: first 'detect', then 'score'."""
+
+
+@app.command()
+def detect(
+    cases: Cases,
+    out: Annotated[Path, typer.Option(help="The file of detections to write.", metavar="FILE.json")],
+    pictures: Pictures = None,
+    progress: options.Progress = None,
+) -> None:
+    """Find people, hands and faces with MediaPipe ('eval' extra, an environment of its own)."""
+    output.folder_target(out.parent, make=False)
+    from handfirst.runtime.cli.bars import Bars
+    from handfirst.training.evaluate.cases import read_cases
+    from handfirst.training.evaluate.detect import detect_all
+    from handfirst.training.evaluate.detections import write_detections
+
+    chosen = read_cases(cases, pictures)
+    with Bars(progress) as bars:
+        found = detect_all(chosen, lambda i, n: bars.update("detect", i, n))
+    write_detections(out, found)
+    people = sum(bool(picture.people) for picture in found.pictures.values())
+    typer.echo(f"{len(chosen)} pictures, a person in {people}: {out}")
+
+
+@app.command()
+def score(
+    cases: Cases,
+    out: Annotated[Path, typer.Option(help="Folder for evaluate.json and the plots.", metavar="DIR")],
+    detections: Annotated[
+        Path | None, typer.Option(help="What 'detect' found in these pictures.", metavar="FILE.json")
+    ] = None,
+    ceiling: Annotated[
+        Path | None, typer.Option(help="What 'detect' found in the true pictures of the same cases.", metavar="FILE")
+    ] = None,
+    pictures: Pictures = None,
+    real: Annotated[Path | None, typer.Option(help="Real pictures for FID and KID, as CASES.", metavar="PATH")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Foregrounds, KEY.png, for FID fg.", metavar="DIR")] = None,
+    real_masks: Annotated[Path | None, typer.Option(help="Those of the real pictures.", metavar="DIR")] = None,
+    inception: Annotated[
+        Path | None, typer.Option(help="Weights of the FID network: pt_inception-2015-12-05-6726825d.pth.")
+    ] = None,
+    clip: Annotated[Path | None, typer.Option(help="Folder of a CLIP checkpoint, ViT-B/16 as a rule.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Attribute to make subsets by; again for more.", show_default="gesture, view"),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    progress: options.Progress = None,
+    json: options.Json = False,
+) -> None:
+    """Compute all that the given files allow, and say what they do not."""
+    output.folder_target(out)
+    from handfirst.runtime.cli.bars import Bars
+    from handfirst.training.evaluate.run import Inputs, run
+    from handfirst.training.evaluate.score import Sampling
+
+    inputs = Inputs(cases, detections, ceiling, pictures, real, masks, real_masks, inception, clip)
+    with Bars(options.show_progress(progress, json)) as bars:
+        report, files = run(inputs, out, tuple(by) if by else None, Sampling(resamples, seed), bars.update)
+    if json:
+        output.print_json(report.to_json() | {"files": [str(file) for file in files]})
+        return
+    report.print()
+    for file in files:
+        print(file)

@@ -1,0 +1,84 @@
+"""A report as pictures: precision by threshold, and bars with intervals by subset. Knows nothing about how to measure."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from handfirst.training.evaluate.average_precision import THRESHOLDS
+from handfirst.training.evaluate.report import ARROWS, SHOWN_BY_SUBSET, Report, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {"dap": "#1f6fb4", "dap_hands": "#d1602c"}
+LABELS = {"dap": "all points", "dap_hands": "hands"}
+ROW_INCHES = 0.32
+
+
+def curve_figure(report: Report) -> Figure:
+    """Average precision over the OKS thresholds; dashed: the ceiling."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label in LABELS.items():
+        for suffix, style in (("", "-o"), ("_ceiling", "--")):
+            values = report.curves.get(name + suffix)
+            if values is not None:
+                mean = sum(values) / len(values)
+                words = f"{label}{', true pictures' if suffix else ''}: {mean:.2f}"
+                axes.plot(THRESHOLDS, values, style, color=COLOURS[name], markersize=4, label=words)
+    axes.set(
+        xlabel="OKS threshold", ylabel="average precision", ylim=(-0.02, 1.02), title=f"{report.pictures} pictures"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(title="DAP", fontsize="small")
+    return figure
+
+
+def subset_figure(report: Report, by: str) -> Figure:
+    """A panel per measure, a bar per value of the attribute, lines for the 95 % intervals, a mark for the ceiling."""
+    from matplotlib.figure import Figure
+
+    values = report.subsets[by]
+    names = [name for name in SHOWN_BY_SUBSET if any(_row(rows, name) for rows in values.values())]
+    height = 1.2 + ROW_INCHES * len(values)
+    figure = Figure(figsize=(1.2 + 2.4 * len(names), height), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        row = None
+        for i, rows in enumerate(values.values()):
+            row = _row(rows, name) or row
+            _bar(axes, i, _row(rows, name), COLOURS.get(name, "#6b7f8c"))
+        axes.set_title(f"{row.title} {ARROWS[row.better]}" if row else name, fontsize="small")
+        axes.tick_params(labelsize="small")
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(values)), list(values))
+    panels[0].invert_yaxis()
+    panels[0].set_ylabel(by)
+    return figure
+
+
+def _bar(axes: object, place: int, row: Row | None, colour: str) -> None:
+    from matplotlib.axes import Axes
+
+    if row is None or not isinstance(axes, Axes):
+        return
+    figure = row.figure
+    axes.barh(place, figure.value, color=colour, alpha=0.75, height=0.7)
+    if figure.low is not None and figure.high is not None:
+        axes.plot([figure.low, figure.high], [place, place], color="black", linewidth=1.2)
+    if row.ceiling:
+        axes.plot(row.ceiling.value, place, "|", color="black", markersize=12)
+
+
+def _row(rows: list[Row], name: str) -> Row | None:
+    return next((row for row in rows if row.name == name), None)
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """A PNG at 130 dots per inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()
