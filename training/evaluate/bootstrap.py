@@ -19,6 +19,8 @@ Statistic = Callable[[Weights], float]
 """weights [N], how often each picture counts -> a figure; NaN where these pictures have nothing to measure."""
 
 CONFIDENCE = 0.95
+FEWEST = 5
+"""Of fewer pictures no interval is given: they cannot tell how much pictures differ."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Figure:
 
     Attributes:
         value: the figure itself.
-        low, high: ends of the 95 % interval, None where there is none (one picture, nothing resampled).
+        low, high: ends of the 95 % interval, None where there is none (few pictures, nothing resampled).
         n: how many things it is about.
         spread: standard deviation over random subsets, of KID alone.
     """
@@ -58,7 +60,7 @@ def figure(
     if not math.isfinite(value):
         return None
     low, high = None, None
-    if resamples and len(held) > 1:
+    if resamples and len(held) >= FEWEST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all pictures alike: the interval is a point
             result = stats.bootstrap(

@@ -30,7 +30,7 @@ def load_clip(folder: Path) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"{folder}: no CLIP checkpoint (no config.json); give the folder of openai/clip-vit-base-patch16"
+            f"{folder}: not a CLIP checkpoint (no config.json); expected a folder like clip-vit-base-patch16"
         )
     try:
         model = CLIPModel.from_pretrained(folder, local_files_only=True)

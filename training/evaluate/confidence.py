@@ -18,12 +18,12 @@ SURE = 0.9
 def hand_confidence(found: Sequence[Found]) -> list[Measure]:
     """Hand1000: the mean score over all hands of all whole pictures [Hand1000: hand_confidence.py]."""
     scores = [[hand.score for hand in picture.hands] for picture in found]
+    sure = [[score >= SURE for score in row] for row in scores]
+    there = [[float(bool(row))] for row in scores]
     return [
         mean_of("hand_conf", "HAND-CONF (Hand1000)", "higher", scores),
-        mean_of(
-            "hand_conf_sure", f"hands at {SURE:g} or above", "higher", [[s >= SURE for s in row] for row in scores]
-        ),
-        mean_of("hand_conf_found", "pictures with a hand found", "higher", [[float(bool(row))] for row in scores]),
+        mean_of("hand_conf_sure", f"hands at {SURE:g} or above", "higher", sure),
+        mean_of("hand_conf_found", "pictures with a hand found", "higher", there),
     ]
 
 

@@ -22,6 +22,7 @@ FEATURES = 192
 SIDE = 299
 PUBLISHED = "6726825d"
 """First digits of the published file's SHA-256, as its name says."""
+REMEDY = f"give pt_inception-2015-12-05-{PUBLISHED}.pth"
 
 
 class Convolution(nn.Module):
@@ -76,18 +77,14 @@ def load_inception(path: Path) -> tuple[InceptionFront, str]:
         digest = sha256(path.read_bytes())
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give pt_inception-2015-12-05-6726825d.pth"
-        ) from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
     except Exception as error:  # torch names a dozen ways in which a file is no file of tensors
-        raise UserError(f"{path}: not a file of PyTorch weights; give pt_inception-2015-12-05-6726825d.pth") from error
+        raise UserError(f"{path}: not a file of PyTorch weights; {REMEDY}") from error
     network = InceptionFront()
     wanted = {name: v for name, v in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     if not isinstance(state, Mapping) or (missing := [name for name in wanted if name not in state]):
         what = f"it lacks {missing[0]!r}" if isinstance(state, Mapping) else f"it holds a {type(state).__name__}"
-        raise UserError(
-            f"{path}: not the weights of the FID network: {what}; give pt_inception-2015-12-05-6726825d.pth"
-        )
+        raise UserError(f"{path}: not the weights of the FID network: {what}; {REMEDY}")
     for name, value in wanted.items():
         if not isinstance(state[name], Tensor) or state[name].shape != value.shape:
             came = list(state[name].shape) if isinstance(state[name], Tensor) else type(state[name]).__name__

@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.topology import LEFT_HAND, POINTS, RIGHT_HAND
+from handfirst.runtime.pose.topology import BODY, LEFT_HAND, POINTS, RIGHT_HAND
 
-Part = Literal["whole", "hands"]
+Part = Literal["whole", "body", "hands"]
 PARTS: dict[Part, NDArray[np.int64]] = {
     "whole": np.arange(POINTS),
+    "body": np.r_[BODY],
     "hands": np.r_[LEFT_HAND, RIGHT_HAND],
 }
 """Which of the 133 points a figure is about."""
@@ -34,7 +35,7 @@ SIGMAS: NDArray[np.float64] = np.array(_BODY + _FEET + _FACE + _HAND + _HAND) / 
 def box_area(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """points [..., K, 2] in pixels, NaN = missing -> width x height of their box, [...]; 0 for fewer than two points.
 
-    The paper's people have no box of their own: it is that of their key points [HumanSD: utils/metrics/pose_metrics.py].
+    The paper's people have no box but that of their key points [HumanSD: utils/metrics/pose_metrics.py].
     """
     known = np.isfinite(points).all(-1)[..., None]
     low = np.where(known, points, np.inf).min(-2)

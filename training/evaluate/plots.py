@@ -1,4 +1,4 @@
-"""A report as pictures: precision by threshold, and bars with intervals by subset. Knows nothing about how to measure."""
+"""A report as pictures: precision by threshold, bars with intervals by subset. Knows nothing about how to measure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from handfirst.training.evaluate.report import ARROWS, SHOWN_BY_SUBSET, Report, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = {"dap": "#1f6fb4", "dap_hands": "#d1602c"}
-LABELS = {"dap": "all points", "dap_hands": "hands"}
+COLOURS = {"dap": "#1f6fb4", "dap_body": "#3c8d53", "dap_hands": "#d1602c"}
+LABELS = {"dap": "all points", "dap_body": "body", "dap_hands": "hands"}
 ROW_INCHES = 0.32
 
 
@@ -57,6 +57,7 @@ def subset_figure(report: Report, by: str) -> Figure:
     panels[0].set_yticks(range(len(values)), list(values))
     panels[0].invert_yaxis()
     panels[0].set_ylabel(by)
+    figure.supxlabel("thick: pictures; line: 95 % interval; mark: ceiling (true pictures)", fontsize="small")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""DAP and MPJPE of found poses against true ones, over all 133 points and over the 42 of the hands.
+"""DAP and MPJPE of found poses: over all 133 points, the 17 of the body and the 42 of the hands.
 
 A true point counts if it is known, lies inside the picture and is one that the detector can find at all. A picture in
 which no true point counts is left out. Knows nothing about where the detections come from.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.training.evaluate.average_precision import THRESHOLDS, Matches, average_precision, match
+from handfirst.training.evaluate.average_precision import Matches, average_precision, match
 from handfirst.training.evaluate.bootstrap import Weights, ratio
 from handfirst.training.evaluate.cases import Case
 from handfirst.training.evaluate.detections import Detections, Found
@@ -73,19 +73,16 @@ def pose_scores(cases: Sequence[Case], detections: Detections, part: Part) -> Po
 
 def pose_measures(scores: PoseScores) -> list[Measure]:
     """DAP, MPJPE over the points found in both, MPJPE with a price on those missing, share of points found."""
-    suffix, words = ("", "") if scores.part == "whole" else ("_hands", " hands")
+    suffix, words = ("", "") if scores.part == "whole" else (f"_{scores.part}", f" {scores.part}")
     totals = np.array([error.total for error in scores.errors])
     found = np.array([error.found for error in scores.errors], np.int64)
     true = np.array([error.true for error in scores.errors], np.int64)
-    at = {round(100 * t): i for i, t in enumerate(THRESHOLDS)}
 
-    def precision(weights: Weights) -> NDArray[np.float64]:
-        return average_precision(scores.matches, weights)
+    def precision(weights: Weights) -> float:
+        return float(average_precision(scores.matches, weights).mean())
 
-    people = scores.matches.truths
     return [
-        Measure(f"dap{suffix}", f"DAP{words}", "higher", lambda w: float(precision(w).mean()), people),
-        Measure(f"dap50{suffix}", f"DAP{words} at OKS .50", "higher", lambda w: float(precision(w)[at[50]]), people),
+        Measure(f"dap{suffix}", f"DAP{words}", "higher", precision, scores.matches.truths),
         Measure(f"mpjpe{suffix}", f"MPJPE{words}", "lower", ratio(totals, found), found),
         Measure(
             f"mpjpe{suffix}_penalised",

@@ -15,7 +15,7 @@ from handfirst.training.evaluate.measure import Better
 
 FORMAT = "handfirst-evaluate-1"
 ARROWS = {"higher": "↑", "lower": "↓"}
-SHOWN_BY_SUBSET = ("dap", "dap_hands", "mpjpe", "mpjpe_hands", "hand_conf", "det_conf_hand", "clipsim")
+SHOWN_BY_SUBSET = ("dap", "dap_hands", "mpjpe_hands", "hand_conf", "det_conf_hand", "clipsim")
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ class Report:
         """Tables on stdout, then what is missing."""
         ceiling = any(row.ceiling for row in self.rows)
         heads = ["", "", "value", "95 % interval", "n", *(["ceiling"] if ceiling else [])]
-        print_table(f"{self.pictures} pictures", heads, [_cells(row, ceiling) for row in self.rows])
+        print_table(f"{self.pictures} pictures", heads, [line for row in self.rows for line in _lines(row, ceiling)])
         for by, values in self.subsets.items():
             names = [n for n in SHOWN_BY_SUBSET if any(row.name == n for rows in values.values() for row in rows)]
-            titles = {row.name: f"{row.title} {ARROWS[row.better]}" for rows in values.values() for row in rows}
+            found = [row for rows in values.values() for row in rows]
+            titles = {row.name: f"{row.title.partition(' (')[0]} {ARROWS[row.better]}" for row in found}
             lines = [[value, *(_short(rows, name) for name in names)] for value, rows in values.items()]
             print_table(f"by {by}", [by, *(titles[name] for name in names)], lines)
         for line in self.notes:
@@ -93,14 +94,18 @@ def _entry(figure: Figure) -> Mapping[str, Any]:
     return out | ({"spread": figure.spread, "times_1000": 1000 * figure.value} if figure.spread is not None else {})
 
 
-def _cells(row: Row, ceiling: bool) -> list[str]:
-    figure = row.figure
-    interval = f"± {figure.spread:.4f} over subsets" if figure.spread is not None else "-"
-    if figure.low is not None and figure.high is not None:
-        interval = f"{figure.low:.3f} .. {figure.high:.3f}"
-    value = f"{figure.value:.3f}" if figure.spread is None else f"{figure.value:.4f} (x1000: {1000 * figure.value:.2f})"
+def _lines(row: Row, ceiling: bool) -> list[list[str]]:
+    """One line, two for KID: papers give it as it is or times a thousand."""
+    figure, arrow, n = row.figure, ARROWS[row.better], str(row.figure.n)
     last = [f"{row.ceiling.value:.3f}" if row.ceiling else "-"] if ceiling else []
-    return [row.title, ARROWS[row.better], value, interval, str(figure.n), *last]
+    if figure.spread is not None:
+        scales = ((row.title, 1, 5), (f"{row.title} x 1000", 1000, 2))
+        return [
+            [title, arrow, f"{k * figure.value:.{d}f}", f"± {k * figure.spread:.{d}f} over subsets", n, *last]
+            for title, k, d in scales
+        ]
+    interval = "-" if figure.low is None or figure.high is None else f"{figure.low:.3f} .. {figure.high:.3f}"
+    return [[row.title, arrow, f"{figure.value:.3f}", interval, n, *last]]
 
 
 def _short(rows: list[Row], name: str) -> str:

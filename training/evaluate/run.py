@@ -23,7 +23,7 @@ from handfirst.training.evaluate.worst import worst, worst_sheet
 NO_DETECTIONS = "no detections (--detections; 'handfirst evaluate detect' makes them)"
 NO_POSE = "no picture has a pose"
 FROM_DETECTIONS = ("people_found", "hand_conf", "det_conf_hand", "det_conf_face")
-FROM_POSES = ("dap", "dap_hands", "mpjpe", "mpjpe_hands")
+FROM_POSES = ("dap", "dap_body", "dap_hands", "mpjpe", "mpjpe_body", "mpjpe_hands")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _scored(
     report.settings[f"detector{suffix}"] = detections.detector
     report.settings[f"points{suffix}"] = len(detections.points)
     for scores in out.poses:
-        report.curves["dap" + ("_hands" if scores.part == "hands" else "") + suffix] = scores.curve().tolist()
+        report.curves["dap" + ("" if scores.part == "whole" else f"_{scores.part}") + suffix] = scores.curve().tolist()
     with_pose = sum(case.pose is not None for case in cases)
     if not with_pose:
         report.not_computed |= dict.fromkeys(FROM_POSES, NO_POSE)
