@@ -37,10 +37,10 @@ def box_area(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
     The paper's people have no box but that of their key points [HumanSD: utils/metrics/pose_metrics.py].
     """
-    known = np.isfinite(points).all(-1)[..., None]
-    low = np.where(known, points, np.inf).min(-2)
-    high = np.where(known, points, -np.inf).max(-2)
-    extent: NDArray[np.float64] = np.where(known.any(-2), high - low, 0.0)
+    known = np.asarray(np.isfinite(points).all(-1))
+    low = np.where(known[..., None], points, np.inf).min(-2)
+    high = np.where(known[..., None], points, -np.inf).max(-2)
+    extent: NDArray[np.float64] = np.where(np.asarray(known.any(-1))[..., None], high - low, 0.0)
     return np.asarray(extent.prod(-1))
 
 
