@@ -54,7 +54,7 @@ def subset_figure(report: Report, by: str) -> Figure:
         axes.set_title(f"{row.title} {ARROWS[row.better]}" if row else name, fontsize="small")
         axes.tick_params(labelsize="small")
         axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(values)), list(values))
+    panels[0].set_yticks(range(len(values)), [f"{value} ({report.sizes[by][value]})" for value in values])
     panels[0].invert_yaxis()
     panels[0].set_ylabel(by)
     figure.supxlabel("thick: pictures; line: 95 % interval; mark: ceiling (true pictures)", fontsize="small")

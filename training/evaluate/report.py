@@ -36,6 +36,7 @@ class Report:
     settings: all that the figures depend on.
     rows: over all pictures.
     subsets: attribute -> its value -> rows.
+    sizes: attribute -> its value -> how many pictures.
     curves: name ("dap", "dap_hands", and the same with "_ceiling") -> average precision at the ten thresholds.
     not_computed: measure -> why.
     notes: lines that a reader has to know.
@@ -45,6 +46,7 @@ class Report:
     settings: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     subsets: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
     not_computed: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -59,6 +61,7 @@ class Report:
             "subsets": {
                 by: {value: _entries(rows) for value, rows in values.items()} for by, values in self.subsets.items()
             },
+            "sizes": self.sizes,
             "curves": self.curves,
             "not_computed": self.not_computed,
             "notes": self.notes,
@@ -73,8 +76,11 @@ class Report:
             names = [n for n in SHOWN_BY_SUBSET if any(row.name == n for rows in values.values() for row in rows)]
             found = [row for rows in values.values() for row in rows]
             titles = {row.name: f"{row.title.partition(' (')[0]} {ARROWS[row.better]}" for row in found}
-            lines = [[value, *(_short(rows, name) for name in names)] for value, rows in values.items()]
-            print_table(f"by {by}", [by, *(titles[name] for name in names)], lines)
+            lines = [
+                [value, str(self.sizes[by][value]), *(_short(rows, name) for name in names)]
+                for value, rows in values.items()
+            ]
+            print_table(f"by {by}", [by, "n", *(titles[name] for name in names)], lines)
         for line in self.notes:
             print("note:", line)
         for name, why in self.not_computed.items():

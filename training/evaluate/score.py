@@ -99,6 +99,10 @@ def fill(
     report.not_computed |= {m.name: "no picture has anything to measure" for m in measures if m.name not in here}
     for name, values in sets.items():
         report.subsets[name] = {value: rows(pictures) for value, pictures in values.items()}
+        report.sizes[name] = {value: len(pictures) for value, pictures in values.items()}
+    points = [row.title for row in report.rows if row.figure.low is not None and row.figure.low == row.figure.high]
+    if points:
+        report.notes.append(f"{', '.join(points)}: every picture says the same, which is no proof that others would")
 
 
 def subsets(cases: Sequence[Case], by: str) -> dict[str, NDArray[np.int64]]:

@@ -72,6 +72,8 @@ def test_figures_subsets_and_pictures(files: Path, tmp_path: Path) -> None:
     dap = pose_measures(pose_scores(cases, detections, "hands"))[0]
     assert report["subsets"]["gesture"]["fist"]["dap_hands"]["value"] == pytest.approx(dap.statistic(fists))
     assert report["subsets"]["gesture"]["fist"]["dap_hands"]["n"] == int(fists.sum())
+    assert report["sizes"]["gesture"]["fist"] == int(fists.sum())
+    assert any("every picture says the same" in note for note in report["notes"])  # every picture has the same hands
     assert set(report["not_computed"]) == {
         "clipsim", "fid", "kid", "fid_fg", "kid_fg", "det_conf_face", "det_conf_face_found",
     }  # fmt: skip
