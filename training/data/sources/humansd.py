@@ -3,9 +3,9 @@
     ROOT/mapping_file_training.json     {ID: {img_path, pose_path, prompt}}, paths below ROOT; _validation for tests
     ROOT/images/00000/000000000.jpg     ROOT/pose/00000/000000000.npz
 
-A pose file is a pickled list of people, {"keypoints": [17, 3] x, y, score, "score", "area"}, found by HigherHRNet. It is
-read without running it (plain_pickle.py). There are body points only: hands have to be found. The mapping names pictures
-that have to be fetched from LAION; those that are not there are skipped.
+A pose file is a pickled list of people, {"keypoints": [17, 3] x, y, score, "score", "area"}, found by HigherHRNet. It
+is read without running it (plain_pickle.py). There are body points only: hands have to be found. The mapping names
+pictures that have to be fetched from LAION; those that are not there are skipped.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class HumanSD:
             UserError: no mapping file in `root`.
         """
         self.root = root
-        self.mappings = [
-            (split, root / name) for name, split in _MAPPINGS if split in splits and (root / name).is_file()
-        ]
+        wanted = [(split, root / name) for name, split in _MAPPINGS if split in splits]
+        self.mappings = [(split, file) for split, file in wanted if file.is_file()]
         if not self.mappings:
             raise UserError(
                 f"{root}: expected {_MAPPINGS[0][0]} beside images/ and pose/, found none; "
