@@ -1,6 +1,6 @@
 """Puts a picture's 2D points into a world of millimetres before a random camera, so that a projection must find them.
 
-Joint names are written out after InterHand2.6M's skeleton.txt and MediaPipe's hands; the readers have tables of their own.
+Joint names are written out after InterHand2.6M's skeleton.txt and MediaPipe's hands; the readers have their own tables.
 """
 
 from __future__ import annotations

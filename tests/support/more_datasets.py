@@ -154,7 +154,7 @@ def pose_file(sample: Any, width: int, height: int) -> dict[str, Any]:
     for key, value in annotation.items():
         if key == "keypoints" or key.endswith("_kpts"):
             points = np.array(value).reshape(-1, 3)
-            annotation[key] = np.where(points[:, 2:] > 0, points + (0.5, 0.5, 0), 0).ravel().tolist()
+            annotation[key] = np.where(points[:, 2:] > 0, points + np.array([0.5, 0.5, 0]), 0).ravel().tolist()
     return {"images": [{"id": 1, "width": width, "height": height}], "annotations": [annotation]}
 
 

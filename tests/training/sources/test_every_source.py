@@ -1,4 +1,4 @@
-"""What holds for each source: the truth comes back, in the same order on every run, and nothing is left out in silence."""
+"""What holds for each source: the truth comes back, always in the same order; nothing is left out in silence."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from handfirst.runtime.pose.topology import BODY, POINTS
 from handfirst.training.data.record import Record, Skipped, Split
 from handfirst.training.data.sources.entry import SPLITS, UnusableError, inside, key_of, numbers
 from handfirst.training.data.sources.pictures import ImageFile
-from handfirst.training.data.sources.plain_pickle import read_objects
+from handfirst.training.data.sources.plain_pickle import Value, read_objects
 from handfirst.training.data.sources.streams import entries
 
 KNOWN = 0.02  # HumanSD's own threshold on a point's score [configs/humansd/humansd-finetune.yaml, keypoint_thresh]
@@ -88,10 +88,9 @@ class HumanSD:
         )
 
 
-def _person(found: Any) -> NDArray[np.float32]:
+def _person(found: dict[str, Value]) -> NDArray[np.float32]:
     """{"keypoints": [17, 3]} -> float32 [133, 3]; pixel i is centred at i in the file and at i + .5 here."""
-    points = found.get("keypoints") if isinstance(found, dict) else None
-    body = numbers(points, (17, 3), "key points")
+    body = numbers(found.get("keypoints"), (17, 3), "key points")
     known = body[:, 2] > KNOWN
     person = np.zeros((POINTS, 3), np.float32)
     person[BODY][known, :2] = body[known, :2] + 0.5
