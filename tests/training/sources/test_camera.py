@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.dataset_cameras import INTERHAND, MEDIAPIPE, into_world, random_lens
+from support.dataset_truth import LEFT, RIGHT, save
 from support.datasets import write_interhand
 from support.more_datasets import CAPTURE, MASK_VALUES, write_reinterhand
 
-from handfirst.training.data.record import Record
+from handfirst.training.data.record import Record, Skipped
 from handfirst.training.data.sources.camera import camera_at, camera_of
 from handfirst.training.data.sources.entry import UnusableError
 from handfirst.training.data.sources.joints import TO_MEDIAPIPE, person_of
@@ -117,6 +118,19 @@ def test_masks_are_read_where_they_are_said_to_lie(tmp_path: Path) -> None:
     assert all(isinstance(r, Record) and r.masks is None for r in open_source("reinterhand", tmp_path))
     inside = list(open_source("reinterhand", tmp_path / CAPTURE))  # one capture may be given as well
     assert len(inside) == 2 and all(isinstance(r, Record) for r in inside)
+
+
+def test_hands_outside_the_picture_and_hands_not_tracked(tmp_path: Path) -> None:
+    written = write_reinterhand(tmp_path, count=2, seed=4)
+    first, second = written.truths.values()
+    save(first.image, np.zeros((1, 1, 3), np.uint8))
+    path = tmp_path / CAPTURE / "keypoints_orig" / f"{second.attributes['frame']}.json"
+    joints = json.loads(path.read_text())
+    path.write_text(json.dumps([[0, 0, 0]] * 21 + joints[21:]))
+    skipped, record = sorted(open_source("reinterhand", tmp_path), key=lambda r: isinstance(r, Record))
+    assert isinstance(skipped, Skipped) and skipped.reason == "no joint in the picture"
+    assert isinstance(record, Record) and record.attributes["side"] == "left"
+    assert (record.people[0, LEFT, 2] == 1).all() and not record.people[0, RIGHT].any()
 
 
 def test_the_authors_test_captures_are_for_tests(tmp_path: Path) -> None:
