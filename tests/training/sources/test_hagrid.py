@@ -80,8 +80,9 @@ def test_of_two_finds_of_one_hand_the_better_one_is_kept(tmp_path: Path) -> None
     sample = hand(5, SIZE, side="left")
     good = landmarks(sample.keypoints[LEFT])
     rectangle = boxes(sample)[0]
-    torn = [[x + rectangle[2] * 0.4, y] for x, y in good]
+    torn = [[x + rectangle[2] * 0.2, y] for x, y in good]
     entry = {"bboxes": [rectangle], "labels": ["like"], "leading_hand": "left", "leading_conf": 0.9}
+    assert isinstance(read_one(tmp_path, entry | {"landmarks": [torn]}, sample.rgb), Record)  # alone it would do
     for order in ([torn, good], [good, torn]):
         record = read_one(tmp_path, entry | {"landmarks": order}, sample.rgb)
         assert isinstance(record, Record)
