@@ -78,6 +78,6 @@ def trained_autoencoder(config: TrainingConfig, out: Path) -> Autoencoder:
 def polished_autoencoder(config: TrainingConfig, out: Path) -> Autoencoder:
     """With the decoder of the last phase."""
     model = build_autoencoder(config.autoencoder)
-    weights = ema_weights(out, "decoder")
+    weights = ema_weights(out, "polish")
     model.load_state_dict({k.removeprefix("autoencoder."): v for k, v in weights.items() if "critic." not in k})
     return model.eval()

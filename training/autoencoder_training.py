@@ -78,14 +78,30 @@ def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
 
 
 def crops(source: Pictures, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Crops, many of them at a face: image [B, 3, 64, 64] in [-1, 1]; details [B, 1, 64, 64]: hands and faces."""
-    rgb, detail = [], []
-    for i in rng.integers(len(source), size=count):
+    """Crops of random pictures, many of them at a face: as `cut` gives them."""
+    return cut(source, windows(source, rng.integers(len(source), size=count), rng))
+
+
+def windows(
+    source: Pictures, picks: NDArray[np.int64], rng: np.random.Generator, grid: int = 1
+) -> list[tuple[int, int, int]]:
+    """A window of CROP x CROP pixels in each of the pictures, as (picture, y, x); y and x are multiples of `grid`."""
+    out = []
+    for i in picks:
         face = face_circle(source.keypoints[i])
         y, x = rng.integers(0, source.size - CROP + 1, 2)
         if face is not None and rng.random() < AT_FACE:
             middle = np.array(face[1::-1]) - CROP / 2 + rng.uniform(-CROP / 4, CROP / 4, 2)
             y, x = np.clip(middle.astype(int), 0, source.size - CROP)
+        out.append((int(i), int(y) // grid * grid, int(x) // grid * grid))
+    return out
+
+
+def cut(source: Pictures, places: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
+    """What the windows show: image [B, 3, 64, 64] in [-1, 1]; details [B, 1, 64, 64]: hands and faces."""
+    rgb, detail = [], []
+    for i, y, x in places:
+        face = face_circle(source.keypoints[i])
         rgb.append(source.rgb[i, y : y + CROP, x : x + CROP])
         mask = (source.hands[i, y : y + CROP, x : x + CROP] > 0).astype(np.float32)
         if face is not None:

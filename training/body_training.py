@@ -83,7 +83,8 @@ def encode_canvases(model: Autoencoder, pictures: Pictures, settings: TwoStageSe
     return torch.cat(out)
 
 
-def _hint(data: BodyData, picks: NDArray[np.int64]) -> Tensor:
+def hint_of(data: BodyData, picks: NDArray[np.int64]) -> Tensor:
+    """The ControlNet's hint of some people, [B, 4, H, W]: skeleton RGB in [0, 1], 1 where is to be painted."""
     skeleton = torch.from_numpy(data.skeletons[picks]).permute(0, 3, 1, 2).float() / 255
     paint = torch.from_numpy((data.hands[picks] == 0)[:, None].astype(np.float32))
     return torch.cat([skeleton, paint], 1)
@@ -113,7 +114,7 @@ def body_phase(
         picks = rng.integers(len(data.latents), size=count)
         i = torch.from_numpy(picks)
         t = torch.from_numpy(rng.integers(schedule.train_steps, size=count))
-        x_0, hint = data.latents[i].float(), _hint(data, picks)
+        x_0, hint = data.latents[i].float(), hint_of(data, picks)
         context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
         context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
         eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
@@ -138,7 +139,7 @@ def body_phase(
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, BodyOutpainter)
         picks = np.linspace(0, len(data.latents) - 1, 8).astype(np.int64)
-        hint = _hint(data, picks).to(device)
+        hint = hint_of(data, picks).to(device)
         with torch.no_grad(), autocast(device):
             x_0 = sample_bodies(
                 module, hint, data.contexts[0, picks].float().to(device), data.empty.float().to(device),

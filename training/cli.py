@@ -47,6 +47,4 @@ def total_minutes(phases: Mapping[PhaseName, PhaseOptions]) -> float:
     """Wall time of all phases where the hand and body branches run side by side, as they do on a CPU."""
     minutes: dict[str, float] = {name: options.minutes for name, options in phases.items()}
     branches = max(minutes.get("hand", 0.0), minutes.get("base", 0.0) + minutes.get("body", 0.0))
-    return max(
-        1e-6, minutes.get("autoencoder", 0.0) + minutes.get("text", 0.0) + branches + minutes.get("decoder", 0.0)
-    )
+    return max(1e-6, branches + sum(minutes.get(name, 0.0) for name in ("autoencoder", "text", "decoder", "polish")))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 
-PhaseName = Literal["autoencoder", "text", "hand", "base", "body", "decoder"]
+PhaseName = Literal["autoencoder", "text", "hand", "base", "body", "decoder", "polish"]
 
 
 class _Block(BaseModel):
@@ -49,6 +49,8 @@ class DataOptions(_Block):
 
     hands: int = Field(8000, gt=0)
     people: int = Field(5000, gt=0)
+    painted: int = Field(2400, gt=0)
+    """How many people are painted again for the last phase."""
 
 
 class TrainingConfig(_Block):

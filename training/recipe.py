@@ -1,6 +1,6 @@
 """The whole recipe: from nothing but this repository to a trained two-stage model. One command, resumable, time-boxed.
 
-    render -> autoencoder -> text -> (hand | base -> body) -> decoder -> model folder
+    render -> autoencoder -> text -> (hand | base -> body) -> decoder -> polish -> model folder
 
 On a CPU the two branches run side by side, each with half of the threads (measured to be faster than one after the
 other with all of them); on a GPU they run in turn. What a step leaves on disk is not done again.
@@ -25,6 +25,7 @@ from handfirst.training import (
     body_training,
     decoder_training,
     hand_training,
+    polish_training,
     prompts,
     text_training,
 )
@@ -43,8 +44,8 @@ from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
-from handfirst.training.run_folder import add_note, load_tensor, save_tensor
-from handfirst.training.sampling import normalise
+from handfirst.training.run_folder import add_note, ema_weights, load_tensor, save_tensor
+from handfirst.training.sampling import denormalise, normalise
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def run_recipe(recipe: Recipe) -> Path:
             branch(recipe)
     else:
         _side_by_side(branches, recipe)
+    train_decoder(recipe)
     polish_decoder(recipe)
     return assemble(recipe.config, recipe.out, settings)
 
@@ -214,12 +216,11 @@ def train_hand(recipe: Recipe) -> None:
     fit(phase, options, recipe.out / "hand", recipe.max_steps, recipe.show)
 
 
-def train_body(recipe: Recipe) -> None:
-    """The base UNet with its ControlNet, then the ControlNet alone."""
-    torch.manual_seed(recipe.seed + 3)
-    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
+def body_data(recipe: Recipe) -> body_training.BodyData:
+    """What `prepare` left of the people."""
+    arrays = recipe.out / "arrays"
     _, people = pictures(recipe)
-    data = body_training.BodyData(
+    return body_training.BodyData(
         latents=load_tensor(arrays / "person-latents.pt"),
         canvases=load_tensor(arrays / "person-canvases.pt"),
         skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
@@ -227,6 +228,12 @@ def train_body(recipe: Recipe) -> None:
         contexts=load_tensor(arrays / "person-contexts.pt"),
         empty=load_tensor(arrays / "empty.pt"),
     )
+
+
+def train_body(recipe: Recipe) -> None:
+    """The base UNet with its ControlNet, then the ControlNet alone."""
+    torch.manual_seed(recipe.seed + 3)
+    settings, data = train_autoencoder(recipe), body_data(recipe)
     autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
     model = new_body(recipe.config)
     phases: tuple[PhaseName, ...] = ("base", "body")
@@ -238,16 +245,46 @@ def train_body(recipe: Recipe) -> None:
         model.load_state_dict(fit(phase, options, recipe.out / name, recipe.max_steps, recipe.show).state_dict())
 
 
-def polish_decoder(recipe: Recipe) -> None:
+def train_decoder(recipe: Recipe) -> None:
     """The decoder once more, on the latents that the UNets now know."""
     torch.manual_seed(recipe.seed + 4)
     hands, people = pictures(recipe)
-    model = decoder_training.DecoderAndCritic(trained_autoencoder(recipe.config, recipe.out), PatchDiscriminator())
     options = recipe.options("decoder")
-    phase = decoder_training.decoder_phase(channels_last(model), hands, people, options, recipe.seed)
-    trained = fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
+    phase = decoder_training.decoder_phase(_decoder_and_critic(recipe), hands, people, options, recipe.seed)
+    fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
+
+
+def polish_decoder(recipe: Recipe) -> None:
+    """And once more, on latents as the UNet paints them."""
+    torch.manual_seed(recipe.seed + 5)
+    hands, people = pictures(recipe)
+    model, options = _decoder_and_critic(recipe), recipe.options("polish")
+    model.load_state_dict(ema_weights(recipe.out, "decoder"))
+    phase = polish_training.polish_phase(model, hands, people, painted_people(recipe), options, recipe.seed)
+    trained = fit(phase, options, recipe.out / "polish", recipe.max_steps, recipe.show)
     polished = typed(typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
     _note_psnr(recipe, "decoder_psnr", polished, (hands, people))
+
+
+def painted_people(recipe: Recipe) -> polish_training.Painted:
+    """People painted again by the trained networks; once, then from disk."""
+    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
+    latents, people = arrays / "painted-latents.pt", arrays / "painted-people.pt"
+    if not latents.exists():
+        body = new_body(recipe.config)
+        body.load_state_dict(ema_weights(recipe.out, "body"))
+        made, picks = polish_training.paint_people(
+            body.to(pick_device()), body_data(recipe), settings, recipe.config.data.painted, recipe.seed, recipe.show
+        )
+        save_tensor(people, picks)
+        save_tensor(latents, made)
+    raw = denormalise(load_tensor(latents), settings.latent)
+    return polish_training.Painted(raw, load_tensor(people).numpy())
+
+
+def _decoder_and_critic(recipe: Recipe) -> decoder_training.DecoderAndCritic:
+    model = decoder_training.DecoderAndCritic(trained_autoencoder(recipe.config, recipe.out), PatchDiscriminator())
+    return typed(channels_last(model), decoder_training.DecoderAndCritic)  # type: ignore[no-any-return]
 
 
 def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> None:

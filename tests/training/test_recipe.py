@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """demo.toml with a handful of pictures, trained for a few steps a phase."""
     folder = tmp_path_factory.mktemp("recipe")
     text = (resources.files("handfirst.training") / "configs" / "demo.toml").read_text()
-    for key, value in {"hands": 6, "people": 6, "vocabulary": 280, "batch": 2, "warmup": 2}.items():
+    for key, value in {"hands": 6, "people": 6, "painted": 3, "vocabulary": 280, "batch": 2, "warmup": 2}.items():
         text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
     (folder / "toy.toml").write_text(text)
     out = folder / "run"
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_phase_left_its_losses_and_its_sheet(run: Path) -> None:
-    for phase in ("autoencoder", "text", "hand", "base", "body", "decoder"):
+    for phase in ("autoencoder", "text", "hand", "base", "body", "decoder", "polish"):
         rows = [json.loads(line) for line in (run / phase / "losses.jsonl").read_text().splitlines()]
         assert rows[-1]["step"] == STEPS
         if phase != "text":
@@ -47,7 +47,7 @@ def test_the_model_loads_and_has_the_shapes_of_its_settings(run: Path) -> None:
     model = load_model(run / "model")
     settings = model.settings
     assert model.hand.unet.config.in_channels == settings.latent.channels + 11 * settings.hand.condition.fold**2
-    assert set(model.training["phases"]) == {"autoencoder", "text", "hand", "base", "body", "decoder"}
+    assert set(model.training["phases"]) == {"autoencoder", "text", "hand", "base", "body", "decoder", "polish"}
     assert min(settings.latent.std) > 0 and settings.latent.mean != (0.0,) * 8
     sample = torch.zeros(1, model.hand.unet.config.in_channels, 16, 16)
     context = torch.zeros(1, settings.text.length, settings.text.width)
@@ -65,7 +65,7 @@ def test_the_base_is_frozen_while_the_controlnet_trains(run: Path) -> None:
 
 
 def test_the_encoder_is_frozen_while_the_decoder_is_polished(run: Path) -> None:
-    first, last = ema_weights(run, "autoencoder"), ema_weights(run, "decoder")
+    first, last = ema_weights(run, "autoencoder"), ema_weights(run, "polish")
     assert all(torch.equal(first[k], last[f"autoencoder.{k}"]) for k in first if ".encoder." in k)
     assert any(not torch.equal(first[k], last[f"autoencoder.{k}"]) for k in first if ".decoder." in k)
     decoder = load_model(run / "model").autoencoder.state_dict()
@@ -75,7 +75,7 @@ def test_the_encoder_is_frozen_while_the_decoder_is_polished(run: Path) -> None:
 def test_minutes_count_the_longer_branch() -> None:
     phases = load_config("demo").train
     m = {k: v.minutes for k, v in phases.items()}
-    expected = m["autoencoder"] + m["text"] + max(m["hand"], m["base"] + m["body"]) + m["decoder"]
+    expected = m["autoencoder"] + m["text"] + max(m["hand"], m["base"] + m["body"]) + m["decoder"] + m["polish"]
     assert total_minutes(phases) == pytest.approx(expected)
 
 
