@@ -1,0 +1,173 @@
+"""HaGRID: people who show gestures, with MediaPipe's hand landmarks (github.com/hukenovs/hagrid).
+
+    v2  ROOT/{hagrid_annotations,annotations}/{train,val,test}/GESTURE.json      ROOT/hagrid_dataset/GESTURE/STEM.jpg
+    v1  ROOT/{ann_train_val,ann_test,ann_subsample}/GESTURE.json                 ROOT/{train_val,test}/GESTURE/STEM.jpg
+
+A gesture's file is {STEM: {bboxes, labels, hand_landmarks (v1: landmarks), user_id, meta, (v1) leading_hand,
+leading_conf}}; boxes (x, y, w, h) and landmarks (x, y) are parts of the picture's width and height. Landmarks were found
+by MediaPipe and not checked by the authors: lists may be empty, and may belong to no box.
+A gesture that was not downloaded is skipped entry by entry. What is not known: which hand is the left one
+(handedness.py; the rule that told is in attributes["side_from"]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.pose.topology import SIDES
+from handfirst.training.data.record import Record, Skipped, Split, UnreadableError
+from handfirst.training.data.sources.entry import (
+    NOBODY,
+    SPLITS,
+    UnusableError,
+    inside,
+    key_of,
+    numbers,
+    with_hands,
+)
+from handfirst.training.data.sources.handedness import Floats, sides_of
+from handfirst.training.data.sources.pictures import ImageFile
+from handfirst.training.data.sources.streams import entries
+
+SURE = 0.5  # leading_conf above which leading_hand is believed
+MOST_INSIDE = 11  # of a hand's 21 points, so many must lie in a box for the box to be that hand's
+FURTHEST = 2.0  # landmarks may leave the picture; beyond this they are no parts of its size
+
+_ANNOTATIONS: tuple[tuple[str, Split], ...] = (
+    ("train", "train"),
+    ("ann_train_val", "train"),
+    ("ann_subsample", "train"),
+    ("val", "val"),
+    ("test", "test"),
+    ("ann_test", "test"),
+)
+_ANNOTATION_ROOTS = ("hagrid_annotations", "annotations", ".")
+_IMAGE_ROOTS = ("hagrid_dataset", "dataset", "images", ".", "train_val", "train", "test", "val", "subsample")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Hagrid:
+    """HaGRID v1 or v2, whole or in part."""
+
+    name = "hagrid"
+
+    def __init__(self, root: Path, splits: Sequence[Split] = SPLITS) -> None:
+        """
+        Raises:
+            UserError: no annotations under `root`, or none of their pictures.
+        """
+        self.root = root
+        self.files = [(split, file) for split, file in _annotation_files(root) if split in splits]
+        if not self.files:
+            raise UserError(
+                f"{root}: expected hagrid_annotations/{{{','.join(splits)}}}/GESTURE.json (v2) or "
+                "ann_train_val/GESTURE.json (v1), found none; unzip HaGRID's annotations there"
+            )
+        if not any(self._images(file.stem) for _, file in self.files):
+            raise UserError(
+                f"{root}: expected pictures in hagrid_dataset/{self.files[0][1].stem}/ or another gesture's folder, "
+                "found none; unzip HaGRID's pictures there"
+            )
+
+    def __iter__(self) -> Iterator[Record | Skipped]:
+        """One annotation file after the other; of each picture's file only the header is read."""
+        for split, file in self.files:
+            folders = self._images(file.stem)
+            for stem, entry in entries(file):
+                try:
+                    yield _record(split, file.stem, stem, entry, folders)
+                except (UnusableError, UnreadableError) as error:
+                    yield Skipped(f"{split}/{file.stem}/{stem}", str(error))
+
+    def _images(self, gesture: str) -> list[Path]:
+        """The folders that may hold a gesture's pictures."""
+        names = [self.root / base / gesture for base in _IMAGE_ROOTS] + [self.root / f"train_val_{gesture}"]
+        return [folder for folder in names if folder.is_dir()]
+
+
+def _annotation_files(root: Path) -> Iterator[tuple[Split, Path]]:
+    for folder, split in _ANNOTATIONS:
+        for base in _ANNOTATION_ROOTS:
+            for file in sorted((root / base / folder).glob("*.json")):
+                yield split, file
+
+
+def _record(split: Split, gesture: str, stem: str, entry: Any, folders: list[Path]) -> Record:
+    if not isinstance(entry, dict):
+        raise UnusableError("not an object")
+    image = _image(stem, folders)
+    attributes = {"gesture": gesture, "user": str(entry.get("user_id", ""))} | _meta(entry.get("meta"))
+    landmarks = entry.get("hand_landmarks", entry.get("landmarks"))
+    people = NOBODY
+    if landmarks is not None:
+        hands, labels = _hands(landmarks, *_boxes(entry))
+        width, height = image.size()
+        pixels = [hand * (width, height) for hand in hands]
+        leading = entry.get("leading_hand")
+        believed = leading if leading in SIDES and _confidence(entry.get("leading_conf")) > SURE else None
+        sides, attributes["side_from"] = sides_of(pixels, labels, width, believed)
+        known = {s: np.hstack([p, np.ones((21, 1))]) for s, p in zip(sides, pixels, strict=True)}
+        people = with_hands(known.get("left"), known.get("right"))[None]
+        attributes |= {f"{side}_hand": label for side, label in zip(sides, labels, strict=True)}
+        attributes["side"] = sides[0] if len(sides) == 1 else "both"
+    return Record("hagrid", key_of(split, gesture, stem), image, people, attributes=attributes, split=split)
+
+
+def _image(stem: str, folders: list[Path]) -> ImageFile:
+    if not folders:
+        raise UnusableError("no folder of its gesture")
+    for folder in folders:
+        for suffix in _SUFFIXES:
+            path = inside(folder, stem + suffix)
+            if path.is_file():
+                return ImageFile(path)
+    raise UnusableError("no picture file")
+
+
+def _boxes(entry: dict[str, Any]) -> tuple[Floats, list[str]]:
+    boxes = numbers(entry["bboxes"], (-1, 4), "boxes") if entry.get("bboxes") else np.zeros((0, 4))
+    labels = entry.get("labels") or []
+    if not isinstance(labels, list) or len(labels) != len(boxes):
+        raise UnusableError("boxes and labels: different counts")
+    return boxes, [str(label) for label in labels]
+
+
+def _hands(landmarks: Any, boxes: Floats, labels: list[str]) -> tuple[list[Floats], list[str]]:
+    """The hands that belong to a box, the best one of each box, and the boxes' labels; the boxes' order."""
+    if not isinstance(landmarks, list):
+        raise UnusableError("landmarks: wrong count")
+    found = [numbers(hand, (21, 2), "landmarks") for hand in landmarks if hand not in ([], None)]
+    if not found:
+        raise UnusableError("no landmarks")
+    if any((np.abs(hand) > FURTHEST).any() for hand in found):
+        raise UnusableError("landmarks: not parts of the picture's size")
+    best: dict[int, tuple[int, Floats]] = {}
+    for hand in found:
+        counts = [int(_within(hand, box).sum()) for box in boxes]
+        box = int(np.argmax(counts)) if counts else -1
+        if box >= 0 and counts[box] >= MOST_INSIDE and counts[box] > best.get(box, (0, hand))[0]:
+            best[box] = (counts[box], hand)
+    if not best:
+        raise UnusableError("landmarks in no box")
+    if len(best) > 2:
+        raise UnusableError("more than two hands")
+    return [best[box][1] for box in sorted(best)], [labels[box] for box in sorted(best)]
+
+
+def _within(hand: Floats, box: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(((hand >= box[:2]) & (hand <= box[:2] + box[2:])).all(axis=1))
+
+
+def _confidence(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _meta(meta: Any) -> dict[str, str]:
+    """{"age": [24.4], ...} of a picture of one person -> {"meta_age": "24.4", ...}."""
+    found = meta.items() if isinstance(meta, dict) else ()
+    return {f"meta_{key}": str(values[0]) for key, values in found if isinstance(values, list) and len(values) == 1}
