@@ -18,11 +18,12 @@ from handfirst.engines.errors import UserError
 GROUP = "handfirst.commands"
 HELP = {
     "data": "Make and inspect training data.",
+    "prepare": "Turn data sets of pictures into training shards.",
     "train": "Train the stage models.",
     "init": "Turn a Stable Diffusion checkpoint into an untrained model.",
     "export": "Turn trained models into a bundle.",
 }
-EXTRAS = {"data": "train", "train": "train", "init": "train", "export": "export"}
+EXTRAS = {"data": "train", "prepare": "train", "train": "train", "init": "train", "export": "export"}
 
 
 @cache

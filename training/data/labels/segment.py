@@ -69,9 +69,7 @@ def _inputs(processor: Any, rgb: NDArray[np.uint8], points: list[list[float]], l
 
 def _best(processor: Any, model: Any, inputs: Any, embedding: Any) -> NDArray[np.float32]:
     """float32 [S, S], above 0 inside: the mask of the largest predicted intersection over union."""
-    answer = model(
-        image_embeddings=embedding, input_points=inputs["input_points"], input_labels=inputs["input_labels"]
-    )
+    answer = model(image_embeddings=embedding, input_points=inputs["input_points"], input_labels=inputs["input_labels"])
     sizes = (inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu())
     masks = processor.post_process_masks(answer.pred_masks.float().cpu(), *sizes, binarize=False)[0][0]
     best: NDArray[np.float32] = masks[int(answer.iou_scores[0, 0].argmax())].numpy()

@@ -25,18 +25,32 @@ class Captioner(Protocol):
 
 
 def caption(
-    record: Record, square: Square, picture: NDArray[np.uint8], captioner: Captioner | None
+    record: Record, square: Square, picture: NDArray[np.uint8], captioner: Captioner | None, anew: bool
 ) -> tuple[str, Origin]:
-    """The caption and where it comes from; the model sees the example, not the whole picture."""
+    """The caption and where it comes from.
+
+    Args:
+        picture: the example; a model sees this, not the whole picture.
+        anew: the captioner writes although the source has a caption.
+    """
+    if captioner is not None and (anew or record.caption is None) and (said := " ".join(captioner(picture).split())):
+        return said, "model"
     if record.caption is not None:
         return record.caption, "given"
-    if captioner is not None and (said := " ".join(captioner(picture).split())):
-        return said, "model"
     return hand_words(record, square), "words"
 
 
 def hand_words(record: Record, square: Square) -> str:
     """For example "a left hand, peace sign"."""
     what = "a person" if square.name == "person" else " and ".join(f"a {side} hand" for side in square.sides)
-    gesture = record.attributes.get("gesture", "").replace("_", " ").strip()
-    return f"{what}, {gesture}" if gesture else what
+    gesture = gesture_of(record, square).replace("_", " ").strip()
+    return f"{what}, {gesture}" if gesture and gesture != "no gesture" else what
+
+
+def gesture_of(record: Record, square: Square) -> str:
+    """What the square's hand does: its own gesture where the source tells hands apart, else the picture's; "" unknown.
+
+    HaGRID names a picture after the hand that shows something; the other one has "no_gesture".
+    """
+    own = record.attributes.get(f"{square.sides[0]}_hand") if len(square.sides) == 1 else None
+    return own or record.attributes.get("gesture", "")

@@ -23,14 +23,12 @@ def cut_picture(image: NDArray[np.uint8], similarity: Similarity, size: int) -> 
     Resampled as the runtime does. Outside the picture its edge goes on, for black bars would be learnt.
     """
     back = similarity.inverse()
-    low = np.floor([back.dx, back.dy]).astype(int) - 1
-    high = np.ceil(np.array([back.dx, back.dy]) + back.scale * size).astype(int) + 1
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(low, 0, (width - 1, height - 1)).tolist()
-    x1, y1 = np.clip(high, 1, (width, height)).tolist()
+    low, high = _reach(back, size)
+    limits = np.array([image.shape[1], image.shape[0]])
+    (x0, y0), (x1, y1) = np.clip(low, 0, limits - 1).tolist(), np.clip(high, 1, limits).tolist()
     piece = np.ascontiguousarray(image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
-    around = [y0 - low[1], high[1] - y1, x0 - low[0], high[0] - x1]
-    top, bottom, left, right = (max(0, int(v)) for v in around)
+    left, top = np.maximum((x0, y0) - low, 0).tolist()
+    right, bottom = np.maximum(high - (x1, y1), 0).tolist()
     padded = cv2.copyMakeBorder(piece, top, bottom, left, right, cv2.BORDER_REPLICATE)
     here = Similarity(back.scale, back.dx - x0 + left, back.dy - y0 + top)
     return np.rint(warp(np.asarray(padded, np.uint8), here, size, size)).astype(np.uint8)
@@ -51,10 +49,15 @@ def move_labels(labels: NDArray[np.uint8], to_input: Similarity, size: int) -> N
 def cut_labels(labels: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8]:
     """The square's own hands in a mask of the whole picture, uint8 [H, W] -> [size, size]."""
     back = square.similarity.inverse()
-    x0, y0 = np.clip(np.floor([back.dx, back.dy]).astype(int) - 1, 0, None).tolist()
-    x1, y1 = np.clip(np.ceil([back.dx, back.dy] + np.float64(back.scale * size)).astype(int) + 1, 0, None).tolist()
-    piece = labels[y0:y1, x0:x1]
-    return own(move_labels(piece, Similarity(back.scale, back.dx - x0, back.dy - y0), size), square)
+    low, high = (np.clip(corner, 0, None) for corner in _reach(back, size))
+    piece = labels[low[1] : high[1], low[0] : high[0]]
+    return own(move_labels(piece, Similarity(back.scale, back.dx - low[0], back.dy - low[1]), size), square)
+
+
+def _reach(back: Similarity, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Whole pixels from [2] to [2] that a square needs of its picture: only those are resampled, not all of it."""
+    low = np.array([back.dx, back.dy])
+    return np.floor(low).astype(np.int64) - 1, np.ceil(low + back.scale * size).astype(np.int64) + 1
 
 
 def own(labels: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:

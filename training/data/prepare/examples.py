@@ -13,7 +13,7 @@ from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.view import hand_view
 from handfirst.training.data.example import Example
 from handfirst.training.data.people import to_person
-from handfirst.training.data.prepare.captions import Captioner, caption
+from handfirst.training.data.prepare.captions import Captioner, caption, gesture_of
 from handfirst.training.data.prepare.cut import cut_picture, cut_points
 from handfirst.training.data.prepare.draw import rank
 from handfirst.training.data.prepare.filters import NO_MASK
@@ -92,7 +92,7 @@ def _example(
     if not large_enough(hands, settings):
         return Rejected(SMALL)
     picture = cut_picture(image, square.similarity, settings.size)
-    text, origin = caption(record, square, picture, helpers.caption)
+    text, origin = caption(record, square, picture, helpers.caption, settings.captions == "model")
     facts = {"caption_from": origin, "mask_from": "source" if labels is not None else "sam"}
     return Example(
         key=f"{record.source}-{record.key}-{square.name}",
@@ -107,7 +107,9 @@ def _example(
 def _facts(record: Record, person: Person, square: Square) -> dict[str, str]:
     """What the key points say: sides and views, hands in the order left, right; lengths in the picture's pixels."""
     boxes = [hand_box(person.hand(side)) for side in square.sides]
+    gesture = gesture_of(record, square)
     return {
+        **({"gesture": gesture} if gesture else {}),
         "source": record.source,
         "side": "both" if len(square.sides) == 2 else square.sides[0],
         "view": " and ".join(hand_view(person.hand(side), side) for side in square.sides),

@@ -12,6 +12,7 @@ import shutil
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -26,7 +27,7 @@ from handfirst.training.data.prepare.record_file import RecordWriter, write_offs
 from handfirst.training.data.prepare.settings import PrepareSettings
 from handfirst.training.data.record import Record, Skipped, Source
 
-GROUPS = ("user", "sequence")
+GROUPS = ("user", "capture", "sequence")
 """Attributes that name whom or what a picture shows: pictures that share one are held out together."""
 Watch = Callable[[str, int], None]
 
@@ -72,6 +73,8 @@ def make_plan(out: Path, settings: PrepareSettings, sources: Sequence[Source], w
         building.rename(folder(out))
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        with suppress(OSError):
+            out.rmdir()  # only if nothing is in it: a failed plan leaves no trace
     return plan
 
 
@@ -95,7 +98,7 @@ def _build(
         for (label, some), origin in zip(seen.items(), settings.origins, strict=True)
     }
     for part in PARTS:
-        _write_part(building, part, spill, writer.offsets, {k: (seen[k], chosen[k][part]) for k in seen})
+        _write_part(building, part, settings.seed, spill, writer.offsets, [(seen[k], chosen[k][part]) for k in seen])
     spill.unlink()
     counts = {
         label: SourceCounts(some.found, dict(some.skipped.most_common()), {p: len(chosen[label][p]) for p in PARTS})
@@ -169,14 +172,14 @@ def _choose(seen: _Seen, count: int | None, val: int) -> dict[Part, Indices]:
 
 
 def _write_part(
-    building: Path, part: Part, spill: Path, offsets: array[int], sources: Mapping[str, tuple[_Seen, Indices]]
+    building: Path, part: Part, seed: int, spill: Path, offsets: array[int], sources: Sequence[tuple[_Seen, Indices]]
 ) -> None:
-    """The chosen records of all sources in the order of their ranks."""
-    ranks = np.concatenate([some.candidates().ranks[chosen] for some, chosen in sources.values()])
-    places = np.concatenate([np.asarray(some.place, np.int64)[chosen] for some, chosen in sources.values()])
+    """The chosen records of all sources, shuffled; their ranks are no order, for a draw leaves small ranks only."""
+    places = np.concatenate([np.asarray(some.place, np.int64)[chosen] for some, chosen in sources])
+    order = np.random.default_rng((seed, PARTS.index(part))).permutation(len(places))
     with spill.open("rb") as source, (building / f"{part}.bin").open("wb") as file:
         writer = RecordWriter(file)
-        for place in places[np.argsort(ranks, kind="stable")].tolist():
+        for place in places[order].tolist():
             source.seek(offsets[place])
             writer.write_bytes(source.read(offsets[place + 1] - offsets[place]))
     write_offsets(building / f"{part}.npy", writer.offsets)

@@ -10,7 +10,7 @@ from handfirst.engines.files import atomic_write_bytes
 from handfirst.training.data.prepare.filters import REMEDY
 from handfirst.training.data.prepare.plan import PARTS, Plan
 from handfirst.training.data.prepare.shard import read_tally
-from handfirst.training.data.prepare.sheet import write_sheet
+from handfirst.training.data.prepare.sheet import draw_sheet
 from handfirst.training.data.prepare.tally import Tally, total
 
 REPORT, SHEET = "prepare.json", "sheet.png"
@@ -22,7 +22,7 @@ def write_report(plan: Plan) -> dict[str, Any]:
     text = json.dumps(report, indent=1, ensure_ascii=False).encode()
     if not (file := plan.out / REPORT).exists() or file.read_bytes() != text:
         atomic_write_bytes(file, text)
-    if not (plan.out / SHEET).exists() and (sheet := write_sheet(plan)) is not None:
+    if not (plan.out / SHEET).exists() and (sheet := draw_sheet(plan)) is not None:
         from handfirst.runtime.cli.output import png
 
         atomic_write_bytes(plan.out / SHEET, png(sheet))

@@ -24,6 +24,8 @@ class Origin(Settings):
     path: str = Field(min_length=1)
     count: int | None = Field(None, ge=1)
     """Training pictures to draw from it at random; None: all of them. The counts are the mixing weights."""
+    masks: str | None = None
+    """For Re:InterHand, NAME:LEFT:RIGHT: the folder of its masks and the grey values of the hands."""
 
 
 class PrepareSettings(Settings):
@@ -49,8 +51,10 @@ class PrepareSettings(Settings):
     """Folder of a SAM checkpoint for pictures without hand masks; None: leave them out."""
     captioner: str | None = None
     """Folder of a BLIP or LLaVA checkpoint for pictures without caption."""
+    captions: Literal["given", "model"] = "given"
+    """Whether the captioner leaves the source's own captions, or writes anew (the paper, for LAION's)."""
     val: int = Field(1000, ge=0)
-    """Pictures to hold out of each source, from its own validation split or, if it has none, from its training split."""
+    """Pictures of each source to validate with: of its validation split, or else held out of its training split."""
     seed: int = Field(0, ge=0)
     shard: int = Field(1000, ge=1, le=100_000)
     """Pictures that a shard is made from; it holds fewer examples where some are rejected."""

@@ -20,7 +20,7 @@ TINTS = {1: (40, 110, 255), 2: (255, 120, 20)}
 LETTERS = 42
 
 
-def write_sheet(plan: Plan) -> NDArray[np.uint8] | None:
+def draw_sheet(plan: Plan) -> NDArray[np.uint8] | None:
     """ROWS of COLUMNS examples of each source, white between them: uint8 [H, W, 3]; None where there is no example."""
     chosen = _choose(plan)
     tiles = [
@@ -41,13 +41,15 @@ def write_sheet(plan: Plan) -> NDArray[np.uint8] | None:
 
 
 def draw_example(example: Example, side: int) -> NDArray[np.uint8]:
-    """The picture at `side` pixels, left hand tinted blue, right hand orange, skeleton on top: uint8 [side, side, 3]."""
+    """The picture, left hand tinted and outlined blue, right hand orange, skeleton on top: uint8 [side, side, 3]."""
     scale = side / len(example.rgb)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(example.rgb, (side, side), interpolation=method).astype(np.float64)
     hands = cv2.resize(example.hands, (side, side), interpolation=cv2.INTER_NEAREST)
     for label, tint in TINTS.items():
         picture[hands == label] = 0.6 * picture[hands == label] + 0.4 * np.array(tint)
+        edges, _ = cv2.findContours((hands == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, edges, -1, tint, 1, cv2.LINE_AA)
     pose = Pose((to_person(example.keypoints).moved(scale, 0, 0),), side, side)
     skeleton = draw_skeleton(pose, side, side).astype(np.float64)
     cover = skeleton.max(2, keepdims=True) / 255
