@@ -117,3 +117,10 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 2000 * 120
+
+
+def test_damaged_records_are_one_line(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "out", settings(None), [Painted(10)], quiet)
+    (folder(plan.out) / "train.bin").write_bytes(b"nothing that was written here")
+    with pytest.raises(UserError, match="the plan in .* cannot be read"):
+        list(plan.records(plan.shards[0]))

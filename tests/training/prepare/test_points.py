@@ -36,7 +36,7 @@ def test_the_other_environment_is_named_and_its_points_are_used(finder, monkeypa
     """The same shards as from a source that has the key points itself, but for the picture in which none were found."""
     without_mediapipe(monkeypatch)
     out = tmp_path / "out"
-    with pytest.raises(UserError, match="20 pictures have no key points yet.*handfirst prepare points"):
+    with pytest.raises(UserError, match=r"20 pictures have no key points yet.*handfirst prepare points"):
         run(out, SOURCE, **MEDIAPIPE)
     assert find_points(out, 1, show=False) == 20
     report = run(out, SOURCE, **MEDIAPIPE)

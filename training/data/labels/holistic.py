@@ -87,7 +87,8 @@ def open_holistic() -> Finder:
         raise UserError(
             "mediapipe is not installed; run in a fresh environment: pip install 'handfirst[cpu,eval]'"
         ) from error
-    model = mediapipe.solutions.holistic.Holistic(static_image_mode=True, model_complexity=2)
+    # Complexity 2 would be fetched; 1 is in the wheel
+    model = mediapipe.solutions.holistic.Holistic(static_image_mode=True, model_complexity=1)
 
     def find(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         result = model.process(np.ascontiguousarray(image))
