@@ -12,8 +12,8 @@ import transformers
 SIDE = 64
 """Pixels a side that the tiny SAM looks at."""
 WORDS = (
-    "a", "left", "right", "hand", "person", "palm", "back", "of", "open", "fist", "with", "light", "dark", "skin", "plain",
-    "green", "blue", "background",
+    "a", "left", "right", "hand", "person", "palm", "back", "of", "open", "fist", "with", "light", "dark", "skin",
+    "plain", "green", "blue", "background",
 )  # fmt: skip
 IMAGE = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "do_normalize": True, "do_rescale": True, "do_resize": True}
 

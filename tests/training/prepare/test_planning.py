@@ -122,5 +122,5 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
 def test_damaged_records_are_one_line(tmp_path: Path) -> None:
     plan = make_plan(tmp_path / "out", settings(None), [Painted(10)], quiet)
     (folder(plan.out) / "train.bin").write_bytes(b"nothing that was written here")
-    with pytest.raises(UserError, match="the plan in .* cannot be read"):
+    with pytest.raises(UserError, match=r"the plan in .* cannot be read"):
         list(plan.records(plan.shards[0]))
