@@ -6,6 +6,7 @@ An entry that cannot be used raises UnusableError; its message is the reason, th
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from handfirst.runtime.pose.topology import LEFT_HAND, POINTS, RIGHT_HAND
 from handfirst.training.data.record import Split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+LONGEST_NAME, LONGEST_PATH = 255, 1024
 NOBODY = np.zeros((0, POINTS, 3), np.float32)
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -67,7 +69,7 @@ def inside(folder: Path, name: Any) -> Path:
     Raises:
         UnusableError: no name, or one that leads out of the folder.
     """
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name or "\0" in name or not _encodes(name):
         raise UnusableError("no file name")
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts:
@@ -75,13 +77,21 @@ def inside(folder: Path, name: Any) -> Path:
     return folder / parts
 
 
+def _encodes(name: str) -> bool:
+    """Whether a file system could hold it: names longer than this are an error there, not a missing file."""
+    try:
+        return all(len(os.fsencode(part)) <= LONGEST_NAME for part in name.split("/")) and len(name) <= LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
+
+
 def key_of(*parts: str) -> str:
     """A record's key: the parts joined by "-". Other characters become "_" and a hash keeps different names apart."""
     text = "-".join(parts)
     plain = _NOT_IN_KEYS.sub("_", text)
-    if plain == text:
+    if text and plain == text:
         return text
-    return f"{plain}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return f"{plain}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def with_hands(left: NDArray[np.float64] | None, right: NDArray[np.float64] | None) -> NDArray[np.float32]:

@@ -4,8 +4,8 @@
     v1  ROOT/{ann_train_val,ann_test,ann_subsample}/GESTURE.json                 ROOT/{train_val,test}/GESTURE/STEM.jpg
 
 A gesture's file is {STEM: {bboxes, labels, hand_landmarks (v1: landmarks), user_id, meta, (v1) leading_hand,
-leading_conf}}; boxes (x, y, w, h) and landmarks (x, y) are parts of the picture's width and height. Landmarks were found
-by MediaPipe and not checked by the authors: lists may be empty, and may belong to no box.
+leading_conf}}; boxes (x, y, w, h) and landmarks (x, y) are parts of the picture's width and height. Landmarks were
+found by MediaPipe and not checked by the authors: lists may be empty, and may belong to no box.
 A gesture that was not downloaded is skipped entry by entry. What is not known: which hand is the left one
 (handedness.py; the rule that told is in attributes["side_from"]).
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.pose.topology import SIDES
+from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.training.data.record import Record, Skipped, Split, UnreadableError
 from handfirst.training.data.sources.entry import (
     NOBODY,
@@ -105,17 +106,27 @@ def _record(split: Split, gesture: str, stem: str, entry: Any, folders: list[Pat
     landmarks = entry.get("hand_landmarks", entry.get("landmarks"))
     people = NOBODY
     if landmarks is not None:
-        hands, labels = _hands(landmarks, *_boxes(entry))
-        width, height = image.size()
-        pixels = [hand * (width, height) for hand in hands]
-        leading = entry.get("leading_hand")
-        believed = leading if leading in SIDES and _confidence(entry.get("leading_conf")) > SURE else None
-        sides, attributes["side_from"] = sides_of(pixels, labels, width, believed)
-        known = {s: np.hstack([p, np.ones((21, 1))]) for s, p in zip(sides, pixels, strict=True)}
-        people = with_hands(known.get("left"), known.get("right"))[None]
-        attributes |= {f"{side}_hand": label for side, label in zip(sides, labels, strict=True)}
-        attributes["side"] = sides[0] if len(sides) == 1 else "both"
+        boxes, labels = _boxes(entry)
+        hands = _hands(landmarks, boxes)
+        people = _person(hands, boxes, labels, image.size(), _leading(entry), attributes)[None]
     return Record("hagrid", key_of(split, gesture, stem), image, people, attributes=attributes, split=split)
+
+
+def _person(
+    hands: dict[int, Floats],
+    boxes: Floats,
+    labels: list[str],
+    size: tuple[int, int],
+    leading: Side | None,
+    attributes: dict[str, str],
+) -> NDArray[np.float32]:
+    """One person, [133, 3]; says in `attributes` which hands there are and how that was told."""
+    pixels = {box: hand * size for box, hand in hands.items()}
+    sides, attributes["side_from"] = sides_of(boxes, labels, leading, pixels.get(0))
+    known = {sides[box]: np.hstack([hand, np.ones((21, 1))]) for box, hand in pixels.items()}
+    attributes |= {f"{side}_hand": label for side, label in zip(sides, labels, strict=True)}
+    attributes["side"] = "both" if len(known) == 2 else next(iter(known))
+    return with_hands(known.get("left"), known.get("right"))
 
 
 def _image(stem: str, folders: list[Path]) -> ImageFile:
@@ -134,11 +145,13 @@ def _boxes(entry: dict[str, Any]) -> tuple[Floats, list[str]]:
     labels = entry.get("labels") or []
     if not isinstance(labels, list) or len(labels) != len(boxes):
         raise UnusableError("boxes and labels: different counts")
+    if len(boxes) > 2:
+        raise UnusableError("more than two hands")
     return boxes, [str(label) for label in labels]
 
 
-def _hands(landmarks: Any, boxes: Floats, labels: list[str]) -> tuple[list[Floats], list[str]]:
-    """The hands that belong to a box, the best one of each box, and the boxes' labels; the boxes' order."""
+def _hands(landmarks: Any, boxes: Floats) -> dict[int, Floats]:
+    """Per box the hand [21, 2] that has most of its points in it; boxes without one are not there."""
     if not isinstance(landmarks, list):
         raise UnusableError("landmarks: wrong count")
     found = [numbers(hand, (21, 2), "landmarks") for hand in landmarks if hand not in ([], None)]
@@ -154,17 +167,16 @@ def _hands(landmarks: Any, boxes: Floats, labels: list[str]) -> tuple[list[Float
             best[box] = (counts[box], hand)
     if not best:
         raise UnusableError("landmarks in no box")
-    if len(best) > 2:
-        raise UnusableError("more than two hands")
-    return [best[box][1] for box in sorted(best)], [labels[box] for box in sorted(best)]
+    return {box: best[box][1] for box in sorted(best)}
 
 
-def _within(hand: Floats, box: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _within(hand: Floats, box: Floats) -> NDArray[np.bool_]:
     return np.asarray(((hand >= box[:2]) & (hand <= box[:2] + box[2:])).all(axis=1))
 
 
-def _confidence(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+def _leading(entry: dict[str, Any]) -> Side | None:
+    side, sure = entry.get("leading_hand"), entry.get("leading_conf")
+    return side if side in SIDES and isinstance(sure, int | float) and sure > SURE else None
 
 
 def _meta(meta: Any) -> dict[str, str]:

@@ -4,7 +4,7 @@ Key points alone cannot tell: a left palm and the back of a right hand look alik
 and the name of the rule goes with the answer:
 
 - "leading_hand": the data set says which hand shows the gesture; the other one is the other hand;
-- "order": of two hands, the one further left in the picture is the person's right hand. This is the advice of HaGRID's
+- "order": of two boxes, the one further left in the picture is the person's right hand. This is the advice of HaGRID's
   authors (github.com/hukenovs/hagrid/issues/57); crossed arms break it;
 - "facing": the gesture is shown with the palm (or the back) to the camera, so thumb and little finger tell;
 - "position": a single hand in the left half of the picture is taken for a right hand. Little more than a guess.
@@ -29,33 +29,31 @@ OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 NO_GESTURE = "no_gesture"
 PALMS = frozenset({"four", "ok", "one", "palm", "peace", "stop", "three", "three2", "two_up"})
 BACKS = frozenset({"peace_inverted", "stop_inverted", "two_up_inverted"})
-"""How HaGRID's gestures face the camera, after its pictures of them; gestures that people show either way are left out."""
+"""How HaGRID's gestures face the camera, after its pictures of them; those that are shown either way are left out."""
 
 
-def sides_of(hands: list[Floats], labels: list[str], width: float, leading: Side | None) -> tuple[list[Side], Rule]:
-    """The side of each hand.
+def sides_of(boxes: Floats, labels: list[str], leading: Side | None, hand: Floats | None) -> tuple[list[Side], Rule]:
+    """The side of the hand in each box.
 
     Args:
-        hands: one or two hands, each [21, 2] in pixels, MediaPipe's order.
+        boxes: one or two hands, [N, 4]: x, y, width, height as parts of the picture's size.
         labels: the gesture of each, "no_gesture" for none.
-        width: of the picture in pixels.
         leading: the hand that shows the gesture, None where it is not known.
+        hand: with one box, its hand's points [21, 2] in pixels, MediaPipe's order.
 
     Returns:
-        One side per hand, and the rule that told.
+        One side per box, and the rule that told.
     """
     gesturing = [label != NO_GESTURE for label in labels]
-    if leading and gesturing.count(True) == 1:
+    if leading and (gesturing.count(True) == 1 or gesturing == [False]):
         return [leading if g else OTHER[leading] for g in gesturing], "leading_hand"
-    if leading and gesturing == [False]:
-        return [OTHER[leading]], "leading_hand"
-    if len(hands) == 2:
-        first_is_right = bool(hands[0][:, 0].mean() < hands[1][:, 0].mean())
-        return (["right", "left"] if first_is_right else ["left", "right"]), "order"
-    side = facing_side(hands[0], labels[0])
+    middles = boxes[:, 0] + boxes[:, 2] / 2
+    if len(boxes) == 2:
+        return (["right", "left"] if middles[0] < middles[1] else ["left", "right"]), "order"
+    side = facing_side(hand, labels[0]) if hand is not None else None
     if side:
         return [side], "facing"
-    return ["right" if hands[0][:, 0].mean() < width / 2 else "left"], "position"
+    return ["right" if middles[0] < 0.5 else "left"], "position"
 
 
 def facing_side(hand: Floats, label: str) -> Side | None:

@@ -3,9 +3,9 @@
     ROOT/mapping_file_training.json     {ID: {img_path, pose_path, prompt}}, paths below ROOT; _validation for tests
     ROOT/images/00000/000000000.jpg     ROOT/pose/00000/000000000.npz
 
-A pose file is a pickled list of people, {"keypoints": [17, 3] x, y, score, "score", "area"}, found by HigherHRNet. It is
-read without running it (plain_pickle.py). There are body points only: hands have to be found. The mapping names pictures
-that have to be fetched from LAION; those that are not there are skipped.
+A pose file is a pickled list of people, {"keypoints": [17, 3] x, y, score, "score", "area"}, found by HigherHRNet. It
+is read without running it (plain_pickle.py). There are body points only: hands have to be found. The mapping names
+pictures that have to be fetched from LAION; those that are not there are skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from handfirst.runtime.pose.topology import BODY, POINTS
 from handfirst.training.data.record import Record, Skipped, Split
 from handfirst.training.data.sources.entry import SPLITS, UnusableError, inside, key_of, numbers
 from handfirst.training.data.sources.pictures import ImageFile
-from handfirst.training.data.sources.plain_pickle import read_objects
+from handfirst.training.data.sources.plain_pickle import Value, read_objects
 from handfirst.training.data.sources.streams import entries
 
 KNOWN = 0.02  # HumanSD's own threshold on a point's score [configs/humansd/humansd-finetune.yaml, keypoint_thresh]
@@ -45,9 +45,8 @@ class HumanSD:
             UserError: no mapping file in `root`.
         """
         self.root = root
-        self.mappings = [
-            (split, root / name) for name, split in _MAPPINGS if split in splits and (root / name).is_file()
-        ]
+        wanted = [(split, root / name) for name, split in _MAPPINGS if split in splits]
+        self.mappings = [(split, file) for split, file in wanted if file.is_file()]
         if not self.mappings:
             raise UserError(
                 f"{root}: expected {_MAPPINGS[0][0]} beside images/ and pose/, found none; "
@@ -89,10 +88,9 @@ class HumanSD:
         )
 
 
-def _person(found: Any) -> NDArray[np.float32]:
+def _person(found: dict[str, Value]) -> NDArray[np.float32]:
     """{"keypoints": [17, 3]} -> float32 [133, 3]; pixel i is centred at i in the file and at i + .5 here."""
-    points = found.get("keypoints") if isinstance(found, dict) else None
-    body = numbers(points, (17, 3), "key points")
+    body = numbers(found.get("keypoints"), (17, 3), "key points")
     known = body[:, 2] > KNOWN
     person = np.zeros((POINTS, 3), np.float32)
     person[BODY][known, :2] = body[known, :2] + 0.5

@@ -94,5 +94,5 @@ def _frame(entry: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if not isinstance(entry, dict):
         raise UnusableError("not an object")
     world = any_numbers(entry.get("world_coord"), (JOINTS, 3), "joints")
-    placed = sensible(world).all(axis=1)  # a joint that was not found may be anywhere
-    return np.where(placed[:, None], world, 0), flags(entry.get("joint_valid")) & placed
+    placed = np.asarray(sensible(world).all(axis=1))  # a joint that was not found may be anywhere
+    return np.where(placed[:, None], world, 0), np.logical_and(flags(entry.get("joint_valid")), placed)

@@ -24,7 +24,7 @@ def sides_of(grey: NDArray[np.uint8], left: int, right: int, only: int) -> NDArr
         UnreadableError: without `only`, a value that means neither.
     """
     values = set(np.unique(grey).tolist()) - {0}
-    if only and not values == {left, right}:
+    if only and values != {left, right}:
         return np.where(grey > 0, only, 0).astype(np.uint8)
     if values - {left, right}:
         raise UnreadableError("a mask with values that mean no hand")

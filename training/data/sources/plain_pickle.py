@@ -1,7 +1,8 @@
-"""Object arrays of .npz files without running what they say: pickles that may only build lists, dicts and numbers.
+"""Lists of dicts in .npz files without running what they say: pickles that may only hold plain numbers and strings.
 
 A pickle can name any function to be called. Here the few names that NumPy writes stand for functions of our own, every
-other name is refused, and NumPy never sees the pickle's state. Knows plain numbers; no strings, no structures.
+other name is refused, and NumPy never sees the pickle's state. What is nested deeper than a dict's values is dropped:
+a short pickle can hold a list that is endless, or that takes all memory once it is walked through.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handfirst.training.data.sources.entry import UnusableError
 
@@ -21,8 +23,11 @@ LARGEST = 4 << 20  # bytes of an unpacked member; a pose file has a few thousand
 _NUMBERS = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
-def read_objects(path: Path, name: str = "arr_0") -> list[Any]:
-    """The elements of an object array: dicts, lists, strings, numbers, and NumPy arrays of plain numbers.
+Value = NDArray[Any] | float | str | None
+
+
+def read_objects(path: Path, name: str = "arr_0") -> list[dict[str, Value]]:
+    """The dicts of an object array, their values being arrays of plain numbers, numbers or strings; None for others.
 
     Args:
         path: a .npz file.
@@ -52,7 +57,7 @@ def read_objects(path: Path, name: str = "arr_0") -> list[Any]:
     values = array.state if isinstance(array, _Array) else None
     if not isinstance(values, list) or len(values) != math.prod(shape):
         raise UnusableError("pose file: damaged")
-    return [_plain(value) for value in values]
+    return [_plain(value) for value in values if isinstance(value, dict)]
 
 
 class _Dtype:
@@ -84,11 +89,9 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, self.shape, self.dtype, self.fortran, self.state = state
 
-    def plain(self) -> Any:
-        if isinstance(self.state, list):  # an object array
-            return [_plain(value) for value in self.state]
+    def plain(self) -> NDArray[Any]:
         if not isinstance(self.dtype, _Dtype) or not isinstance(self.state, bytes):
-            raise UnusableError("pose file: damaged")
+            raise UnusableError("pose file: other things than numbers")
         try:
             flat = np.frombuffer(self.state, self.dtype.numpy())
             return flat.reshape(self.shape, order="F" if self.fortran else "C")
@@ -124,9 +127,11 @@ class _Unpickler(pickle.Unpickler):
             raise UnusableError("pose file: a pickle that names other things than arrays") from None
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Array):
-        return value.plain()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _plain(found: dict[Any, Any]) -> dict[str, Value]:
+    out: dict[str, Value] = {}
+    for key, value in found.items():
+        if isinstance(value, _Array):
+            out[str(key)] = value.plain()
+        else:
+            out[str(key)] = value if isinstance(value, int | float | str) else None
+    return out

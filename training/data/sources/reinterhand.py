@@ -16,14 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from handfirst.engines.errors import UserError
-from handfirst.training.data.record import Record, Skipped
+from handfirst.training.data.record import Record, Skipped, UnreadableError
 from handfirst.training.data.sources.camera import Camera, camera_of
 from handfirst.training.data.sources.entry import UnusableError, key_of, numbers
-from handfirst.training.data.sources.joints import JOINTS, person_of, side_word
+from handfirst.training.data.sources.joints import JOINTS, LEFT, RIGHT, person_of, side_word
 from handfirst.training.data.sources.pictures import ImageFile, MaskFile
 from handfirst.training.data.sources.streams import whole
 
@@ -68,6 +72,7 @@ class ReInterHand:
             UserError: no capture with pictures and key points; a mask folder that is nowhere.
         """
         self.masks = masks
+        root = root.absolute()  # a capture's name is part of its keys
         captures = [root, *sorted(p for p in root.glob("m--*") if p.is_dir())]
         self.rigs = [
             _Rig(capture, cameras, light)
@@ -88,7 +93,7 @@ class ReInterHand:
             raise UserError(f"{self.rigs[0].folder}: expected masks in {masks.name}/ beside images/, found none")
 
     def __iter__(self) -> Iterator[Record | Skipped]:
-        """Frame by frame, all cameras of a frame together.
+        """Frame by frame, all cameras of a frame together; of each picture only the header is read.
 
         Raises:
             UserError: Mugsy_cameras/cam_params.json is missing or damaged.
@@ -100,15 +105,20 @@ class ReInterHand:
                 for camera, file in files:
                     try:
                         yield self._record(rig, camera, frame, file, fixed, segments)
-                    except UnusableError as error:
+                    except (UnusableError, UnreadableError) as error:
                         yield Skipped(str(file.relative_to(rig.capture.parent)), str(error))
 
     def _record(self, rig: _Rig, camera: str, frame: str, file: Path, fixed: Any, segments: dict[str, str]) -> Record:
-        world = numbers(_keypoints(rig.capture, frame), (JOINTS, 3), "key points")
+        world = _keypoints(rig.capture, frame)
         points = _camera(rig, camera, file, fixed).project(world)
+        for hand in (LEFT, RIGHT):
+            points[hand] *= bool(world[hand].any())  # a hand that was not tracked lies at the origin
+        image = ImageFile(file)
         side = side_word(points[:, 2] > 0)
         if side is None:
             raise UnusableError("no hand before the camera")
+        if not ((points[:, :2] >= 0) & (points[:, :2] < image.size()) & (points[:, 2:] > 0)).all(axis=1).any():
+            raise UnusableError("no joint in the picture")
         capture = rig.capture.name
         number = frame.lstrip("0") or "0"
         attributes = {"side": side, "capture": capture, "camera": camera, "frame": number, "light": rig.light}
@@ -117,7 +127,7 @@ class ReInterHand:
         return Record(
             source=self.name,
             key=key_of(capture, rig.cameras, rig.light, camera, frame),
-            image=ImageFile(file),
+            image=image,
             people=person_of(points)[None],
             masks=self._mask(rig, file),
             attributes=attributes,
@@ -143,11 +153,13 @@ def _frames(rig: _Rig) -> Iterator[tuple[str, list[tuple[str, Path]]]]:
     yield from sorted(found.items())
 
 
-def _keypoints(capture: Path, frame: str) -> Any:
+@lru_cache(maxsize=1)  # all cameras of a frame follow each other
+def _keypoints(capture: Path, frame: str) -> NDArray[np.float64]:
+    """The joints of a frame, [42, 3] in the world."""
     for folder in (capture / "keypoints_orig" / "keypoints_orig", capture / "keypoints_orig"):
         for name in (frame, frame.lstrip("0") or "0"):
             if (path := folder / f"{name}.json").is_file():
-                return _small(path, "key points")
+                return numbers(_small(path, "key points"), (JOINTS, 3), "key points")
     raise UnusableError("no key points of its frame")
 
 

@@ -3,8 +3,8 @@
     ROOT/annotations/coco_wholebody_{train,val}_v1.0.json       (or beside the pictures' folders)
     ROOT/{train2017,val2017}/FILE_NAME                          (or below ROOT/images)
 
-COCO counts pixels from 0 at their centres; here pixel i is centred at i + .5. A hand that the annotators found too blurred
-is not there (`lefthand_valid`). Crowds are left out. Pictures without people are skipped: COCO has many.
+COCO counts pixels from 0 at their centres; here pixel i is centred at i + .5. A hand that the annotators found too
+blurred is not there (`lefthand_valid`). Crowds are left out. Pictures without people are skipped: COCO has many.
 """
 
 from __future__ import annotations
