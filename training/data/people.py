@@ -18,7 +18,7 @@ def to_person(keypoints: NDArray[np.float32]) -> Person:
 
 def to_keypoints(person: Person) -> NDArray[np.float32]:
     """The inverse: float32 [133, 3], zeros where unknown."""
-    known = np.isfinite(person.points).all(1)
+    known = np.asarray(np.isfinite(person.points).all(1))
     return np.where(known[:, None], np.c_[person.points, np.ones(len(known))], 0).astype(np.float32)
 
 

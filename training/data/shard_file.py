@@ -44,10 +44,11 @@ def new_shard(path: Path) -> Iterator[ShardWriter]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes what killed processes left behind in `folder`; only for when nobody writes there."""
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed processes in `folder`; only for when nobody writes there."""
+    for pattern in (".*.part", ".*.tmp*"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def read_shard(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:

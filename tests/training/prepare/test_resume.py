@@ -13,7 +13,7 @@ from support.preparing import contents, run, settings
 from handfirst.engines.errors import UserError
 from handfirst.training.data.prepare.plan import Plan, Shard, read_plan
 from handfirst.training.data.prepare.prepare import prepare
-from handfirst.training.data.prepare.run import run_here
+from handfirst.training.data.prepare.run import run_here, run_on_ray
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,10 @@ def test_a_worker_that_is_killed_is_one_line(whole: Path) -> None:
         list(run_here(end_it, plan, plan.shards, 2))
 
 
+def complain(_plan: Plan, shard: Shard) -> None:
+    raise UserError(f"the shard {shard.index} of {shard.part} is no good")
+
+
 def test_a_ray_cluster_gives_the_same_bytes(whole: Path, tmp_path: Path, monkeypatch) -> None:
     """A cluster of processes on this machine; they find the painted pictures where this one does."""
     from ray.cluster_utils import Cluster
@@ -104,6 +108,10 @@ def test_a_ray_cluster_gives_the_same_bytes(whole: Path, tmp_path: Path, monkeyp
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         run(tmp_path / "out", ray=cluster.address)
+        plan = read_plan(whole)
+        assert plan is not None
+        with pytest.raises(UserError, match=r"^the shard 0 of train is no good$"):
+            list(run_on_ray(complain, plan, plan.shards[:1], cluster.address))
     finally:
         cluster.shutdown()
     assert contents(tmp_path / "out") == contents(whole)

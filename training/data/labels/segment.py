@@ -79,4 +79,4 @@ def _best(processor: Any, model: Any, inputs: Any, embedding: Any) -> NDArray[np
 def _labels(logits: Mapping[Side, NDArray[np.float32]]) -> NDArray[np.uint8]:
     shape = next(iter(logits.values())).shape
     stack = np.stack([np.zeros(shape, np.float32), *(logits.get(s, np.full(shape, -np.inf)) for s in SIDES)])
-    return stack.argmax(0).astype(np.uint8)
+    return np.asarray(stack.argmax(0), np.uint8)

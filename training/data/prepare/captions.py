@@ -19,7 +19,7 @@ Origin = Literal["given", "model", "words"]
 class Captioner(Protocol):
     """Says what a picture shows."""
 
-    def __call__(self, rgb: NDArray[np.uint8]) -> str:
+    def __call__(self, rgb: NDArray[np.uint8], /) -> str:
         """rgb uint8 [S, S, 3] -> a line of text."""
         ...
 

@@ -78,4 +78,4 @@ def cut_points(person: Person, square: Square, size: int) -> NDArray[np.float32]
         for side in SIDES:
             rest[HANDS[side]] = False
         kept[rest] = moved[rest]
-    return to_keypoints(Person(kept, np.isfinite(kept).all(1).astype(np.float64)))
+    return to_keypoints(Person(kept, np.asarray(np.isfinite(kept).all(1), np.float64)))

@@ -59,7 +59,7 @@ def draw(candidates: Candidates, count: int | None) -> Indices:
 def shares(sizes: Indices, count: int) -> Indices:
     """`count` dealt out in proportion to `sizes`, by the largest remainders."""
     exact = sizes * (count / sizes.sum())
-    whole = np.floor(exact).astype(np.int64)
+    whole: Indices = np.floor(exact).astype(np.int64)
     rest = np.argsort(-(exact - whole), kind="stable")[: count - int(whole.sum())]
     whole[rest] += 1
     return whole

@@ -14,11 +14,11 @@ from handfirst.runtime.pose.view import hand_view
 from handfirst.training.data.example import Example
 from handfirst.training.data.people import to_person
 from handfirst.training.data.prepare.captions import Captioner, caption, gesture_of
-from handfirst.training.data.prepare.cut import cut_picture, cut_points
+from handfirst.training.data.prepare.cut import cut_labels, cut_picture, cut_points
 from handfirst.training.data.prepare.draw import rank
 from handfirst.training.data.prepare.filters import NO_MASK
 from handfirst.training.data.prepare.frame import Square, body_square, hand_squares
-from handfirst.training.data.prepare.masks import Segmenter, found_mask, given_mask, large_enough
+from handfirst.training.data.prepare.masks import Segmenter, found_mask, large_enough
 from handfirst.training.data.prepare.settings import PrepareSettings
 from handfirst.training.data.record import Record, UnreadableError
 
@@ -84,7 +84,7 @@ def _example(
     helpers: Helpers,
 ) -> Example | Rejected:
     if labels is not None:
-        hands = given_mask(labels, square, settings.size)
+        hands = cut_labels(labels, square, settings.size)
     elif helpers.segment is not None:
         hands = found_mask(image, person, square, settings, helpers.segment)
     else:

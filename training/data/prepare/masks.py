@@ -1,4 +1,4 @@
-"""The hands' masks of an example: those that the source has, or found from the key points.
+"""The hands' masks of an example where the source has none: found from the key points, and large enough.
 
 Found on squares of 512 pixels whatever the examples' size is, so that the dilation is the paper's.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import Side
-from handfirst.training.data.prepare.cut import LABELS, cut_labels, cut_picture, move_labels, own
+from handfirst.training.data.prepare.cut import LABELS, cut_picture, move_labels, own
 from handfirst.training.data.prepare.frame import Square, hand_squares
 from handfirst.training.data.prepare.settings import REFERENCE, PrepareSettings
 
@@ -26,21 +26,16 @@ class Segmenter(Protocol):
     """Finds hands in a square picture."""
 
     def __call__(
-        self, rgb: NDArray[np.uint8], hands: Mapping[Side, NDArray[np.float64]]
+        self, rgb: NDArray[np.uint8], hands: Mapping[Side, NDArray[np.float64]], /
     ) -> NDArray[np.uint8]:  # fmt: skip
         """rgb uint8 [S, S, 3] and the points [21, 2] of each hand, NaN where unknown -> uint8 [S, S] (1, 2)."""
         ...
 
 
-def given_mask(labels: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8]:
-    """From the source's mask of the whole picture."""
-    return cut_labels(labels, square, size)
-
-
 def found_mask(
     image: NDArray[np.uint8], person: Person, square: Square, settings: PrepareSettings, segment: Segmenter
 ) -> NDArray[np.uint8]:
-    """From the picture: every hand is looked for in its own crop, as stage 1 sees it, and put into the square."""
+    """uint8 [S, S] (1, 2): every hand is looked for in its own crop, as stage 1 sees it, and put into the square."""
     height, width = image.shape[:2]
     crop = settings.hand.model_copy(update={"size": REFERENCE})
     found = np.zeros((settings.size, settings.size), np.uint8)

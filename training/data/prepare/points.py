@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from handfirst.engines.files import atomic_path
-from handfirst.training.data.labels.holistic import POINTS, open_holistic
+from handfirst.runtime.pose.topology import POINTS
+from handfirst.training.data.labels.holistic import open_holistic
 from handfirst.training.data.prepare.filters import needs_points
 from handfirst.training.data.prepare.plan import Plan, Shard
 from handfirst.training.data.record import UnreadableError

@@ -20,7 +20,7 @@ from handfirst.training.data.prepare.run import Work, run_here, run_on_ray
 from handfirst.training.data.prepare.settings import PrepareSettings
 from handfirst.training.data.prepare.shard import make_shard, shard_done
 from handfirst.training.data.record import Source
-from handfirst.training.data.shard_file import remove_parts
+from handfirst.training.data.shard_file import remove_leftovers
 
 Open = Callable[[], Sequence[Source]]
 
@@ -50,9 +50,8 @@ def prepare(
             _run(make_points, points_done, "points", plan, workers, ray, bars)
         _check_points(plan)
         _run(make_shard, shard_done, settings.stage, plan, workers, ray, bars)
-    for part in PARTS:
-        if (out / part).exists():
-            remove_parts(out / part)
+    for folder in (out, *(out / name for name in (*PARTS, "points"))):
+        remove_leftovers(folder)
     return write_report(plan)
 
 

@@ -70,17 +70,26 @@ def run_on_ray(work: Work, plan: Plan, shards: Sequence[Shard], address: str) ->
         except (ConnectionError, ValueError) as error:
             raise UserError(f"no Ray cluster at '{address}': {error}") from error
     models = plan.settings.sam is not None or plan.settings.captioner is not None
-    gpus = 1 if models and ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(work)
-    settled = ray.put(plan)
-    running = {task.remote(settled, shard): shard for shard in shards}
+    gpus = 1 if models and any(node["Alive"] and node["Resources"].get("GPU") for node in ray.nodes()) else 0
+    task = ray.remote(num_cpus=1, num_gpus=gpus)(_alone)
+    running = {task.remote(work, plan, shard): shard for shard in shards}
     try:
         while running:
             (done, *_), _rest = ray.wait(list(running))
             ray.get(done)
             yield running.pop(done)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):  # Ray's own message is the whole traceback
+            raise UserError(str(error.cause)) from error
+        raise
     finally:
         for late in running:
             ray.cancel(late)
         if started:
             ray.shutdown()
+
+
+def _alone(work: Work, plan: Plan, shard: Shard) -> None:
+    """In a worker of Ray: OpenCV would take every core of its machine."""
+    one_thread()
+    work(plan, shard)

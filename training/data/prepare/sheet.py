@@ -53,7 +53,7 @@ def draw_example(example: Example, side: int) -> NDArray[np.uint8]:
     pose = Pose((to_person(example.keypoints).moved(scale, 0, 0),), side, side)
     skeleton = draw_skeleton(pose, side, side).astype(np.float64)
     cover = skeleton.max(2, keepdims=True) / 255
-    return np.rint(picture * (1 - cover) + skeleton * cover).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(picture * (1 - cover) + skeleton * cover).clip(0, 255), np.uint8)
 
 
 def _choose(plan: Plan) -> dict[str, list[Example]]:
