@@ -37,7 +37,8 @@ def new_shard(path: Path) -> Iterator[ShardWriter]:
     """A shard to fill; it gets its name when all went well. Until then nothing here ends in .tar."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        # PAX writes what USTAR would, and takes keys that are longer than its 100 characters
+        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             yield ShardWriter(tar)
         temporary.replace(path)
     finally:
