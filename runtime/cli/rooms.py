@@ -18,12 +18,20 @@ from handfirst.engines.errors import UserError
 GROUP = "handfirst.commands"
 HELP = {
     "data": "Make and inspect training data.",
+    "prepare": "Turn data sets of pictures into training shards.",
     "train": "Train the stage models.",
     "init": "Turn a Stable Diffusion checkpoint into an untrained model.",
     "export": "Turn trained models into a bundle.",
     "evaluate": "Measure how good pictures are.",
 }
-EXTRAS = {"data": "train", "train": "train", "init": "train", "export": "export", "evaluate": "metrics"}
+EXTRAS = {
+    "data": "train",
+    "prepare": "train",
+    "train": "train",
+    "init": "train",
+    "export": "export",
+    "evaluate": "metrics",
+}
 
 
 @cache

@@ -4,30 +4,26 @@ A sample is four tar members: `KEY.rgb.jpg`, `KEY.mask.png` (bit 0 person, bit 1
 `KEY.depth.png` (16 bit, 0 = background, scaled by `depth_scale` of the json) and `KEY.json`.
 """
 
-import io
 import json
 import multiprocessing
-import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 from handfirst.training.data.procedural.sample import SAMPLERS, Sample
+from handfirst.training.data.shard_file import new_shard
+from handfirst.training.data.workers import cores, one_thread, single_threaded
 
 PERSON_BIT = 1
 DEPTH_SCALE = 100.0  # stored depth = cm * scale, as 16 bits: up to 655 cm
 MEMBERS = ("rgb.jpg", "mask.png", "depth.png", "json")
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_MTIME = 946684800  # 2000-01-01: the same bytes on every run
 
 Encoded = dict[str, bytes]  # member extension to contents, in the order of MEMBERS
 
@@ -53,9 +49,9 @@ def render_dataset(
     seeds = [seed for wanted in missing.values() for seed in wanted]
     with _bar(progress) as bar:
         task = bar.add_task(f"{kind} {size} px", total=count, completed=count - len(seeds))
-        stream = _encode_all(kind, size, seeds, workers or _cores())
+        stream = _encode_all(kind, size, seeds, workers or cores())
         for path, wanted in missing.items():
-            with _Shard(path) as shard:
+            with new_shard(path) as shard:
                 for seed, encoded in zip(wanted, islice(stream, len(wanted)), strict=True):
                     shard.write(_key(kind, seed), encoded)
                     bar.advance(task)
@@ -140,31 +136,6 @@ def _complete(path: Path, kind: str, seeds: list[int], size: int) -> bool:
         return False
 
 
-class _Shard:
-    """A tar written under a temporary name, which becomes the real one only when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.temporary = path, path.with_suffix(".tar.part")
-        self.tar = tarfile.open(self.temporary, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-
-    def __enter__(self) -> "_Shard":
-        return self
-
-    def __exit__(self, kind: object, *_rest: object) -> None:
-        self.tar.close()
-        if kind is None:
-            self.temporary.replace(self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
-
-    def write(self, key: str, encoded: Encoded) -> None:
-        """Append one sample."""
-        for name in MEMBERS:
-            info = tarfile.TarInfo(f"{key}.{name}")
-            info.size, info.mtime, info.mode = len(encoded[name]), _MTIME, 0o644
-            self.tar.addfile(info, io.BytesIO(encoded[name]))
-
-
 def _encode_all(kind: str, size: int, seeds: list[int], workers: int) -> Iterator[Encoded]:
     """Encoded samples in the order of `seeds`, from a pool where it pays."""
     job = partial(_render_one, kind, size)
@@ -172,35 +143,12 @@ def _encode_all(kind: str, size: int, seeds: list[int], workers: int) -> Iterato
         yield from map(job, seeds)
         return
     job(0)  # compiles the tracer into the cache once, rather than in every worker
-    with _single_threaded(), multiprocessing.get_context("spawn").Pool(min(workers, len(seeds)), _one_thread) as pool:
+    with single_threaded(), multiprocessing.get_context("spawn").Pool(min(workers, len(seeds)), one_thread) as pool:
         yield from pool.imap(job, seeds, chunksize=4)
 
 
 def _render_one(kind: str, size: int, seed: int) -> Encoded:
     return encode(SAMPLERS[kind](seed, size))
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started inside keep their numerical libraries on one thread (read when they are first imported)."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bar(show: bool) -> Progress:

@@ -1,0 +1,102 @@
+"""A small data set that needs no disk: discs for hands on a painted ground, and exactly known key points and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from handfirst.training.data.record import Record, Skipped, UnreadableError
+
+WIDTH, HEIGHT = 120, 90
+RADIUS = 9
+GESTURES = ("fist", "ok", "palm")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Colours that change from pixel to pixel and from seed to seed."""
+
+    seed: int
+    broken: bool = False
+
+    def read(self) -> np.ndarray:
+        if self.broken:
+            raise UnreadableError("not a picture")
+        rng = np.random.default_rng(self.seed)
+        return rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Discs:
+    """1 within RADIUS of the left centre, 2 of the right one."""
+
+    left: tuple[float, float] | None
+    right: tuple[float, float] | None
+
+    def read(self) -> np.ndarray:
+        out = np.zeros((HEIGHT, WIDTH), np.uint8)
+        y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+        for label, centre in ((1, self.left), (2, self.right)):
+            if centre is not None:
+                out[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= RADIUS**2] = label
+        return out
+
+
+def circle(centre: tuple[float, float], radius: float = RADIUS) -> np.ndarray:
+    """21 points [21, 3]: the centre and 20 around it, so that their box is exactly 2 `radius` wide and high."""
+    angles = np.arange(20) * 2 * np.pi / 20
+    around = np.stack([np.cos(angles), np.sin(angles)], 1) * radius + centre
+    return np.c_[np.vstack([[centre], around]), np.ones(21)].astype(np.float32)
+
+
+def person(left: tuple[float, float] | None, right: tuple[float, float] | None) -> np.ndarray:
+    """float32 [133, 3]: shoulders, and a circle for each hand."""
+    out = np.zeros((133, 3), np.float32)
+    out[5], out[6] = (70, 20, 1), (50, 20, 1)
+    for where, centre in ((slice(91, 112), left), (slice(112, 133), right)):
+        if centre is not None:
+            out[where] = circle(centre)
+    return out
+
+
+@dataclass
+class Painted:
+    """`count` pictures: most with two hands apart, some with one, some with two that meet.
+
+    Every tenth is broken, every tenth (from 3 on) shows two people, every tenth (from 7 on) cannot be used.
+    """
+
+    count: int
+    name: str = "painted"
+    caption: str | None = "somebody, plain ground"
+    masks: bool = True
+    points: bool = True
+    clean: bool = False
+    users: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Record | Skipped]:
+        for i in range(self.count):
+            if i % 10 == 7 and not self.clean:
+                yield Skipped(f"picture {i}", "no picture file")
+            else:
+                yield self._record(i)
+
+    def _record(self, i: int) -> Record:
+        rng = np.random.default_rng(1000 + i)
+        left = (float(rng.uniform(75, 95)), float(rng.uniform(40, 60)))
+        right = (left[0] - (12 if i % 5 == 1 else 50), left[1])
+        one = None if i % 5 == 2 else right
+        people = np.stack([person(left, one)] * (2 if i % 10 == 3 and not self.clean else 1))
+        user = {"user": str(i % self.users)} if self.users else {}
+        return Record(
+            source=self.name,
+            key=f"{i:06d}",
+            image=Ground(i, broken=i % 10 == 0 and not self.clean),
+            people=people if self.points else people[:0],
+            masks=Discs(left, one) if self.masks else None,
+            caption=self.caption,
+            attributes={"gesture": GESTURES[i % 3], **user, **self.attributes},
+        )

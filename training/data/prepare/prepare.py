@@ -1,0 +1,103 @@
+"""A source of pictures into training shards: plan, key points where they are missing, shards, report.
+
+Every step leaves whole files, finds what is there and goes on from it; when all is there, nothing is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.cli.bars import Bars
+from handfirst.training.data.prepare.plan import PARTS, Plan, Shard, check_same, read_plan
+from handfirst.training.data.prepare.planning import make_plan
+from handfirst.training.data.prepare.points import make_points, points_done
+from handfirst.training.data.prepare.report import write_report
+from handfirst.training.data.prepare.run import Work, run_here, run_on_ray
+from handfirst.training.data.prepare.settings import PrepareSettings
+from handfirst.training.data.prepare.shard import make_shard, shard_done
+from handfirst.training.data.record import Source
+from handfirst.training.data.shard_file import remove_leftovers
+
+Open = Callable[[], Sequence[Source]]
+
+
+def prepare(
+    out: Path, settings: PrepareSettings, sources: Open, workers: int, ray: str | None = None, show: bool | None = None
+) -> dict[str, Any]:
+    """Everything, or what is missing of it; returns what prepare.json holds.
+
+    Args:
+        sources: opens the settings' origins; called only where there is no plan yet.
+        workers: processes on this machine.
+        ray: address of a Ray cluster, which then does the work instead.
+        show: progress bars; None: where stderr is a terminal.
+
+    Raises:
+        UserError: OUT was made with other settings, nothing is of use, key points have to be found elsewhere first.
+    """
+    _check_models(settings)
+    with Bars(show) as bars:
+        plan = read_plan(out)
+        if plan is not None:
+            check_same(plan, settings)
+        else:
+            plan = make_plan(out, settings, sources(), lambda label, n: bars.update(label, n, None))
+        if plan.without_points and find_spec("mediapipe"):
+            _run(make_points, points_done, "points", plan, workers, ray, bars)
+        _check_points(plan)
+        _run(make_shard, shard_done, settings.stage, plan, workers, ray, bars)
+    for folder in (out, *(out / name for name in (*PARTS, "points"))):
+        remove_leftovers(folder)
+    return write_report(plan)
+
+
+def find_points(out: Path, workers: int, ray: str | None = None, show: bool | None = None) -> int:
+    """The step that needs MediaPipe, alone; returns how many pictures had no key points.
+
+    Raises:
+        UserError: no plan in OUT, or MediaPipe is not installed.
+    """
+    plan = read_plan(out)
+    if plan is None:
+        raise UserError(f"'{out}' has no plan yet; run 'handfirst prepare hand' or 'handfirst prepare body' first")
+    if plan.without_points:
+        with Bars(show) as bars:
+            _run(make_points, points_done, "points", plan, workers, ray, bars)
+    return plan.without_points
+
+
+def _run(
+    work: Work, done: Callable[[Plan, Shard], bool], name: str, plan: Plan, workers: int, ray: str | None, bars: Bars
+) -> None:
+    missing = [shard for shard in plan.shards if not done(plan, shard)]
+    total = sum(plan.count(part) for part in PARTS)
+    ready = total - sum(plan.pictures(shard) for shard in missing)
+    bars.update(name, ready, total)
+    if not missing:
+        return
+    finished = run_here(work, plan, missing, workers) if ray is None else run_on_ray(work, plan, missing, ray)
+    for shard in finished:
+        ready += plan.pictures(shard)
+        bars.update(name, ready, total)
+
+
+def _check_points(plan: Plan) -> None:
+    if plan.without_points and not all(points_done(plan, shard) for shard in plan.shards):
+        raise UserError(
+            f"{plan.without_points} pictures have no key points yet, and mediapipe is not installed here; in an "
+            f"environment with 'handfirst[cpu,eval]' run: handfirst prepare points {plan.out}; then this command again"
+        )
+
+
+def _check_models(settings: PrepareSettings) -> None:
+    """A mistyped folder is told before a long pass over the sources."""
+    from handfirst.training.data.labels.folder import CAPTIONERS, SEGMENTERS, check_folder
+
+    if settings.sam is not None:
+        check_folder(Path(settings.sam), *SEGMENTERS)
+    if settings.captioner is not None:
+        check_folder(Path(settings.captioner), *CAPTIONERS)

@@ -1,0 +1,65 @@
+"""What a prepared data set is: everything that decides its bytes, but for the pictures themselves.
+
+Knows nothing about how many processes make it, nor on which machines.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from handfirst.runtime.settings import HandSettings, Settings
+
+Stage = Literal["hand", "body"]
+REFERENCE = 512
+"""The side at which the paper counts its 2,500 hand pixels and dilates its masks."""
+
+
+class Origin(Settings):
+    """A source to draw from."""
+
+    kind: str = Field(min_length=1)
+    """What the reader is called ("hagrid", "interhand", ...)."""
+    path: str = Field(min_length=1)
+    count: int | None = Field(None, ge=1)
+    """Training pictures to draw from it at random; None: all of them. The counts are the mixing weights."""
+    masks: str | None = None
+    """For Re:InterHand, NAME:LEFT:RIGHT: the folder of its masks and the grey values of the hands."""
+
+
+class PrepareSettings(Settings):
+    """One data set for one stage. The defaults are the paper's, or where it is silent those of the runtime."""
+
+    stage: Stage
+    origins: tuple[Origin, ...] = Field(min_length=1)
+    size: int = Field(512, ge=32, le=2048)
+    """Side of the examples in pixels."""
+    margin: float = Field(HandSettings().margin, ge=1, le=10)
+    """Side of a hand's crop over the longer side of its key points' box, as the runtime crops."""
+    body_margin: float = Field(1.25, ge=1, le=10)
+    """Side of a body's square over the longer side of the person's box, where the picture is large enough."""
+    hands: Literal["one", "all"] = "one"
+    """Of two hands with a crop each: one at random (the paper), or both."""
+    smallest_mask: int = Field(2500, ge=0)
+    """Fewest hand pixels of an example, counted as if it were 512 pixels a side."""
+    outside: float = Field(0.25, ge=0, le=1)
+    """Largest share of a crop that may lie outside its picture; there the picture's edge is repeated."""
+    key_points: Literal["given", "mediapipe"] = "given"
+    """Where a picture comes without a hand's key points: leave it out, or look for them."""
+    sam: str | None = None
+    """Folder of a SAM checkpoint for pictures without hand masks; None: leave them out."""
+    captioner: str | None = None
+    """Folder of a BLIP or LLaVA checkpoint for pictures without caption."""
+    captions: Literal["given", "model"] = "given"
+    """Whether the captioner leaves the source's own captions, or writes anew (the paper, for LAION's)."""
+    val: int = Field(1000, ge=0)
+    """Pictures of each source to validate with: of its validation split, or else held out of its training split."""
+    seed: int = Field(0, ge=0)
+    shard: int = Field(1000, ge=1, le=100_000)
+    """Pictures that a shard is made from; it holds fewer examples where some are rejected."""
+
+    @property
+    def hand(self) -> HandSettings:
+        """The runtime's crop of a hand at the examples' size."""
+        return HandSettings(size=self.size, margin=self.margin)
