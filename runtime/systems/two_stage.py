@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -128,11 +128,11 @@ class TwoStage:
             results.update(zip(indices, _finish(self._paint([resolved[i] for i in indices])), strict=True))
         return [results[i] for i in range(len(resolved))]
 
-    def steps(self, request: Request) -> Iterator[Progress]:
+    def steps(self, request: Request) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
         return self._steps(request.resolve(self.settings))
 
-    def _steps(self, request: Request) -> Iterator[Progress]:
+    def _steps(self, request: Request) -> Generator[Progress, None, None]:
         (result,) = yield from self._paint([request])
         yield Progress("decode", 1, 1, lambda: result.image, result)
 
