@@ -20,6 +20,7 @@ from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
+from handfirst.engines.opening import open_engines
 from handfirst.runtime.body import BodyStage
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
@@ -92,9 +93,7 @@ class TwoStage:
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
-        # What opening needs for a while on top comes when little is loaded: a third less memory at full size.
-        roles = sorted(ROLES, key=bundle.size, reverse=True)
-        engines = {role: bundle.engine(role, chosen.engine, threads) for role in roles}
+        engines = open_engines(bundle, ROLES, chosen.engine, threads)
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
 
     @property
