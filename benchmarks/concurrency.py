@@ -1,6 +1,6 @@
 """Is one model safe in a server? Many threads, random cancels and malformed requests; then a long run for the memory.
 
-    python benchmarks/concurrency.py                        # 400 jobs, 1,000 renders -> benchmarks/results/embedding.json
+    python benchmarks/concurrency.py             # 400 jobs, 1,000 renders -> results/embedding.json
     python benchmarks/concurrency.py --jobs 60 --renders 0 --steps 4
 
 A third of the jobs is cancelled midway, a tenth is malformed. Every finished picture is compared, bit by bit, with the
@@ -49,7 +49,7 @@ def main() -> int:
         crowd = Crowd(model, options.seeds, options.steps)
         report = crowd.run(options.jobs, options.threads)
         embedding_results.add("concurrency", report)
-        right &= report["right"]
+        right &= report["right"] and report["memory"]["flat"]
     if options.renders:
         report = long_run(model, options.renders, options.render_steps)
         embedding_results.add("memory", report)
@@ -68,6 +68,7 @@ class Counted:
     def __init__(self, model: handfirst.TwoStage) -> None:
         self._model = model
         self.begun: dict[int, int] = {}
+        self.freed: dict[int, float] = {}
 
     def steps(self, request: handfirst.Request) -> Generator[handfirst.Progress, None, None]:
         return self._counted(id(request), self._model.steps(request))
@@ -82,6 +83,7 @@ class Counted:
                 self.begun[key] += 1
         finally:
             steps.close()
+            self.freed[key] = time.monotonic()
 
 
 class Crowd:
@@ -94,7 +96,7 @@ class Crowd:
         self._alone = [model.render(asked(seed, steps)) for seed in range(seeds)]
         self._alone_s = (time.monotonic() - started) / seeds
         self._lock = threading.Lock()
-        self._cancelled: list[tuple[int, int, handfirst.Request]] = []
+        self._cancelled: list[tuple[handfirst.Request, int, float]] = []
         self._counts = dict.fromkeys(("finished", "cancelled", "malformed", "busy"), 0)
         self._wrong: list[str] = []
 
@@ -113,8 +115,8 @@ class Crowd:
             for client in clients:
                 client.join()
         seconds = time.monotonic() - started
-        late = [self._model.begun.get(key, 0) - begun for key, begun, _ in self._cancelled]
-        flat = memory.report()
+        late = [self._model.begun.get(id(request), 0) - begun for request, begun, _ in self._cancelled]
+        free = [self._model.freed[id(request)] - when for request, _, when in self._cancelled]
         return {
             "jobs": jobs,
             "threads": threads,
@@ -122,9 +124,10 @@ class Crowd:
             **self._counts,
             "wrong": self._wrong[:5],
             "steps_begun_after_a_cancel": {"most": max(late, default=0), "mean": round(float(np.mean(late or [0])), 3)},
+            "seconds_until_free": {"most": round(max(free, default=0), 3), "median": round(median(free or [0]), 3)},
             "seconds_per_picture_alone": round(self._alone_s, 3),
             "seconds": round(seconds, 1),
-            "memory": flat,
+            "memory": memory.report(),
             "right": not self._wrong and max(late, default=0) <= 1,
         }
 
@@ -157,7 +160,7 @@ class Crowd:
         if not job.cancel():
             self._count("finished")  # it was quicker
             return
-        self._cancelled.append((id(request), self._model.begun.get(id(request), 0), request))
+        self._cancelled.append((request, self._model.begun.get(id(request), 0), time.monotonic()))
         try:
             job.result()
             self._wrong.append(f"job {number}: cancelled, yet it has a result")
@@ -213,14 +216,17 @@ class Memory:
         while not self._done.wait(self._every):
             self._samples.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 1e6)
 
-    def report(self) -> dict[str, float]:
+    def report(self) -> dict[str, Any]:
         """Megabytes: the most, and the medians of the second and the last quarter of the run."""
         quarter = max(1, len(self._samples) // 4)
         second, last = self._samples[quarter : 2 * quarter] or self._samples, self._samples[-quarter:]
+        growth = median(last) / median(second) - 1
         return {
             "peak_mb": round(max(self._samples), 1),
             "second_quarter_mb": round(median(second), 1),
             "last_quarter_mb": round(median(last), 1),
+            "growth": round(growth, 4),
+            "flat": growth < SLACK,
         }
 
 
@@ -229,9 +235,7 @@ def long_run(model: handfirst.TwoStage, renders: int, steps: int) -> dict[str, A
     with Memory() as memory:
         for seed in range(renders):
             model.render(asked(seed, steps))
-    report = memory.report()
-    growth = report["last_quarter_mb"] / report["second_quarter_mb"] - 1
-    return {"renders": renders, "steps": steps, **report, "growth": round(growth, 4), "flat": growth < SLACK}
+    return {"renders": renders, "steps": steps, **memory.report()}
 
 
 if __name__ == "__main__":
