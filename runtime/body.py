@@ -75,8 +75,8 @@ class BodyStage:
         ]
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
-        """The first picture as it stands at `step`."""
-        image: NDArray[np.uint8] = self._codec.decode(step.x_0[:1])[0]
+        """The first picture as it stands at `step`, sketched."""
+        image: NDArray[np.uint8] = self._codec.sketch(step.x_0[:1])[0]
         return image
 
     def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:

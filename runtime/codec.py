@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
+from handfirst.runtime.canvas import warp
+from handfirst.runtime.pose.crop import Similarity
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import LatentSettings
 
@@ -25,6 +27,8 @@ class Codec:
         self._decoder = decoder
         self._mean = np.array(latent.mean, np.float32)[:, None, None]
         self._std = np.array(latent.std, np.float32)[:, None, None]
+        self._preview = np.array(latent.preview, np.float32)
+        self._factor = latent.factor
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """images uint8 [B, H, W, 3] -> standardised latents float32 [B, C, H / factor, W / factor]."""
@@ -45,6 +49,20 @@ class Codec:
                 "export this engine in float32 or bfloat16"
             )
         return to_uint8(image)
+
+    def sketch(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """What `decode` shows, without the decoder: a colour per latent cell, enlarged bilinearly.
+
+        Where the model's settings have no weights for it, this is `decode` and costs as much.
+
+        Args, returns: as `decode`.
+        """
+        if not self._preview.size:
+            return self.decode(latents)
+        cells = to_uint8(np.einsum("kc,bchw->bkhw", self._preview, latents * self._std + self._mean))
+        height, width = (side * self._factor for side in cells.shape[1:3])
+        enlarge = Similarity(1 / self._factor, 0.0, 0.0)
+        return np.rint([warp(each, enlarge, height, width) for each in cells]).astype(np.uint8)
 
 
 def to_signed(images: NDArray[np.uint8]) -> NDArray[np.float32]:

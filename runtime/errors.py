@@ -11,3 +11,15 @@ class RequestError(UserError):
 
 class PoseError(UserError):
     """A pose file that cannot be read."""
+
+
+class BusyError(UserError):
+    """A server takes no more requests now: as many wait as it keeps, or it was closed."""
+
+
+class DeadlineError(UserError, TimeoutError):
+    """A job was not done within the time that its caller gave it."""
+
+
+class JobCancelledError(UserError):
+    """A job was cancelled, by its caller or by a server that stopped."""

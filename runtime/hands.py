@@ -131,9 +131,9 @@ class HandStage:
         ]
 
     def preview(self, hands: Sequence[Hand], step: Step) -> list[HandResult]:
-        """The hands as they stand at `step`, whole squares: the mask is not known yet."""
+        """The hands as they stand at `step`, sketched, whole squares: the mask is not known yet."""
         whole = np.ones((self._settings.hand.size,) * 2, np.bool_)
-        images = self._codec.decode(step.x_0[: len(hands)])
+        images = self._codec.sketch(step.x_0[: len(hands)])
         return [HandResult(h.person, h.crop, image, whole) for h, image in zip(hands, images, strict=True)]
 
 

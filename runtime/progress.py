@@ -21,6 +21,10 @@ class Progress:
     """1 .. total of this stage."""
     total: int
     preview: Callable[[], NDArray[np.uint8]]
-    """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; costs nothing unless it is called."""
+    """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; any thread may call it, while the model is open.
+
+    Costs nothing unless it is called. Then it is a linear map of the latents, one colour per cell, where the model's
+    settings say how (latent.preview); else a run of the decoder.
+    """
     result: Result | None = None
     """With the last piece, stage "decode"."""

@@ -42,6 +42,8 @@ class LatentSettings(Settings):
     factor: int = Field(8, ge=1, le=64)
     mean: tuple[float, ...] = (0.0,) * 4
     std: tuple[float, ...] = (1 / 0.18215,) * 4
+    preview: tuple[tuple[float, ...], ...] = ()
+    """Pictures without the decoder: red, green and blue in [-1, 1] as weights of the raw channels, 3 rows; or none."""
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> LatentSettings:
@@ -49,6 +51,8 @@ class LatentSettings(Settings):
             raise ValueError(f"mean and std need one value per latent channel ({self.channels})")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
+        if self.preview and [len(row) for row in self.preview] != [self.channels] * 3:
+            raise ValueError(f"preview needs three rows of one weight per latent channel ({self.channels}), or none")
         return self
 
 

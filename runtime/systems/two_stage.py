@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
+from handfirst.engines.opening import open_engines
 from handfirst.runtime.body import BodyStage
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
@@ -92,9 +93,7 @@ class TwoStage:
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
-        # What opening needs for a while on top comes when little is loaded: a third less memory at full size.
-        roles = sorted(ROLES, key=bundle.size, reverse=True)
-        engines = {role: bundle.engine(role, chosen.engine, threads) for role in roles}
+        engines = open_engines(bundle, ROLES, chosen.engine, threads)
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
 
     @property
@@ -128,11 +127,11 @@ class TwoStage:
             results.update(zip(indices, _finish(self._paint([resolved[i] for i in indices])), strict=True))
         return [results[i] for i in range(len(resolved))]
 
-    def steps(self, request: Request) -> Iterator[Progress]:
+    def steps(self, request: Request) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
         return self._steps(request.resolve(self.settings))
 
-    def _steps(self, request: Request) -> Iterator[Progress]:
+    def _steps(self, request: Request) -> Generator[Progress, None, None]:
         (result,) = yield from self._paint([request])
         yield Progress("decode", 1, 1, lambda: result.image, result)
 

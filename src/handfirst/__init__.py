@@ -5,7 +5,11 @@
     import handfirst
 
     model = handfirst.open()
-    result = model.render(handfirst.Request(pose=handfirst.read_pose(Path("pose.json")), prompt="a woman"))
+    request = handfirst.Request(pose=handfirst.read_pose(Path("pose.json")), prompt="a woman")
+    result = model.render(request)
+
+    with handfirst.Server(model) as server:  # many threads, one model
+        result = server.submit(request, timeout=60).result()
 
 The names below are loaded when they are first used, so that `import handfirst` costs next to nothing.
 """
@@ -17,21 +21,55 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handfirst.engines.errors import UserError
+    from handfirst.engines.errors import BundleError, EngineError, UserError
+    from handfirst.runtime.errors import BusyError, DeadlineError, JobCancelledError, PoseError, RequestError
+    from handfirst.runtime.job import Job
     from handfirst.runtime.pose.person import Pose
     from handfirst.runtime.pose.read import read_pose
+    from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
+    from handfirst.runtime.server import Server
     from handfirst.runtime.systems.two_stage import TwoStage
 
     open = TwoStage.open
     __version__: str
 
-__all__ = ["Pose", "Request", "Result", "UserError", "__version__", "open", "read_pose"]
+__all__ = [
+    "BundleError",
+    "BusyError",
+    "DeadlineError",
+    "EngineError",
+    "Job",
+    "JobCancelledError",
+    "Pose",
+    "PoseError",
+    "Progress",
+    "Request",
+    "RequestError",
+    "Result",
+    "Server",
+    "TwoStage",
+    "UserError",
+    "__version__",
+    "open",
+    "read_pose",
+]
 
 _HOMES = {
+    "BundleError": ("handfirst.engines.errors", "BundleError"),
+    "BusyError": ("handfirst.runtime.errors", "BusyError"),
+    "DeadlineError": ("handfirst.runtime.errors", "DeadlineError"),
+    "EngineError": ("handfirst.engines.errors", "EngineError"),
+    "Job": ("handfirst.runtime.job", "Job"),
+    "JobCancelledError": ("handfirst.runtime.errors", "JobCancelledError"),
     "Pose": ("handfirst.runtime.pose.person", "Pose"),
+    "PoseError": ("handfirst.runtime.errors", "PoseError"),
+    "Progress": ("handfirst.runtime.progress", "Progress"),
     "Request": ("handfirst.runtime.request", "Request"),
+    "RequestError": ("handfirst.runtime.errors", "RequestError"),
     "Result": ("handfirst.runtime.request", "Result"),
+    "Server": ("handfirst.runtime.server", "Server"),
+    "TwoStage": ("handfirst.runtime.systems.two_stage", "TwoStage"),
     "UserError": ("handfirst.engines.errors", "UserError"),
     "open": ("handfirst.runtime.systems.two_stage", "TwoStage.open"),
     "read_pose": ("handfirst.runtime.pose.read", "read_pose"),

@@ -28,11 +28,11 @@ def repeat(inputs):
     return {"image": inputs["latent"].repeat(8, 2).repeat(8, 3)}
 
 
-def codec(decode=repeat):
+def codec(decode=repeat, settings=SETTINGS):
     return Codec(
         FakeEngine(EngineSpec(inputs=(IMAGE,), outputs=(LATENT,)), "vae_encoder", average),
         FakeEngine(EngineSpec(inputs=(LATENT,), outputs=(IMAGE,)), "vae_decoder", decode),
-        SETTINGS,
+        settings,
     )
 
 
@@ -74,3 +74,30 @@ def test_nan_is_an_error_with_a_remedy():
     broken = codec(lambda inputs: {"image": np.full((1, 3, 8, 8), np.nan, np.float32)})
     with pytest.raises(EngineError, match=r"vae_decoder: .*float32 or bfloat16"):
         broken.decode(np.zeros((1, 3, 1, 1), np.float32))
+
+
+def test_a_sketch_is_a_colour_per_cell_by_hand():
+    """Raw channels weighed: red is the first, green half the second, blue minus the third."""
+    rows = ((1.0, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, -1.0))
+    sketching = codec(settings=SETTINGS.model_copy(update={"preview": rows}), decode=None)
+    latents = np.array([0.8, 0.4, -0.5], np.float32)[None, :, None, None] * np.ones((2, 1, 2, 3), np.float32)
+    red, green, blue = 0.8 * 0.5 + 0.1, 0.5 * (0.4 * 2 - 0.2), -(-0.5 + 0.3)
+    picture = sketching.sketch(latents)
+    assert (picture.shape, picture.dtype) == ((2, 16, 24, 3), np.uint8)
+    wanted = np.rint((np.array([red, green, blue]) + 1) * 127.5)
+    assert (picture == wanted).all()
+
+
+def test_a_sketch_between_two_cells_is_bilinear():
+    rows = ((1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 0.0, 0.0))
+    sketching = codec(settings=SETTINGS.model_copy(update={"preview": rows}), decode=None)
+    latents = np.zeros((1, 3, 1, 2), np.float32)
+    latents[0, 0, 0] = (np.array([-1, 1]) - 0.1) / 0.5  # black, then white
+    row = sketching.sketch(latents)[0, 0, :, 0]
+    cells = np.clip((np.arange(16) + 0.5) / 8 - 0.5, 0, 1)  # 0 at the first cell's centre, 1 at the second's
+    np.testing.assert_allclose(row, 255 * cells, atol=1)
+
+
+def test_without_weights_a_sketch_is_decoded():
+    latents = np.full((1, 3, 1, 1), 0.2, np.float32)
+    np.testing.assert_array_equal(codec().sketch(latents), codec().decode(latents))

@@ -21,6 +21,11 @@ from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.weights import read_weights
 
+SCALE = 0.18215
+"""What the latents of Stable Diffusion 1.x are multiplied by; an autoencoder with it speaks their language."""
+COLOURS = ((0.3512, 0.3250, -0.2829, -0.2120), (0.2297, 0.4974, 0.1762, -0.2616), (0.3227, 0.2350, 0.2721, -0.7177))
+"""Red, green and blue of a latent cell, per scaled channel (ComfyUI, comfy/latent_formats.py)."""
+
 
 @dataclass
 class StableDiffusion:
@@ -38,8 +43,13 @@ class StableDiffusion:
         config = self.vae.config
         channels = int(config.latent_channels)
         factor = 2 ** (len(config.block_out_channels) - 1)
+        known = channels == 4 and config.scaling_factor == SCALE
         return LatentSettings(
-            channels=channels, factor=factor, mean=(0.0,) * channels, std=(1 / config.scaling_factor,) * channels
+            channels=channels,
+            factor=factor,
+            mean=(0.0,) * channels,
+            std=(1 / config.scaling_factor,) * channels,
+            preview=tuple(tuple(SCALE * weight for weight in row) for row in COLOURS) if known else (),
         )
 
     @property

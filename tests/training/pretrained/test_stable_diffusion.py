@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -64,7 +65,9 @@ def test_folders(options: dict[str, object], tolerance: float, truth: dict[str, 
     found = read_stable_diffusion(write_folder(tmp_path, **options))
     same(found, truth, tolerance)
     assert found.schedule == ScheduleSettings()
-    assert found.latent == LatentSettings(mean=(0.0,) * 4, std=(1 / 0.18215,) * 4)
+    assert found.latent.model_copy(update={"preview": ()}) == LatentSettings(mean=(0.0,) * 4, std=(1 / 0.18215,) * 4)
+    # A scaled latent of 1 in the fourth channel is mostly the absence of blue.
+    np.testing.assert_allclose(np.array(found.latent.preview)[:, 3] / 0.18215, [-0.2120, -0.2616, -0.7177])
     assert found.text == TextSettings(length=77, width=64, begin=300, end=301, pad=301)
 
 
