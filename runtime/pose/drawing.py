@@ -65,7 +65,8 @@ def _cover(
     x1, y1 = (int(np.clip(np.ceil(v + 2), 0, size)) for v, size in zip(high, (width, height), strict=True))
     if x0 >= x1 or y0 >= y1:
         return
-    away = distance(np.arange(x0, x1)[None] + 0.5, np.arange(y0, y1)[:, None] + 0.5)
+    x, y = (np.arange(low, high, dtype=np.float64) + 0.5 for low, high in ((x0, x1), (y0, y1)))
+    away = distance(x[None], y[:, None])
     weight = np.clip(0.5 + REACH - away, 0, 1)[..., None]
     region = image[y0:y1, x0:x1]
     region[:] = np.rint(weight * np.array(colour) + (1 - weight) * region)

@@ -42,7 +42,7 @@ def draw_skeleton(pose: Pose, width: int, height: int) -> Image:
     for person in fitted.people:
         _draw_person(image, person.moved(enlarge, 0, 0), unit)
     blocks = image.reshape(height, enlarge, width, enlarge, 3)
-    return np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    return np.asarray(np.rint(blocks.mean((1, 3))), np.uint8)
 
 
 def hint(pose: Pose, kept: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:
