@@ -1,7 +1,7 @@
 """What embedding costs: importing, opening, previews, threads against batches, and the disk that an installation takes.
 
     python -m venv /tmp/lean && /tmp/lean/bin/pip install '.[cpu]'
-    /tmp/lean/bin/python benchmarks/embedding.py            # -> "costs" and "install" of results/embedding.json
+    /tmp/lean/bin/python benchmarks/embedding.py            # -> results/embedding.json
 
 Medians of repeated measurements that take turns, so that a machine that is shared slows all of them alike. The disk is
 measured where no torch is installed; pip and setuptools, which came with the environment, are counted apart.
@@ -16,6 +16,7 @@ import sysconfig
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,14 +45,14 @@ POSE = demo_pose()
 
 
 def main() -> None:
-    """Measures and writes two sections."""
+    """Measures and writes three sections."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="per stage, for threads against batches")
     options = parser.parse_args()
     model = handfirst.open()
-    report = {**starting(options.rounds), **previews(model), **together(model, options.rounds, options.steps)}
-    embedding_results.add("costs", report)
+    embedding_results.add("costs", {**starting(options.rounds), **previews(model)})
+    embedding_results.add("together", {"steps": options.steps, **together(options.rounds, options.steps)})
     if find_spec("torch") is None:
         embedding_results.add("install", installed())
 
@@ -89,28 +90,29 @@ def previews(model: handfirst.TwoStage) -> dict[str, Any]:
     return {**ms, "preview_error_of_255": round(float(np.mean(apart)), 1)}
 
 
-def together(model: handfirst.TwoStage, rounds: int, steps: int) -> dict[str, float]:
-    """Seconds per picture of four: one after the other, as one batch, and from two and four threads."""
+def together(rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """Seconds per picture of four, on the clock and of the processors, from one to four workers and as one batch."""
+    models = {"": handfirst.open(), "_with_threads_1": handfirst.open(threads=1)}
     asked = [request(seed, steps) for seed in range(4)]
 
-    def threads(count: int) -> Callable[[], object]:
-        def run() -> object:
-            with ThreadPoolExecutor(count) as pool:
-                return list(pool.map(model.render, asked))
+    def workers(count: int, model: handfirst.TwoStage) -> None:
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(model.render, asked))
 
-        return run
-
-    ways: dict[str, Callable[[], object]] = {
-        "alone": lambda: [model.render(each) for each in asked],
-        "batch_of_4": lambda: model.render_batch(asked),
-        "2_workers": threads(2),
-        "4_workers": threads(4),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    ways: dict[str, Callable[[], object]] = {"batch_of_4": lambda: models[""].render_batch(asked)}
+    for name, model in models.items():
+        ways |= {f"{count}_workers{name}": partial(workers, count, model) for count in (1, 2, 4)}
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            timed(seconds[name], way)
-    return {f"{name}_s": round(median(values) / 4, 3) for name, values in seconds.items()}
+            started = time.process_time()
+            timed(wall[name], way)
+            busy[name].append(time.process_time() - started)
+    return {
+        name: {"clock_s": round(median(wall[name]) / 4, 3), "processors_s": round(median(busy[name]) / 4, 3)}
+        for name in ways
+    }
 
 
 def installed() -> dict[str, Any]:
