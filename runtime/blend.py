@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from handfirst.runtime.regions import nearest
 
 
 def blend_latents(x_t: NDArray[np.float32], known: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -25,18 +26,8 @@ def paste(
     out = np.where(kept[..., None], canvas, image)
     if feather <= 0 or not kept.any():
         return out
-    distance = cv2.distanceTransform((~kept).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    near = nearest_kept(canvas, kept)
+    distance, index = nearest(kept, feather + 1)
+    near = canvas.reshape(-1, 3)[index]  # the canvas' own background must not bleed into the fade
     weight = np.clip(1 - distance / (feather + 1), 0, 1)[..., None]
     faded = np.rint(weight * near + (1 - weight) * image).astype(np.uint8)
     return np.where(kept[..., None], canvas, faded)
-
-
-def nearest_kept(canvas: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Every pixel takes the colour of the nearest kept one: the canvas' own background must not bleed into the fade."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~kept).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(labels.max()) + 1, 3), np.uint8)
-    colours[labels[kept]] = canvas[kept]
-    return np.asarray(colours[labels])

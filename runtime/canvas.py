@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.regions import connected
 from handfirst.runtime.settings import BodySettings
 
 SPECK = 0.02
@@ -152,20 +152,14 @@ def clean_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Connected parts (8 neighbours) smaller than SPECK of the crop go, but the largest part always stays; enclosed holes
     (4 neighbours) smaller than PINHOLE of the crop are filled. Our decision: the paper cleans its training masks only.
     """
-    parts, areas = _parts(mask, 8)
+    parts, areas = connected(mask, 8)
     keep = areas >= SPECK * mask.size
     keep[1 + np.argmax(areas[1:]) if len(areas) > 1 else 0] = True
     keep[0] = False
     hand = keep[parts]
-    holes, areas = _parts(~hand, 4)
+    holes, areas = connected(~hand, 4)
     fill = areas < PINHOLE * mask.size
     fill[0] = False
     border = np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])
     fill[border] = False
     return hand | fill[holes]
-
-
-def _parts(mask: NDArray[np.bool_], neighbours: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Labels [S, S] of the connected parts, 0 outside the mask, and every label's area."""
-    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=neighbours)
-    return labels, np.bincount(labels.ravel(), minlength=count)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,9 +27,15 @@ def dilate(mask: Mask, radius: int) -> Mask:
     """`radius` dilations with a 3x3 square, which is one with a (2 radius + 1) square: bool [H, W] -> bool [H, W]."""
     if radius <= 0:
         return mask.copy()
-    kernel = np.ones((2 * radius + 1,) * 2, np.uint8)
-    grown = cv2.dilate(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(grown, np.bool_)
+    return _spread(_spread(mask, radius).T, radius).T
+
+
+def _spread(mask: Mask, radius: int) -> Mask:
+    """Along the columns: whether any of the 2 radius + 1 pixels around one is True."""
+    height = len(mask)
+    counts = np.concatenate([np.zeros((1, mask.shape[1]), np.int64), mask.cumsum(0)])
+    rows = np.arange(height)
+    return np.asarray(counts[np.minimum(rows + radius + 1, height)] > counts[np.maximum(rows - radius, 0)])
 
 
 def bounding_box(mask: Mask) -> Mask:

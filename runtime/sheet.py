@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.annotate import write
+from handfirst.runtime.canvas import warp
+from handfirst.runtime.pose.crop import Similarity
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.request import Result
 
@@ -29,7 +31,7 @@ def contact_sheet(result: Result) -> NDArray[np.uint8]:
     for i, (label, panel) in enumerate(panels.items()):
         x = GAP + i * (width + GAP)
         sheet[LABEL : LABEL + height, x : x + width] = panel
-        cv2.putText(sheet, label, (x, LABEL - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        write(sheet, label, x, LABEL - 8, 14, (0, 0, 0))
     return sheet
 
 
@@ -41,6 +43,6 @@ def tile(pictures: Sequence[NDArray[np.uint8]], height: int, width: int) -> NDAr
         side = min(width // columns, height // math.ceil(len(pictures) / columns))
         for i, picture in enumerate(pictures if side else ()):
             y, x = side * (i // columns), side * (i % columns)
-            method = cv2.INTER_AREA if side < len(picture) else cv2.INTER_LINEAR
-            panel[y : y + side, x : x + side] = cv2.resize(picture, (side, side), interpolation=method)
+            fitted = warp(picture, Similarity(len(picture) / side, 0.0, 0.0), side, side)
+            panel[y : y + side, x : x + side] = np.rint(fitted)
     return panel

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "accelerate")
+HEAVY = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "accelerate", "cv2")
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -42,6 +42,6 @@ def test_engines_and_runtime_import_where_torch_cannot():
 
 @pytest.mark.parametrize("module", ["handfirst", "handfirst.runtime.cli.main"])
 def test_starting_imports_no_array_library(module):
-    """`import handfirst` and `handfirst --help` stay quick: NumPy, OpenCV and the engines come when they are used."""
+    """`import handfirst` and `handfirst --help` stay quick: NumPy, Pillow and the engines come when they are used."""
     loaded = set(python(LOADED.format(module=module)).split())
-    assert loaded.isdisjoint({*HEAVY, "numpy", "cv2", "onnxruntime", "tokenizers"})
+    assert loaded.isdisjoint({*HEAVY, "numpy", "PIL", "onnxruntime", "tokenizers"})

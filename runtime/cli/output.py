@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,14 +79,12 @@ def numbered(path: Path, index: int, count: int) -> Path:
 
 def png(image: NDArray[Any]) -> bytes:
     """uint8 RGB [H, W, 3] or bool [H, W] as a PNG file; equal pictures give equal bytes."""
-    import cv2
     import numpy as np
+    from PIL import Image
 
-    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image[..., ::-1]
-    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    if not done:
-        raise ValueError(f"a picture of {image.shape} {image.dtype} cannot be a PNG")
-    return bytes(data.tobytes())
+    file = BytesIO()
+    Image.fromarray(image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image).save(file, "PNG")
+    return file.getvalue()
 
 
 def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.annotate import frame, write
 from handfirst.runtime.pose.crop import HandCrop, hand_crops
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
@@ -32,6 +32,6 @@ def draw_pose(pose: Pose) -> NDArray[np.uint8]:
 def _frame(picture: NDArray[np.uint8], crop: HandCrop) -> None:
     corners = crop.similarity.inverse().apply(np.array([[0.0, 0.0], [crop.size, crop.size]]))
     (x0, y0), (x1, y1) = np.clip(np.rint(corners), -32000, 32000).astype(int).tolist()
-    cv2.rectangle(picture, (x0, y0), (x1, y1), FRAME, 1, cv2.LINE_AA)
+    frame(picture, (x0, y0, x1, y1), FRAME)
     label = " + ".join(crop.sides) + " hand"
-    cv2.putText(picture, label, (x0 + 4, y0 + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, FRAME, 1, cv2.LINE_AA)
+    write(picture, label, x0 + 4, y0 + 16, 13, FRAME)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import colorsys
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.pose.drawing import disc, ellipse, stroke
 from handfirst.runtime.pose.person import Person, Points, Pose
 from handfirst.runtime.pose.topology import (
     HAND_EDGES,
@@ -24,8 +24,6 @@ from handfirst.runtime.pose.topology import (
 
 REFERENCE = 512
 """The canvas on which a limb is 4 pixels wide to either side, a hand's bone 2 pixels thick and a face dot 3."""
-SHIFT = 4
-"""Fractional bits of OpenCV's drawing coordinates."""
 BODY_COLOURS = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
     (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
@@ -43,7 +41,8 @@ def draw_skeleton(pose: Pose, width: int, height: int) -> Image:
     unit = min(image.shape[:2]) / REFERENCE
     for person in fitted.people:
         _draw_person(image, person.moved(enlarge, 0, 0), unit)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    blocks = image.reshape(height, enlarge, width, enlarge, 3)
+    return np.asarray(np.rint(blocks.mean((1, 3))), np.uint8)
 
 
 def hint(pose: Pose, kept: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:
@@ -76,28 +75,17 @@ def _draw_hand(image: Image, points: Points, unit: float) -> None:
     for i, (a, b) in enumerate(HAND_EDGES):
         red, green, blue = (round(255 * v) for v in colorsys.hsv_to_rgb(i / len(HAND_EDGES), 1, 1))
         if np.isfinite(points[[a, b]]).all():
-            thickness = max(1, round(2 * unit))
-            cv2.line(image, _fixed(points[a]), _fixed(points[b]), (red, green, blue), thickness, cv2.LINE_AA, SHIFT)
+            stroke(image, points[a], points[b], max(1, round(2 * unit)), (red, green, blue))
     for point in points:
         _dot(image, point, 4 * unit, (0, 0, 255))
 
 
 def _limb(image: Image, a: Points, b: Points, half_width: float, colour: tuple[int, int, int]) -> None:
     """A filled ellipse from joint to joint."""
-    if not np.isfinite(np.stack([a, b])).all():
-        return
-    middle, half = (a + b) / 2, (b - a) / 2
-    axes = (max(1, round(float(np.hypot(*half)) * 2**SHIFT)), max(1, round(half_width * 2**SHIFT)))
-    angle = float(np.degrees(np.arctan2(half[1], half[0])))
-    cv2.ellipse(image, _fixed(middle), axes, angle, 0, 360, colour, -1, cv2.LINE_AA, SHIFT)
+    if np.isfinite(np.stack([a, b])).all():
+        ellipse(image, a, b, half_width, colour)
 
 
 def _dot(image: Image, point: Points, radius: float, colour: tuple[int, int, int]) -> None:
     if np.isfinite(point).all():
-        cv2.circle(image, _fixed(point), max(1, round(radius * 2**SHIFT)), colour, -1, cv2.LINE_AA, SHIFT)
-
-
-def _fixed(point: Points) -> tuple[int, int]:
-    """Continuous pixels (centres at i + .5) to OpenCV's fixed point (centres at i); far-off points are clamped."""
-    x, y = np.clip((point - 0.5) * 2**SHIFT, -(2**20), 2**20)
-    return round(float(x)), round(float(y))
+        disc(image, point, radius, colour)
