@@ -109,7 +109,7 @@ def _paint(
 def _rest(plan: StepPlan, first: int) -> StepPlan:
     """The plan without its first rows."""
     rows = {name: value[first:] for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
-    return replace(plan, **rows)
+    return replace(plan, **rows)  # type: ignore[arg-type]
 
 
 def polish_phase(
