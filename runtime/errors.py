@@ -11,3 +11,11 @@ class RequestError(UserError):
 
 class PoseError(UserError):
     """A pose file that cannot be read."""
+
+
+class JobError(UserError):
+    """A job of a batch that makes no sense."""
+
+
+class BatchError(UserError):
+    """A file of jobs, or a folder of results, that a batch cannot work with."""

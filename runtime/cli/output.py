@@ -76,21 +76,11 @@ def numbered(path: Path, index: int, count: int) -> Path:
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1:0{len(str(count))}d}{path.suffix}")
 
 
-def png(image: NDArray[Any]) -> bytes:
-    """uint8 RGB [H, W, 3] or bool [H, W] as a PNG file; equal pictures give equal bytes."""
-    import cv2
-    import numpy as np
-
-    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image[..., ::-1]
-    done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    if not done:
-        raise ValueError(f"a picture of {image.shape} {image.dtype} cannot be a PNG")
-    return bytes(data.tobytes())
-
-
 def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> None:
     """Writes all of them, or none. `folder` is made if it does not exist, and removed again if writing fails."""
-    data = [png(picture.image) for picture in pictures]
+    from handfirst.runtime.image_file import encode
+
+    data = [encode(picture.image) for picture in pictures]
     made = [] if folder is None else [p for p in (folder, *folder.absolute().parents) if not p.exists()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -28,17 +28,25 @@ def read_pose(path: Path | str, size: tuple[int, int] | None = None) -> Pose:
     """
     path = Path(path)
     try:
-        if size is not None:
-            size = canvas_size(*size, "size")
-        data = _parse(path)
-        if is_openpose(data):
-            pose = read_openpose(data, size)
-        elif is_coco(data):
-            pose = read_coco(data, size)
-        else:
-            raise PoseError("not a pose: expected OpenPose JSON, an A1111/ComfyUI export or COCO-WholeBody annotations")
+        return parsed_pose(_parse(path), size)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error
+
+
+def parsed_pose(data: object, size: tuple[int, int] | None = None) -> Pose:
+    """The same from what a JSON parser made of such a file.
+
+    Raises:
+        PoseError: one line: what was expected, what came, how to mend it.
+    """
+    if size is not None:
+        size = canvas_size(*size, "size")
+    if is_openpose(data):
+        pose = read_openpose(data, size)
+    elif is_coco(data):
+        pose = read_coco(data, size)
+    else:
+        raise PoseError("not a pose: expected OpenPose JSON, an A1111/ComfyUI export or COCO-WholeBody annotations")
     return replace(pose, warnings=(*pose.warnings, *remarks(pose)))
 
 
