@@ -47,7 +47,8 @@ class Backlog:
         Where memory ran out, later groups are made no larger than those halves.
         """
         if len(group) == 1:
-            return [Failed(group[0].job, describe(error))]
+            alone = "; the job was rendered alone" if lacks_memory(error) else ""
+            return [Failed(group[0].job, describe(error) + alone)]
         half = len(group) // 2
         if lacks_memory(error):
             self._most = min(half, self._most or half)
@@ -71,6 +72,6 @@ class Backlog:
 def describe(error: BaseException) -> str:
     """An error in one line; what is no user's error says its kind, as it may be a bug."""
     said = " ".join(str(error).split())[:500]
-    if lacks_memory(error):
-        return f"not enough memory even for this job alone ({said or 'MemoryError'}); ask for fewer at once"
+    if isinstance(error, MemoryError):
+        return f"out of memory: {said}" if said else "out of memory"
     return said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from handfirst.engines.errors import EngineError, UserError, lacks_memory
+from handfirst.engines.errors import EngineError, UserError
 from handfirst.runtime.batch.backlog import Backlog, describe
 from handfirst.runtime.batch.outcome import Done, Outcome, Painted
 from handfirst.runtime.batch.plan import Group
@@ -26,18 +26,6 @@ PATIENCE_S = 120.0
 """Without any work done, until a cluster on which no worker starts is given up."""
 MOST_OPENINGS = 3
 """Deaths of workers in a row, in one place, before they have opened the model."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An error that a worker met, as words: errors themselves do not always travel."""
-
-    reason: str
-    memory: bool
-
-    def error(self) -> Exception:
-        """For the backlog."""
-        return MemoryError(self.reason) if self.memory else EngineError(self.reason)
 
 
 class Painter:
@@ -54,13 +42,13 @@ class Painter:
             return str(error)
         return None
 
-    def paint(self, requests: Sequence[Request], image_format: ImageFormat) -> list[Painted] | Refusal:
-        """A group, both stages."""
+    def paint(self, requests: Sequence[Request], image_format: ImageFormat) -> list[Painted] | str:
+        """A group, both stages; or what went wrong, in words, as errors themselves do not always travel."""
         try:
             drawn = self._system.draw_hands(requests)
             return paintings(self._system.paint_bodies(drawn), image_format)
         except Exception as error:
-            return Refusal(describe(error), lacks_memory(error))
+            return describe(error)
 
 
 @dataclass
@@ -69,7 +57,7 @@ class _Place:
 
     actor: Any = None
     group: Group | None = None
-    """What it renders; None: it is opening the model."""
+    """What it paints; None: it opens the model, or is idle."""
     deaths: int = 0
     """In a row, before the model was open."""
 
@@ -100,66 +88,78 @@ class OnRay:
         )
         self.workers = share.workers
         """How many there are."""
-        self._places: dict[Any, _Place] = {}
+        self._actors: list[Any] = []
+        self._busy: dict[Any, _Place] = {}  # by the reference to its answer
+        self._idle: list[_Place] = []
 
     def render(self, backlog: Backlog) -> Iterator[list[Outcome]]:
         """Everything in the backlog, as groups come back."""
         for _ in range(self.workers):
             self._open(_Place())
-        idle: list[_Place] = []
-        while True:
-            while idle and (group := backlog.take()) is not None:
-                self._give(idle.pop(), group)
-            if not any(place.group for place in self._places.values()) and (idle or not self._places):
-                if not idle and (group := backlog.take()) is not None:
-                    backlog.put_back(group)
-                    raise BatchError(f"{MOST_OPENINGS} workers died one after another while they opened the model")
-                return
-            ready, _ = self._ray.wait(list(self._places), timeout=PATIENCE_S)
-            if not ready and not any(place.group for place in self._places.values()):
-                raise BatchError(f"no worker of the cluster was ready within {PATIENCE_S:.0f} seconds")
-            for reference in ready:
-                place = self._places.pop(reference)
-                if outcomes := self._answered(place, reference, backlog, idle):
+        while self._hand_out(backlog):
+            for reference in self._wait():
+                outcomes = self._answered(self._busy.pop(reference), reference, backlog)
+                if outcomes:
                     yield outcomes
 
-    def _answered(self, place: _Place, reference: Any, backlog: Backlog, idle: list[_Place]) -> list[Outcome]:
+    def _hand_out(self, backlog: Backlog) -> bool:
+        """Gives every idle worker a group; False once all is over."""
+        while self._idle and (group := backlog.take()) is not None:
+            place = self._idle.pop()
+            place.group = group
+            requests = [task.request for task in group]
+            self._busy[place.actor.paint.remote(requests, self._format)] = place
+        if self._busy and not (self._idle and not self._painting()):
+            return True
+        if not self._idle and backlog.take() is not None:
+            raise BatchError(f"workers died {MOST_OPENINGS} times in a row while they opened the model; see Ray's logs")
+        return False
+
+    def _painting(self) -> bool:
+        return any(place.group is not None for place in self._busy.values())
+
+    def _wait(self) -> list[Any]:
+        """References to what is ready, at least one."""
+        try:
+            ready: list[Any] = self._ray.wait(list(self._busy), timeout=PATIENCE_S)[0]
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise BatchError(f"the Ray cluster is gone ({_line(error)}); run the same command on another") from error
+        if not ready and not self._painting():
+            raise BatchError(f"no worker was ready within {PATIENCE_S:.0f} seconds; does the cluster have room?")
+        return ready
+
+    def _answered(self, place: _Place, reference: Any, backlog: Backlog) -> list[Outcome]:
         """What a worker has said, or that it died; it, or the one in its place, gets ready for more."""
         group, place.group = place.group, None
         try:
             answer = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            place.deaths += group is None
+            place.deaths = place.deaths + 1 if group is None else 0
             if place.deaths < MOST_OPENINGS:
                 self._open(place)
-            return [] if group is None else [*backlog.lost(group, " ".join(str(error).split())[:200])]
+            return [] if group is None else [*backlog.lost(group, _line(error))]
         if group is None and answer is not None:
             raise EngineError(f"on a node of the cluster: {answer}")
         place.deaths = 0
-        idle.append(place)
+        self._idle.append(place)
         if group is None:
             return []
-        if isinstance(answer, Refusal):
-            return [*backlog.failed(group, answer.error())]
+        if isinstance(answer, str):
+            return [*backlog.failed(group, EngineError(answer))]
         return [Done(task.job, painted) for task, painted in zip(group, answer, strict=True)]
 
     def _open(self, place: _Place) -> None:
         place.actor = self._actor.remote()
-        self._places[place.actor.open.remote(self._opening)] = place
-
-    def _give(self, place: _Place, group: Group) -> None:
-        place.group = group
-        requests = [task.request for task in group]
-        self._places[place.actor.paint.remote(requests, self._format)] = place
+        self._actors.append(place.actor)
+        self._busy[place.actor.open.remote(self._opening)] = place
 
     def __enter__(self) -> OnRay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for place in self._places.values():
+        for actor in self._actors:
             with suppress(Exception):
-                self._ray.kill(place.actor)
-        self._places.clear()
+                self._ray.kill(actor)
         if self._connected:
             self._ray.shutdown()
 
@@ -177,5 +177,10 @@ def _connect(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False, include_dashboard=False)
     except (ConnectionError, ValueError, TimeoutError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise BatchError(f"no Ray cluster answers at '{address}' ({said}); start one: ray start --head") from error
+        raise BatchError(
+            f"no Ray cluster answers at '{address}' ({_line(error)}); start one: ray start --head"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
