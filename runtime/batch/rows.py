@@ -146,15 +146,32 @@ def _parquet(path: Path) -> Iterator[Row | BadRow]:
     except ImportError as error:
         raise BatchError("Parquet needs the batch extra; run: pip install 'handfirst[batch]'") from error
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            _columns(file.schema_arrow.names, path)
-            number = 0
-            for batch in file.iter_batches(1024):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, {name: value for name, value in values.items() if value is not None})
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise BatchError(f"'{path}' is no Parquet file ({' '.join(str(error).split())[:120]})") from error
+        file = pyarrow.parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        batches = file.iter_batches(1024)
+    except Exception as error:
+        raise _no_parquet(path, error) from error
+    with file:
+        _columns(names, path)
+        number = 0
+        while True:
+            try:
+                batch = next(batches, None)
+                table = [] if batch is None else batch.to_pylist()
+            except Exception as error:
+                raise _no_parquet(path, error) from error
+            if batch is None:
+                return
+            for values in table:
+                number += 1
+                yield Row(number, {name: value for name, value in values.items() if value is not None})
+
+
+def _no_parquet(path: Path, error: Exception) -> Exception:
+    """What is wrong with the file; the library says it with errors of many kinds."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return BatchError(f"'{path}' cannot be read as Parquet ({' '.join(str(error).split())[:120]})")
 
 
 def _columns(names: list[str], path: Path) -> list[str]:
