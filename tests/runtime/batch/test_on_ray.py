@@ -51,13 +51,9 @@ class Spoilt(Job):
 def cluster():
     """Two nodes of a CPU each; the second is the one to lose."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # at Ray's 15 they starve on a machine that does anything else
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    impatient = {
-        "health_check_initial_delay_ms": 0,
-        "health_check_period_ms": 1000,
-        "health_check_failure_threshold": 3,
-    }
+    health = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    impatient = {**health, "worker_niceness": 0}  # at Ray's 15 they starve on a machine that does anything else
     made = Cluster(initialize_head=True, head_node_args={**SMALL, "_system_config": impatient})
     made.second = made.add_node(num_cpus=1, object_store_memory=80_000_000)
     ray.init(address=made.address, logging_level="ERROR", log_to_driver=False)
