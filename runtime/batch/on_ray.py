@@ -91,11 +91,16 @@ class OnRay:
         self._actors: list[Any] = []
         self._busy: dict[Any, _Place] = {}  # by the reference to its answer
         self._idle: list[_Place] = []
+        for _ in range(self.workers):
+            self._open(_Place())
+
+    @property
+    def waiting(self) -> int:
+        """Workers that have opened the model and have nothing to do."""
+        return len(self._idle)
 
     def render(self, backlog: Backlog) -> Iterator[list[Outcome]]:
         """Everything in the backlog, as groups come back."""
-        for _ in range(self.workers):
-            self._open(_Place())
         while self._hand_out(backlog):
             for reference in self._wait():
                 outcomes = self._answered(self._busy.pop(reference), reference, backlog)
