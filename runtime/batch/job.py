@@ -18,13 +18,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from handfirst.runtime.errors import JobError
 from handfirst.runtime.masks import BlendRule
 from handfirst.runtime.pose.read import parsed_pose, read_pose
+from handfirst.runtime.pose.size import parse_size
 from handfirst.runtime.request import Request
 
 VERSION = 1
 """Of what a key is made from."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
-_SIZE = re.compile(r"([0-9]{1,5})[xX]([0-9]{1,5})", re.ASCII)
 
 
 def _no_truth(value: object) -> object:
@@ -80,7 +80,7 @@ class Job:
         Raises:
             UserError: the pose cannot be read, or a field is out of its range.
         """
-        size = parse_size(self.fields.size)
+        size = parse_size(self.fields.size, "size")
         pose = read_pose(self.pose, size) if isinstance(self.pose, Path) else parsed_pose(self.pose, size)
         return Request(pose=pose, **self.fields.model_dump(exclude={"size"}))
 
@@ -124,20 +124,6 @@ def job_id(value: object) -> str:
             f'id: expected up to 100 letters, digits, "_", "-" or ".", a letter or digit first, got {value!a:.60}'
         )
     return text
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """ "768x512" -> (768, 512), width first.
-
-    Raises:
-        JobError: anything else.
-    """
-    if text is None:
-        return None
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise JobError(f"size: expected WIDTHxHEIGHT such as 512x768, got {text!a:.60}")
-    return int(match[1]), int(match[2])
 
 
 def content_key(pose_digest: str, fields: JobFields) -> str:

@@ -41,30 +41,30 @@ def read_jobs(
 def collect(rows: Iterable[Row | BadRow], folder: Path, defaults: Mapping[str, object]) -> list[Job | BadJob]:
     """Rows as jobs; of two with the same name the second is a BadJob."""
     digests: dict[Path, str] = {}
-    taken: dict[str, int] = {}  # lower case, as some disks do not tell "A.png" from "a.png"
+    taken: dict[str, int] = {}  # in lower case, as some disks do not tell "A.png" from "a.png"
     jobs: list[Job | BadJob] = []
     for row in rows:
-        if isinstance(row, BadRow):
-            jobs.append(_bad(row.line, row.reason))
-            continue
-        name = None
-        try:
-            name = job_id(row.values["id"]) if "id" in row.values else None
-            job = _job(row, name, folder, defaults, digests)
-            first = taken.get(job.id.lower())
-            if first is not None:
-                name = None
-                same = "the same job as" if "id" not in row.values else f"id: '{job.id}' is already that of"
-                raise JobError(f"{same} line {first}; give it another {'seed' if same[0] == 't' else 'id'}")
-            jobs.append(job)
-        except JobError as error:
-            free = name is not None and name.lower() not in taken
-            jobs.append(_bad(row.line, str(error), name if free else None))
-        taken.setdefault(jobs[-1].id.lower(), row.line)
+        job = _bad(row.line, row.reason) if isinstance(row, BadRow) else _job(row, folder, defaults, digests)
+        first = taken.setdefault(job.id.lower(), row.line)
+        if first != row.line:
+            named = isinstance(row, Row) and "id" in row.values
+            says = f"id: '{job.id}' is that of line {first}" if named else f"the same job as line {first}"
+            job = _bad(row.line, f"{says}; give it another {'id' if named else 'seed'}")
+        jobs.append(job)
     return jobs
 
 
-def _job(row: Row, name: str | None, folder: Path, defaults: Mapping[str, object], digests: dict[Path, str]) -> Job:
+def _job(row: Row, folder: Path, defaults: Mapping[str, object], digests: dict[Path, str]) -> Job | BadJob:
+    name = None
+    try:
+        if "id" in row.values:
+            name = job_id(row.values["id"])
+        return _good(row, name, folder, defaults, digests)
+    except JobError as error:
+        return _bad(row.line, str(error), name)
+
+
+def _good(row: Row, name: str | None, folder: Path, defaults: Mapping[str, object], digests: dict[Path, str]) -> Job:
     unknown = sorted(set(row.values) - set(NAMES))
     if unknown:
         raise JobError(f"unknown field {ascii(unknown[0])[:60]}; a job has {', '.join(NAMES)}")

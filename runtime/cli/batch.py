@@ -109,7 +109,7 @@ def batch(
         with Throughput("jobs", len(wanted), len(wanted) - len(todo), options.show_progress(progress, json)) as bar:
             failures = _render(todo, ledger, model, how, bar)
         seconds = time.perf_counter() - start
-        failed = sum(ledger.status(job) == "failed" for job in wanted)
+        failed = sum(ledger.status(job) != "done" for job in wanted)
     counts = {
         "jobs": len(wanted),
         "done": len(wanted) - failed,

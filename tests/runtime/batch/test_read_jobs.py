@@ -145,7 +145,7 @@ BAD_LINES = [
     ('{"pose": "a.json", "prompt": "y", "seed": true}', "line 2", "seed: expected a number, got True"),
     ('{"pose": "a.json", "prompt": "y", "blend": "none"}', "line 2", "blend: input should be 'expansion'"),
     ('{"pose": "a.json", "prompt": "y", "id": "../up"}', "line 2", "id: expected up to 100 letters"),
-    ('{"pose": "a.json", "prompt": "y", "id": "FIRST"}', "line 2", "id: 'FIRST' is already that of line 1"),
+    ('{"pose": "a.json", "prompt": "y", "id": "FIRST"}', "line 2", "id: 'FIRST' is that of line 1"),
     ('{"pose": "a.json", "prompt": "y", "seed": ' + 5000 * "9" + "}", "line 2", "not valid JSON"),
 ]  # fmt: skip
 
