@@ -22,7 +22,7 @@ from handfirst.runtime.cli import demo
 
 POSE = Path(demo.__file__).with_name("demo_pose.json").read_bytes()
 FILES = int(os.environ.get("HANDFIRST_FUZZ", "400"))
-SHARES = {"bytes": 0.15, "lines": 0.35, "table": 0.25, "parquet": 0.1, "spoilt-parquet": 0.15}
+SHARES = {"bytes": 0.2, "lines": 0.4, "table": 0.3, "parquet": 0.05, "spoilt-parquet": 0.05}
 
 words = st.one_of(
     st.text(max_size=20),
@@ -64,7 +64,11 @@ columns = st.one_of(
     st.lists(st.one_of(st.none(), st.floats()), min_size=2, max_size=2),
     st.lists(st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=9)), min_size=2, max_size=2),
     st.lists(st.one_of(st.none(), st.binary(max_size=9)), min_size=2, max_size=2),
-    st.lists(st.one_of(st.none(), st.booleans(), st.dates()).map(lambda v: v and str(v)), min_size=2, max_size=2),
+    st.lists(
+        st.one_of(st.none(), st.booleans(), st.dates()).map(lambda v: None if v is None else str(v)),
+        min_size=2,
+        max_size=2,
+    ),
     st.lists(st.lists(st.floats(), max_size=2), min_size=2, max_size=2),
     st.lists(st.none() | st.datetimes(), min_size=2, max_size=2),
     st.lists(st.fixed_dictionaries({"people": st.lists(st.floats(), max_size=2)}), min_size=2, max_size=2),
