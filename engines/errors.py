@@ -7,7 +7,9 @@ UserError
 ├── PoseError           a pose file that cannot be read                        (runtime/errors.py)
 ├── BusyError           a server that takes no more requests now               (runtime/errors.py)
 ├── DeadlineError       a job that was not done in time                        (runtime/errors.py)
-└── JobCancelledError   a job that was cancelled                               (runtime/errors.py)
+├── JobCancelledError   a job that was cancelled                               (runtime/errors.py)
+├── JobError            one job of a batch that makes no sense                 (runtime/errors.py)
+└── BatchError          a file of jobs or a folder of results that cannot be   (runtime/errors.py)
 """
 
 from __future__ import annotations
@@ -23,3 +25,20 @@ class BundleError(UserError):
 
 class EngineError(UserError):
     """An engine that cannot be opened here, or inputs that do not match its spec."""
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "bad_alloc",
+    "bad allocation",
+    "insufficient memory",
+    "memory is full",
+    "allocate memory",
+    "not enough memory",
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out, as far as can be told: libraries say it with errors of their own, each in its words."""
+    said = " ".join(str(error).lower().replace("_of_", " of ").split())
+    return isinstance(error, MemoryError) or any(sign in said for sign in _NO_MEMORY)

@@ -23,3 +23,11 @@ class DeadlineError(UserError, TimeoutError):
 
 class JobCancelledError(UserError):
     """A job was cancelled, by its caller or by a server that stopped."""
+
+
+class JobError(UserError):
+    """A job of a batch that makes no sense."""
+
+
+class BatchError(UserError):
+    """A file of jobs, or a folder of results, that a batch cannot work with."""

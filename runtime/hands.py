@@ -54,7 +54,6 @@ class Hand:
 
 def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]:
     """The hands of a resolved request that can be seen on the canvas, person by person, left before right."""
-    width, height = request.pose.width, request.pose.height
     return tuple(
         Hand(
             person=index,
@@ -65,9 +64,13 @@ def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]
             seed=part_seed(request.seed, hand_name(index, crop)),
         )
         for index, person in enumerate(request.pose.people)
-        for crop in hand_crops(person, settings.hand, width, height)
-        if _on_canvas(crop, width, height)
+        for crop in _seen(person, request, settings)
     )
+
+
+def count_hands(request: Request, settings: TwoStageSettings) -> int:
+    """How many hands find_hands would find: rows of stage 1's batch."""
+    return sum(len(_seen(person, request, settings)) for person in request.pose.people)
 
 
 def hand_warnings(hands: Sequence[HandResult], settings: TwoStageSettings) -> list[str]:
@@ -156,6 +159,13 @@ def _condition(
 def _prompt(person: Person, crop: HandCrop, request: Request, settings: TwoStageSettings) -> str:
     words = f"{hand_words(person, crop)}, " if settings.hand.view_words else ""
     return words + (request.hand_prompt or request.prompt)
+
+
+def _seen(person: Person, request: Request, settings: TwoStageSettings) -> list[HandCrop]:
+    """The crops of a person that overlap the canvas."""
+    width, height = request.pose.width, request.pose.height
+    crops = hand_crops(person, settings.hand, width, height)
+    return [crop for crop in crops if _on_canvas(crop, width, height)]
 
 
 def _on_canvas(crop: HandCrop, width: int, height: int) -> bool:

@@ -23,6 +23,8 @@ from handfirst.runtime.settings import TwoStageSettings
 
 LONGEST_PROMPT = 10_000
 
+Loop = tuple[int | None, float | None, float | None, float | None]
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -80,6 +82,11 @@ class Request:
         }
         for name, value in numbers.items():
             object.__setattr__(self, name, value)  # NumPy's numbers become Python's
+
+    @property
+    def loop(self) -> Loop:
+        """Steps, guidance, hand guidance and eta: requests that agree in them can be denoised together."""
+        return self.steps, self.guidance, self.hand_guidance, self.eta
 
     def resolve(self, settings: TwoStageSettings) -> Request:
         """The same request for one model: its defaults in place of every None, pose and mask on its canvas.

@@ -1,11 +1,22 @@
-"""Progress bars on stderr, one per stage. Knows nothing about what the stages do."""
+"""Progress bars on stderr, one per stage or one for all jobs. Knows nothing about what is done meanwhile."""
 
 from __future__ import annotations
 
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
 class Bars:
@@ -41,3 +52,51 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+class _Pace(ProgressColumn):
+    """How many a minute, over the last while."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{60 * speed:.1f} a minute" if speed else "- a minute")
+
+
+class Throughput:
+    """One bar for many like things: how many are over, how many a minute, how long it still takes. A context manager.
+
+    Args:
+        name: of what is counted.
+        total: of them.
+        over: those that were over before.
+        show: as for `Bars`.
+    """
+
+    def __init__(self, name: str, total: int, over: int = 0, show: bool | None = None) -> None:
+        console = Console(stderr=True, force_terminal=True if show else None)
+        self._bar = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Pace(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=show is False or not console.is_terminal,
+            speed_estimate_period=600,
+        )
+        self._task = self._bar.add_task(name, total=total, completed=over)
+
+    def advance(self, count: int) -> None:
+        """So many more are over."""
+        self._bar.advance(self._task, count)
+
+    def __enter__(self) -> Throughput:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

@@ -1,7 +1,8 @@
 """The `handfirst` command: its verbs, and how an error becomes one line and an exit code.
 
-0 done, 2 a user error (one line on stderr, nothing written), 130 interrupted. Anything else is a bug and shows its
-traceback. Start-up imports no engine and no array library: each verb imports what it needs when it runs.
+0 done, 2 a user error (one line on stderr, nothing written), 3 a batch of which some jobs failed, 130 interrupted.
+Anything else is a bug and shows its traceback. Start-up imports no engine and no array library: each verb imports what
+it needs when it runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import typer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import cache
+from handfirst.runtime.cli.batch import batch
 from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
 from handfirst.runtime.cli.output import one_line
@@ -36,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, verify, pose, build):
+for verb in (demo, render, batch, verify, pose, build):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 

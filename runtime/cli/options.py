@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
-from handfirst.engines.errors import UserError
-
-LARGEST_SIDE = 8192
+from handfirst.runtime.pose.size import parse_size as read_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Progress = Annotated[
@@ -34,15 +31,5 @@ def show_progress(progress: bool | None, json: bool) -> bool | None:
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """ "768x512" -> (768, 512), width first.
-
-    Raises:
-        UserError: anything else, or a side that is 0 or above 8192.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", text.strip())
-    width, height = (int(side) for side in match.groups()) if match else (0, 0)
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-        raise UserError(f"--size: expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 512x768; got '{text}'")
-    return width, height
+    """What --size says; see pose/size.py."""
+    return read_size(text, "--size")

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,19 +76,11 @@ def numbered(path: Path, index: int, count: int) -> Path:
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1:0{len(str(count))}d}{path.suffix}")
 
 
-def png(image: NDArray[Any]) -> bytes:
-    """uint8 RGB [H, W, 3] or bool [H, W] as a PNG file; equal pictures give equal bytes."""
-    import numpy as np
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image).save(file, "PNG")
-    return file.getvalue()
-
-
 def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> None:
     """Writes all of them, or none. `folder` is made if it does not exist, and removed again if writing fails."""
-    data = [png(picture.image) for picture in pictures]
+    from handfirst.runtime.image_file import encode
+
+    data = [encode(picture.image) for picture in pictures]
     made = [] if folder is None else [p for p in (folder, *folder.absolute().parents) if not p.exists()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

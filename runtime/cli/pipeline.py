@@ -1,4 +1,4 @@
-"""From requests to results with bars, and what is said of them: shared by `demo` and `render`.
+"""From requests to results with bars, and what is said of them: shared by `demo`, `render` and `batch`.
 
 Knows nothing about poses, and of a system only that it has steps.
 """
@@ -15,6 +15,7 @@ from handfirst.runtime.cli.bars import Bars
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
     from handfirst.engines.choice import Choice
+    from handfirst.runtime.drawn import Drawn
     from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
 
@@ -31,6 +32,10 @@ class Pipeline(Protocol):
     def steps(self, request: Request) -> Iterator[Progress]: ...
 
     def render_batch(self, requests: Sequence[Request]) -> list[Result]: ...
+
+    def draw_hands(self, requests: Sequence[Request]) -> Drawn: ...
+
+    def paint_bodies(self, drawn: Drawn) -> list[Result]: ...
 
 
 def open_pipeline(bundle: Path | None, engine: str, threads: int | None) -> Pipeline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.coco import is_coco, read_coco
@@ -29,19 +28,19 @@ def read_pose(path: Path | str, size: tuple[int, int] | None = None) -> Pose:
     """
     path = Path(path)
     try:
-        if size is not None:
-            size = canvas_size(*size, "size")
         return parse_pose(_parse(path), size)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error
 
 
-def parse_pose(data: Any, size: tuple[int, int] | None = None) -> Pose:
+def parse_pose(data: object, size: tuple[int, int] | None = None) -> Pose:
     """A pose from parsed JSON, of whatever format; `size` as in `read_pose`.
 
     Raises:
         PoseError: one line: what was expected, what came, how to mend it.
     """
+    if size is not None:
+        size = canvas_size(*size, "size")
     if is_openpose(data):
         pose = read_openpose(data, size)
     elif is_coco(data):

@@ -1,6 +1,7 @@
 """The two-stage system: hands first, then the body around them (the paper, arXiv 2403.10731).
 
-`_paint` is the whole story; every noun in it has a file of its own. Knows nothing about files beyond the bundle.
+`_draw_hands` and `_paint_bodies` are the whole story; every noun in it has a file of its own.
+Knows nothing about files beyond the bundle.
 """
 
 from __future__ import annotations
@@ -13,32 +14,30 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
-from handfirst.engines.errors import BundleError
-from handfirst.engines.manifest import Manifest
 from handfirst.engines.opening import open_engines
 from handfirst.runtime.body import BodyStage
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
 from handfirst.runtime.codec import Codec
 from handfirst.runtime.denoise import Step
+from handfirst.runtime.drawn import Drawn
 from handfirst.runtime.guided import Guided
 from handfirst.runtime.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.progress import Progress
-from handfirst.runtime.request import HandResult, Request, Result
+from handfirst.runtime.request import HandResult, Loop, Request, Result
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
+from handfirst.runtime.systems.two_stage_settings import SYSTEM, read_settings
 from handfirst.runtime.text import Text
 
 __all__ = ["SYSTEM", "Progress", "TwoStage", "read_settings"]
 
-SYSTEM = "two-stage"
 GIVEN = Choice("given", "the engines were opened by the caller")
 
 
@@ -113,30 +112,46 @@ class TwoStage:
         return self.render_batch([request])[0]
 
     def render_batch(self, requests: Sequence[Request]) -> list[Result]:
-        """One picture per request, in their order; those that share steps, guidance and eta are painted together.
+        """One picture per request, in their order; those of equal `Request.loop` are painted together.
 
         Each comes out as it would alone, up to the rounding of the engines.
         """
         resolved = [request.resolve(self.settings) for request in requests]
-        groups: dict[tuple[object, ...], list[int]] = {}
+        groups: dict[Loop, list[int]] = {}
         for i, request in enumerate(resolved):
-            key = (request.steps, request.guidance, request.hand_guidance, request.eta)
-            groups.setdefault(key, []).append(i)
+            groups.setdefault(request.loop, []).append(i)
         results: dict[int, Result] = {}
         for indices in groups.values():
-            results.update(zip(indices, _finish(self._paint([resolved[i] for i in indices])), strict=True))
+            drawn = _finish(self._draw_hands([resolved[i] for i in indices]))
+            results.update(zip(indices, self.paint_bodies(drawn), strict=True))
         return [results[i] for i in range(len(resolved))]
+
+    def draw_hands(self, requests: Sequence[Request]) -> Drawn:
+        """Stage 1 alone, of all requests together; `paint_bodies` makes pictures of it, now or later, in any thread.
+
+        Raises:
+            ValueError: their `Request.loop` differs once the model's defaults are filled in.
+        """
+        resolved = [request.resolve(self.settings) for request in requests]
+        if len({request.loop for request in resolved}) != 1:
+            raise ValueError("hands are drawn together for one or more requests of equal steps, guidance and eta")
+        return _finish(self._draw_hands(resolved))
+
+    def paint_bodies(self, drawn: Drawn) -> list[Result]:
+        """Stage 2: one picture per request of `drawn`, in their order. To be called once for each `drawn`."""
+        return _finish(self._paint_bodies(drawn))
 
     def steps(self, request: Request) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
         return self._steps(request.resolve(self.settings))
 
     def _steps(self, request: Request) -> Generator[Progress, None, None]:
-        (result,) = yield from self._paint([request])
+        drawn = yield from self._draw_hands([request])
+        (result,) = yield from self._paint_bodies(drawn)
         yield Progress("decode", 1, 1, lambda: result.image, result)
 
-    def _paint(self, requests: Sequence[Request]) -> Generator[Progress, None, list[Result]]:
-        """Resolved requests with equal steps, guidance and eta -> their results: the story in one piece."""
+    def _draw_hands(self, requests: Sequence[Request]) -> Generator[Progress, None, Drawn]:
+        """Resolved requests of equal loops -> their hands on canvases: the first half of the story."""
         clock = Clock("text", "hands", "hands_decode", "canvas", "body", "body_decode")
         with clock("text"):
             found = [find_hands(request, self.settings) for request in requests]
@@ -154,23 +169,28 @@ class TwoStage:
 
         with clock("canvas"):
             shares = _split(made, [len(each) for each in found])
-            canvases = [Canvas.build(share, self.settings.body) for share in shares]
+            canvases = tuple(Canvas.build(share, self.settings.body) for share in shares)
         yield Progress("canvas", 1, 1, lambda: canvases[0].image)
+        warnings = tuple(self._warnings(*each) for each in zip(requests, found, shares, strict=True))
+        return Drawn(tuple(requests), shares, canvases, body_contexts, body_plan, warnings, clock)
 
-        for step in clock.steps("body", self._body.steps(requests, canvases, body_contexts, body_plan)):
+    def _paint_bodies(self, drawn: Drawn) -> Generator[Progress, None, list[Result]]:
+        """The second half: the bodies around the hands."""
+        requests, canvases, clock = drawn.requests, drawn.canvases, drawn.clock
+        for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.plan)):
             yield Progress("body", step.index, step.total, partial(self._body.preview, step))
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
         return [
             Result(
                 image=images[i],
-                hands=shares[i],
+                hands=drawn.hands[i],
                 canvas=canvases[i].image,
                 mask=canvases[i].mask,
                 latents=step.x_t[i],
                 request=request,
                 seconds=clock.seconds,
-                warnings=self._warnings(request, found[i], shares[i]),
+                warnings=drawn.warnings[i],
             )
             for i, request in enumerate(requests)
         ]
@@ -199,28 +219,6 @@ class TwoStage:
         return (*request.pose.warnings, *self._text.warnings(prompts), *hand_warnings(made, self.settings))
 
 
-def read_settings(manifest: Manifest) -> TwoStageSettings:
-    """The manifest's settings, if it is a two-stage model's.
-
-    Raises:
-        BundleError: in one line, for another system or the first setting that makes no sense.
-    """
-    if manifest.system != SYSTEM:
-        raise BundleError(
-            f"bundle '{manifest.name}': expected the system {SYSTEM}, got {manifest.system}; "
-            "open it with the program that it was made for"
-        )
-    try:
-        return TwoStageSettings.model_validate(manifest.settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("settings", *first["loc"]))
-        raise BundleError(
-            f"bundle '{manifest.name}': {where}: {first['msg']}, got {first['input']!r:.60}; "
-            "it may come from a newer version: pip install -U handfirst"
-        ) from error
-
-
 T = TypeVar("T")
 
 
@@ -231,10 +229,10 @@ def _given(value: T | None) -> T:
     return value
 
 
-def _split(items: Sequence[T], counts: Sequence[int]) -> list[tuple[T, ...]]:
+def _split(items: Sequence[T], counts: Sequence[int]) -> tuple[tuple[T, ...], ...]:
     """Consecutive groups of the given sizes."""
     rest = iter(items)
-    return [tuple(islice(rest, count)) for count in counts]
+    return tuple(tuple(islice(rest, count)) for count in counts)
 
 
 def _finish(story: Generator[Progress, None, T]) -> T:

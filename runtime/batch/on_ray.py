@@ -1,0 +1,191 @@
+"""Rendering a backlog on a Ray cluster: an actor per GPU, or per share of the CPUs, each with the model opened once.
+
+The caller keeps the ledger and writes the files: pictures come back as bytes, so nothing needs to be shared between the
+machines but the model. A worker that dies with its group is replaced, and the group given out again (backlog.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from handfirst.engines.errors import EngineError, UserError
+from handfirst.runtime.batch.backlog import Backlog, describe
+from handfirst.runtime.batch.outcome import Done, Outcome, Painted
+from handfirst.runtime.batch.plan import Group
+from handfirst.runtime.batch.render import paintings
+from handfirst.runtime.batch.workers import Opening, share_out
+from handfirst.runtime.errors import BatchError
+from handfirst.runtime.image_file import ImageFormat
+from handfirst.runtime.request import Request
+
+PATIENCE_S = 120.0
+"""Without any work done, until a cluster on which no worker starts is given up."""
+MOST_OPENINGS = 3
+"""Deaths of workers in a row, in one place, before they have opened the model."""
+
+
+class Painter:
+    """What runs in an actor."""
+
+    def __init__(self) -> None:
+        self._system: Any = None
+
+    def open(self, opening: Opening) -> str | None:
+        """None, or why the model cannot be opened there."""
+        try:
+            self._system = opening.open()
+        except UserError as error:
+            return str(error)
+        return None
+
+    def paint(self, requests: Sequence[Request], image_format: ImageFormat) -> list[Painted] | str:
+        """A group, both stages; or what went wrong, in words, as errors themselves do not always travel."""
+        try:
+            drawn = self._system.draw_hands(requests)
+            return paintings(self._system.paint_bodies(drawn), image_format)
+        except Exception as error:
+            return describe(error)
+
+
+@dataclass
+class _Place:
+    """Where one worker is at a time."""
+
+    actor: Any = None
+    group: Group | None = None
+    """What it paints; None: it opens the model, or is idle."""
+    deaths: int = 0
+    """In a row, before the model was open."""
+
+
+class OnRay:
+    """A Renderer on a cluster. A context manager: workers end, and the connection closes, when it does.
+
+    Args:
+        address: "auto", "HOST:PORT", "ray://HOST:PORT", or "local" for a cluster on this machine alone.
+        opening: the model, as every node can open it.
+        image_format: of the files.
+        workers: at most so many; None: all that fit.
+
+    Raises:
+        BatchError: Ray is not installed, no cluster answers, or none of its nodes has room for a worker.
+    """
+
+    def __init__(self, address: str, opening: Opening, image_format: ImageFormat, workers: int | None = None) -> None:
+        self._ray = _import_ray()
+        self._connected = not self._ray.is_initialized()
+        if self._connected:
+            _connect(self._ray, address)
+        self._format: ImageFormat = image_format
+        share = share_out(self._ray.nodes(), opening.threads, workers)
+        self._opening = opening.with_threads(share.cpus)
+        self._actor = self._ray.remote(Painter).options(
+            num_cpus=share.cpus, num_gpus=share.gpus, scheduling_strategy="SPREAD", max_restarts=0
+        )
+        self.workers = share.workers
+        """How many there are."""
+        self._actors: list[Any] = []
+        self._busy: dict[Any, _Place] = {}  # by the reference to its answer
+        self._idle: list[_Place] = []
+        for _ in range(self.workers):
+            self._open(_Place())
+
+    @property
+    def waiting(self) -> int:
+        """Workers that have opened the model and have nothing to do."""
+        return len(self._idle)
+
+    def render(self, backlog: Backlog) -> Iterator[list[Outcome]]:
+        """Everything in the backlog, as groups come back."""
+        while self._hand_out(backlog):
+            for reference in self._wait():
+                outcomes = self._answered(self._busy.pop(reference), reference, backlog)
+                if outcomes:
+                    yield outcomes
+
+    def _hand_out(self, backlog: Backlog) -> bool:
+        """Gives every idle worker a group; False once all is over."""
+        while self._idle and (group := backlog.take()) is not None:
+            place = self._idle.pop()
+            place.group = group
+            requests = [task.request for task in group]
+            self._busy[place.actor.paint.remote(requests, self._format)] = place
+        if self._busy and not (self._idle and not self._painting()):
+            return True
+        if not self._idle and backlog.take() is not None:
+            raise BatchError(f"workers died {MOST_OPENINGS} times in a row while they opened the model; see Ray's logs")
+        return False
+
+    def _painting(self) -> bool:
+        return any(place.group is not None for place in self._busy.values())
+
+    def _wait(self) -> list[Any]:
+        """References to what is ready, at least one."""
+        try:
+            ready: list[Any] = self._ray.wait(list(self._busy), timeout=PATIENCE_S)[0]
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise BatchError(f"the Ray cluster is gone ({_line(error)}); run the same command on another") from error
+        if not ready and not self._painting():
+            raise BatchError(f"no worker was ready within {PATIENCE_S:.0f} seconds; does the cluster have room?")
+        return ready
+
+    def _answered(self, place: _Place, reference: Any, backlog: Backlog) -> list[Outcome]:
+        """What a worker has said, or that it died; it, or the one in its place, gets ready for more."""
+        group, place.group = place.group, None
+        try:
+            answer = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            place.deaths = place.deaths + 1 if group is None else 0
+            if place.deaths < MOST_OPENINGS:
+                self._open(place)
+            return [] if group is None else [*backlog.lost(group, _line(error))]
+        if group is None and answer is not None:
+            raise EngineError(f"on a node of the cluster: {answer}")
+        place.deaths = 0
+        self._idle.append(place)
+        if group is None:
+            return []
+        if isinstance(answer, str):
+            return [*backlog.failed(group, EngineError(answer))]
+        return [Done(task.job, painted) for task, painted in zip(group, answer, strict=True)]
+
+    def _open(self, place: _Place) -> None:
+        place.actor = self._actor.remote()
+        self._actors.append(place.actor)
+        self._busy[place.actor.open.remote(self._opening)] = place
+
+    def __enter__(self) -> OnRay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            with suppress(Exception):
+                self._ray.kill(actor)
+        if self._connected:
+            self._ray.shutdown()
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray's own default is to report home
+    try:
+        import ray
+    except ImportError as error:
+        raise BatchError("--ray needs the ray extra; run: pip install 'handfirst[ray]'") from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    try:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False, include_dashboard=False)
+    except (ConnectionError, ValueError, TimeoutError) as error:
+        raise BatchError(
+            f"no Ray cluster answers at '{address}' ({_line(error)}); start one: ray start --head"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

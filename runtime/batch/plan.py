@@ -1,0 +1,70 @@
+"""Jobs -> groups that are rendered together: of equal shape, so that an engine sees few shapes, and at most so many.
+
+Works in windows, so that a long list begins at once. Knows settings, but no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.batch.job import BadJob, Job
+from handfirst.runtime.batch.outcome import Failed
+from handfirst.runtime.hands import count_hands
+from handfirst.runtime.request import Loop, Request
+from handfirst.runtime.settings import TwoStageSettings
+
+WINDOW = 1024
+"""Jobs among which those of equal shape are looked for; their poses are in memory at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A job and what the model is asked for it."""
+
+    job: Job
+    request: Request
+
+
+Group = tuple[Task, ...]
+"""At least one; all of the same shape."""
+
+_Shape = tuple[Loop, int]
+
+
+def plan(
+    jobs: Iterable[Job | BadJob], settings: TwoStageSettings, most: int, window: int = WINDOW
+) -> Iterator[Group | Failed]:
+    """Every job once, in a group or as a failure, the failures of a window first.
+
+    Jobs share a group if their steps, guidance, hand guidance and eta are equal once the model's defaults are filled
+    in, and if they have the same number of hands to draw.
+
+    Args:
+        most: jobs in a group.
+        window: jobs that are looked at together.
+    """
+    rest = iter(jobs)
+    while some := list(islice(rest, window)):
+        shapes: dict[_Shape, list[Task]] = {}
+        for job in some:
+            ready = _ready(job, settings)
+            if isinstance(ready, Failed):
+                yield ready
+            else:
+                shapes.setdefault(ready[0], []).append(ready[1])
+        for tasks in shapes.values():
+            yield from (tuple(tasks[i : i + most]) for i in range(0, len(tasks), most))
+
+
+def _ready(job: Job | BadJob, settings: TwoStageSettings) -> tuple[_Shape, Task] | Failed:
+    if isinstance(job, BadJob):
+        return Failed(job, job.reason)
+    try:
+        request = job.request()
+        resolved = request.resolve(settings)
+    except UserError as error:
+        return Failed(job, str(error))
+    return (resolved.loop, count_hands(resolved, settings)), Task(job, request)

@@ -1,0 +1,186 @@
+"""`handfirst batch`: many pictures from a list of jobs, on this machine or on a Ray cluster, resumed after any end.
+
+Exit codes: 0 all jobs are done, 3 some have failed (the others are done), 2 the batch could not be run or go on.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from handfirst.runtime.cli import options, output, pipeline
+from handfirst.runtime.cli.bars import Throughput
+
+if TYPE_CHECKING:
+    from handfirst.engines.bundle import Bundle
+    from handfirst.runtime.batch.job import BadJob, Job
+    from handfirst.runtime.batch.ledger import Ledger
+    from handfirst.runtime.batch.render import Renderer
+
+EXIT_SOME_FAILED = 3
+MOST_NAMED = 10
+"""Failures that are named on stderr; all of them are in results.jsonl."""
+
+
+class ImageFormat(StrEnum):
+    """Of the pictures' files."""
+
+    png = "png"
+    webp = "webp"
+
+
+@dataclass(frozen=True)
+class _How:
+    """Where and how to render."""
+
+    bundle: Path | None
+    engine: str
+    threads: int | None
+    overlap: bool | None
+    ray: str | None
+    workers: int | None
+    batch_size: int
+    image_format: ImageFormat
+
+
+def batch(
+    jobs: Annotated[
+        Path, typer.Argument(help="JSON lines, CSV or Parquet; or a folder of poses, with --prompts.", metavar="JOBS")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and results.jsonl.", metavar="FOLDER")],
+    prompts: Annotated[
+        Path | None, typer.Option(help="A prompt on every line, each for all poses of a folder.", metavar="FILE")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the model.", show_default="the embedded one", metavar="PATH")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of jobs that name none.", metavar="N")] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Of jobs that name none.", show_default="the model's", metavar="N"),
+    ] = None,
+    size: options.Size = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Pictures at once.", metavar="N")] = 4,
+    image_format: Annotated[ImageFormat, typer.Option("--format", help="Of the pictures; neither loses anything.")] = (
+        ImageFormat.png
+    ),
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")] = False,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
+    overlap: Annotated[
+        bool | None,
+        typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="only on GPUs"),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help='A Ray cluster: "auto", HOST:PORT, or "local".', metavar="ADDRESS")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="On Ray.", show_default="one per GPU or node", metavar="N")
+    ] = None,
+    progress: options.Progress = None,
+    json: options.Json = False,
+) -> None:
+    """Paint a list of jobs; run it again after any end, and it goes on."""
+    output.folder_target(out)
+    options.parse_size(size)
+
+    from handfirst.engines.bundle import Bundle, demo_bundle_path
+    from handfirst.runtime.batch.read_jobs import read_jobs
+    from handfirst.runtime.batch.results import open_results
+    from handfirst.runtime.batch.run import pending
+
+    model = Bundle.open(bundle or demo_bundle_path())
+    said = {"seed": seed, "steps": steps, "size": size}
+    wanted = read_jobs(jobs, prompts, {name: value for name, value in said.items() if value is not None})
+    how = _How(bundle, engine, threads, overlap, ray, workers, batch_size, image_format)
+    shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
+    with open_results(out, shared) as ledger:
+        todo = pending(wanted, ledger, retry_failed)
+        start = time.perf_counter()
+        with Throughput("jobs", len(wanted), len(wanted) - len(todo), options.show_progress(progress, json)) as bar:
+            failures = _render(todo, ledger, model, how, bar)
+        seconds = time.perf_counter() - start
+        failed = sum(ledger.status(job) != "done" for job in wanted)
+    counts = {
+        "jobs": len(wanted),
+        "done": len(wanted) - failed,
+        "failed": failed,
+        "painted": len(todo) - len(failures),
+    }
+    _report(out, model, counts, failures, seconds, json)
+    if failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _render(
+    todo: Sequence[Job | BadJob], ledger: Ledger, model: Bundle, how: _How, bar: Throughput
+) -> list[tuple[Job | BadJob, str]]:
+    """Renders what is to do; the jobs that failed, and why. Without jobs to paint nothing is opened."""
+    from handfirst.runtime.batch.outcome import Failed
+    from handfirst.runtime.batch.plan import plan
+    from handfirst.runtime.batch.run import run
+    from handfirst.runtime.systems.two_stage_settings import read_settings
+
+    failures = []
+    planned = plan(todo, read_settings(model.manifest), how.batch_size)
+    with ExitStack() as stack:
+        opener = partial(_renderer, how, model, stack)
+        for outcomes in run(todo, planned, ledger, opener, how.image_format.value):
+            bar.advance(len(outcomes))
+            failures += [(over.job, over.reason) for over in outcomes if isinstance(over, Failed)]
+    return failures
+
+
+def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
+    """Opens the model, here or on the cluster; `stack` closes it."""
+    if how.ray is not None:
+        from handfirst.runtime.batch.on_ray import OnRay
+        from handfirst.runtime.batch.workers import Opening
+
+        opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads)
+        return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
+
+    from handfirst.engines.choice import ON_CPU
+    from handfirst.runtime.batch.render import Here
+
+    system = pipeline.open_pipeline(how.bundle, how.engine, how.threads)
+    overlap = system.engine.engine not in ON_CPU if how.overlap is None else how.overlap
+    return Here(system, how.image_format.value, overlap)
+
+
+def _report(
+    out: Path,
+    model: Bundle,
+    counts: dict[str, int],
+    failures: Sequence[tuple[Job | BadJob, str]],
+    seconds: float,
+    json: bool,
+) -> None:
+    """One JSON object, or a line for people; failures on stderr."""
+    if json:
+        output.print_json(
+            {
+                "bundle": {"name": model.manifest.name, "id": pipeline.short_id(model)},
+                "out": str(out),
+                **counts,
+                "seconds": round(seconds, 3),
+                "failures": [{"id": job.id, "line": job.line, "reason": reason} for job, reason in failures],
+            }
+        )
+        return
+    for job, reason in failures[:MOST_NAMED]:
+        print("failed:", output.one_line(f"line {job.line}: {reason}"), file=sys.stderr)
+    if counts["failed"] > len(failures[:MOST_NAMED]):
+        print(f"all {counts['failed']} failures are in {out / 'results.jsonl'}", file=sys.stderr)
+    pace = f", {60 * counts['painted'] / seconds:.1f} a minute" if counts["painted"] else ""
+    print(f"{counts['done']} of {counts['jobs']} jobs done, {counts['failed']} failed, in {out}")
+    print(f"{counts['painted']} painted now in {seconds:.1f} s{pace}")
