@@ -27,6 +27,7 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import sha256
+from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
 from handfirst.export.decisions import decisions
@@ -41,7 +42,10 @@ from handfirst.export.weights import round_weights
 from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
-LIBRARIES = ("handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
+LIBRARIES = (
+    "handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino",
+)  # fmt: skip
+"""Whose versions the manifest names, where they are installed."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a graph's role, the steps done for it, and their number (exported, compared, written)."""
@@ -72,8 +76,10 @@ def export_bundle(
 
     Raises:
         UserError: no model there, `out` is in the way, or a graph that does not match torch. Nothing is left behind.
+        EngineError: the library that runs the graphs here is not installed; said before anything is exported.
     """
     _check_target(out, force)
+    gate.check_engine(options.precision)
     model = ModelFolder(model_folder)
     model.settings = options.settings(model.settings)
     with _staging(out) as folder:
@@ -103,7 +109,7 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
             schema_version=manifests.SCHEMA_VERSION,
             name=options.name,
             system="two-stage",
-            created_with={library: metadata.version(library) for library in LIBRARIES},
+            created_with={library: metadata.version(library) for library in LIBRARIES if distributed(library)},
             engines=engines,
             files=files,
             tokenizer=TOKENIZER,

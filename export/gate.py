@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from handfirst.engines.choice import TOLERANCE, open_engine
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.ort import import_onnxruntime
+from handfirst.engines.ov import import_openvino
 from handfirst.engines.psnr import psnr
 from handfirst.export.examples import example, reference
 from handfirst.export.parts import Part
@@ -30,6 +32,18 @@ HEAVY = 50_000_000
 
 ENGINE: dict[Precision, str] = {"float32": "cpu", "float16": "cpu", "bfloat16": "openvino"}
 """What runs a graph here: onnxruntime's CPU provider knows no bfloat16."""
+
+
+def check_engine(precision: Precision) -> None:
+    """The library that graphs of this precision are judged with is here: asked before minutes go into exporting them.
+
+    Raises:
+        EngineError: it is not installed; names the extra.
+    """
+    if ENGINE[precision] == "cpu":
+        import_onnxruntime()
+    else:
+        import_openvino()
 
 
 @dataclass(frozen=True, eq=False)
