@@ -34,6 +34,7 @@ from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.limits import limit_rows
 from handfirst.export.options import DEFAULTS, ExportOptions
 from handfirst.export.parts import PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
@@ -43,7 +44,8 @@ from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
 LIBRARIES = (
-    "handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "openvino",
+    "handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
+    "openvino",
 )  # fmt: skip
 """Whose versions the manifest names, where they are installed."""
 
@@ -68,7 +70,7 @@ def export_bundle(
     Args:
         model_folder: what training wrote (training/checkpoint.py).
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
-        options: its name, its precision, its canvas.
+        options: its name, its precision, its sizes.
         progress: called when a graph is begun, exported, compared and done, and around the rehearsal.
 
     Returns:
@@ -125,7 +127,7 @@ def _write_part(
     folder: Path, make: PartMaker, options: ExportOptions, progress: Callable[[int, int], None]
 ) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
     """Writes one graph and says what it is; with its golden tensors."""
-    part, precision = make(), options.precision
+    part, precision = limit_rows(make(), options.batch), options.precision
     if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)

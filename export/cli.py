@@ -37,6 +37,9 @@ def export(
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Canvas in pixels.", show_default="what it was trained for")
     ] = None,
+    batch: Annotated[
+        int, typer.Option(metavar="N", help="Rows that a graph takes at once; 1 fixes the batch axis.")
+    ] = 16,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -50,7 +53,7 @@ def export(
     from handfirst.runtime.cli.output import print_table
     from handfirst.training.libraries import quiet as quiet_libraries
 
-    options = ExportOptions(name, weights.value, precision.value, parse_size(size))
+    options = ExportOptions(name, weights.value, precision.value, parse_size(size), batch)
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, options, force, bars.update)

@@ -63,7 +63,7 @@ def run_trials(part: Part) -> list[Trial]:
     heavy = sum(parameter.numel() for parameter in part.module.parameters()) > HEAVY
     trials = []
     for seed, (batch, cells) in enumerate(TRIALS[: 2 if heavy else 3], start=1):
-        inputs = example(part, batch, seed, cells)
+        inputs = example(part, min(batch, part.spec.most_rows or batch), seed, cells)
         trials.append(Trial(inputs, reference(part, inputs)))
     return trials
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
 from handfirst.export.to_onnx import Weights
+from handfirst.runtime.rows import MOST_ROWS
 from handfirst.runtime.settings import TwoStageSettings
 
 MULTIPLE = 64
@@ -22,12 +23,20 @@ class ExportOptions:
         weights: how large weights of float32 graphs are stored; float16 halves the files, not the arithmetic.
         precision: what the graphs compute in.
         size: width and height of the canvas in pixels, multiples of 64; None: what the model was trained for.
+        batch: rows that a graph takes at once; the runtime cuts longer batches. 1 makes the batch a fixed axis.
     """
 
     name: str = "demo"
     weights: Weights = "float16"
     precision: Precision = "float32"
     size: tuple[int, int] | None = None
+    batch: int = MOST_ROWS
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= MOST_ROWS:
+            raise UserError(
+                f"expected 1 to {MOST_ROWS} rows at once, which is what the runtime gives, got {self.batch}"
+            )
 
     @property
     def rounded(self) -> bool:

@@ -22,7 +22,7 @@ from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
 from handfirst.engines.ort_options import CudaOptions, cuda_settings
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime import resident
 from handfirst.runtime.cli.demo import demo_pose
 from handfirst.runtime.request import Request
@@ -180,6 +180,16 @@ def test_what_must_be_cut_into_pieces_is_not_kept() -> None:
     assert resident.upload(x, engine, Plain(engine)) is x
     assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), engine)["y"], OrtArray)
     assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), Plain(engine))["y"], np.ndarray)
+
+
+def test_what_an_engine_may_not_take_at_once_is_not_kept() -> None:
+    plain = graph()
+    narrow = replace(plain, spec=plain.spec.model_copy(update={"limits": {"batch": AxisLimits(usual=2, most=2)}}))
+    wide, engine, x = OrtEngine(plain), OrtEngine(narrow), numbers(3)
+    assert resident.upload(x, wide, engine) is x
+    assert isinstance(resident.run_kept(wide, {"x": x}, ("y",), engine)["y"], np.ndarray)
+    np.testing.assert_array_equal(resident.run_kept(engine, {"x": x}, ("y",), wide)["y"], x * 2)
+    assert isinstance(resident.run_kept(wide, {"x": x[:2]}, ("y",), engine)["y"], OrtArray)
 
 
 @pytest.mark.parametrize("data", [b"", b"MZ" * 100, b"\x18\x00\x00\x00ORTM" + b"\0" * 100])

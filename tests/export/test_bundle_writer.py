@@ -153,9 +153,7 @@ def test_without_the_engine_that_judges_graphs_nothing_is_begun(
     assert heard == [] and list(tmp_path.iterdir()) == []
 
 
-def test_either_package_of_onnxruntime_is_named(
-    model_folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch
-) -> None:
+def test_either_package_of_onnxruntime_is_named(model_folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
     """Where onnxruntime-gpu is installed, there is no distribution called onnxruntime."""
     version = metadata.version
     names = {"onnxruntime": "", "onnxruntime-gpu": "onnxruntime"}

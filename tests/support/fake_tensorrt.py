@@ -42,6 +42,7 @@ class FakeTensorRT:
         self.refits = 0
         self.runtimes = 0
         self.flags: list[list[str]] = []
+        self.profiles: list[dict[str, tuple[tuple[int, ...], ...]]] = []
         self.DataType = _enum("DataType", *sorted(DTYPES.values()))
         self.ProfilingVerbosity = _enum("ProfilingVerbosity", "LAYER_NAMES_ONLY", "DETAILED", "NONE")
         self.BuilderFlag = _enum("BuilderFlag", "REFIT", "TF32", "STRIP_PLAN", "REFIT_IDENTICAL")
@@ -219,11 +220,11 @@ class Refitter:
 
 class Profile:
     def __init__(self) -> None:
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
 
     def set_shape(self, name: str, low: Any, best: Any, high: Any) -> None:
-        assert low == best == high, "expected a static profile"
-        self.shapes[name] = tuple(best)
+        assert all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)), "expected sizes in order"
+        self.shapes[name] = (tuple(low), tuple(best), tuple(high))
 
 
 class TimingCache:
@@ -289,7 +290,7 @@ class Builder:
         assert len(config.profiles) == 1 and config.timings is not None and network.model is not None
         shapes = config.profiles[0].shapes
         for tensor in network.inputs:
-            if any(a not in (-1, b) for a, b in zip(tensor.shape, shapes[tensor.name], strict=True)):
+            if any(a not in (-1, b) for each in shapes[tensor.name] for a, b in zip(tensor.shape, each, strict=True)):
                 self.logger._error(f"Network input {tensor.name}\nhas another shape than the profile")
                 return None
         if "build_serialized_network" in self.library.refuse:
@@ -297,6 +298,7 @@ class Builder:
             return None
         flags = sorted(flag.name for flag in config.flags)
         self.library.flags.append(flags)
+        self.library.profiles.append(shapes)
         config.timings.blob = config.timings.blob or f"{self.library.gpu} timings".encode()
         model = onnx.ModelProto()
         model.CopyFrom(network.model)
@@ -334,7 +336,7 @@ class CudaEngine:
         self.flags: list[str] = fields["flags"]
         self.empty = "STRIP_PLAN" in self.flags
         self.detailed: bool = fields["detailed"]
-        self.profile = {name: tuple(shape) for name, shape in fields["shapes"].items()}
+        self.profile: dict[str, list[list[int]]] = fields["shapes"]
         graph = onnx.load_model_from_string(model).graph
         self.inputs = [Tensor(library, value) for value in graph.input]
         self.outputs = [Tensor(library, value) for value in graph.output]
@@ -342,7 +344,7 @@ class CudaEngine:
 
     @property
     def device_memory_size_v2(self) -> int:
-        return 64 * sum(int(np.prod(shape)) for shape in self.profile.values())
+        return 64 * sum(int(np.prod(largest)) for _, _, largest in self.profile.values())
 
     @property
     def num_io_tensors(self) -> int:
@@ -398,7 +400,9 @@ class Context:
         self.session = onnxruntime.InferenceSession(engine.model, providers=["CPUExecutionProvider"])
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        if tuple(shape) != self.engine.profile.get(name) or "set_input_shape" in self.engine.library.refuse:
+        low, _, high = self.engine.profile[name]
+        fits = all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
+        if not fits or "set_input_shape" in self.engine.library.refuse:
             self.engine.logger._error(f"shape of {name}\nis outside of the profile")
             return False
         self.shapes[name] = tuple(shape)
