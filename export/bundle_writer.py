@@ -34,12 +34,13 @@ from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
-from handfirst.export.limits import limit_rows
+from handfirst.export.limits import free_canvas, limit_rows
 from handfirst.export.options import DEFAULTS, ExportOptions
-from handfirst.export.parts import PartMaker, part_makers
+from handfirst.export.parts import Part, PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
 from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
+from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
@@ -99,7 +100,8 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
     golden: dict[str, NDArray[Any]] = {}
     for role, make in part_makers(model).items():
         progress(role, 0, STEPS)
-        engines[role], tensors = _write_part(folder, make, options, partial(progress, role))
+        limited = partial(_limited, make, model.settings, options.batch)
+        engines[role], tensors = _write_part(folder, limited, options, partial(progress, role))
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
@@ -123,11 +125,18 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
     )
 
 
+def _limited(make: PartMaker, settings: TwoStageSettings, rows: int) -> Part:
+    return limit_rows(free_canvas(make(), settings), rows)
+
+
 def _write_part(
-    folder: Path, make: PartMaker, options: ExportOptions, progress: Callable[[int, int], None]
+    folder: Path,
+    make: PartMaker,
+    options: ExportOptions,
+    progress: Callable[[int, int], None],
 ) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
     """Writes one graph and says what it is; with its golden tensors."""
-    part, precision = limit_rows(make(), options.batch), options.precision
+    part, precision = make(), options.precision
     if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)

@@ -27,13 +27,18 @@ Size = Annotated[
     typer.Option(metavar="WxH", help="Canvas of the pose in pixels, for files that do not say."),
 ]
 
+Canvas = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Picture in pixels, for models of free size.", show_default="the model's"),
+]
+
 
 def show_progress(progress: bool | None, json: bool) -> bool | None:
     """What `Bars` is told: machines that read JSON see bars only if they ask for them."""
     return False if progress is None and json else progress
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
     """ "768x512" -> (768, 512), width first.
 
     Raises:
@@ -44,5 +49,5 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     match = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", text.strip())
     width, height = (int(side) for side in match.groups()) if match else (0, 0)
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-        raise UserError(f"--size: expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 512x768; got '{text}'")
+        raise UserError(f"{option}: expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 512x768; got '{text}'")
     return width, height

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -70,9 +71,7 @@ class TwoStage:
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, engines["text_encoder"])
-        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
-        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
-        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+        self._make_stages()
 
     @classmethod
     def open(cls, path: Path | None = None, engine: str = "auto", threads: int | None = None) -> TwoStage:
@@ -97,6 +96,22 @@ class TwoStage:
         engines = {role: bundle.engine(role, chosen.engine, threads) for role in roles}
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
 
+    def _make_stages(self) -> None:
+        engines, settings = self._engines, self.settings
+        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
+        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
+        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+
+    def _for(self, request: Request) -> TwoStage:
+        """This model on the canvas of a resolved request: the same engines and prompts, its own stages."""
+        width, height = request.pose.width, request.pose.height
+        if (width, height) == (self.settings.body.width, self.settings.body.height):
+            return self
+        other = copy(self)
+        other.settings = self.settings.on_canvas(width, height)
+        other._make_stages()
+        return other
+
     @property
     def bundle(self) -> Bundle:
         """Where this model came from; a ValueError for one that was put together by hand."""
@@ -114,30 +129,32 @@ class TwoStage:
         return self.render_batch([request])[0]
 
     def render_batch(self, requests: Sequence[Request]) -> list[Result]:
-        """One picture per request, in their order; those that share steps, guidance and eta are painted together.
+        """One picture per request, in their order; those of equal size, steps, guidance and eta are painted together.
 
         Each comes out as it would alone, up to the rounding of the engines.
         """
         resolved = [request.resolve(self.settings) for request in requests]
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, request in enumerate(resolved):
-            key = (request.steps, request.guidance, request.hand_guidance, request.eta)
+            key = (request.size, request.steps, request.guidance, request.hand_guidance, request.eta)
             groups.setdefault(key, []).append(i)
         results: dict[int, Result] = {}
         for indices in groups.values():
-            results.update(zip(indices, _finish(self._paint([resolved[i] for i in indices])), strict=True))
+            alike = [resolved[i] for i in indices]
+            results.update(zip(indices, _finish(self._for(alike[0])._paint(alike)), strict=True))
         return [results[i] for i in range(len(resolved))]
 
     def steps(self, request: Request) -> Iterator[Progress]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
-        return self._steps(request.resolve(self.settings))
+        resolved = request.resolve(self.settings)
+        return self._for(resolved)._steps(resolved)
 
     def _steps(self, request: Request) -> Iterator[Progress]:
         (result,) = yield from self._paint([request])
         yield Progress("decode", 1, 1, lambda: result.image, result)
 
     def _paint(self, requests: Sequence[Request]) -> Generator[Progress, None, list[Result]]:
-        """Resolved requests with equal steps, guidance and eta -> their results: the story in one piece."""
+        """Resolved requests of this canvas with equal steps, guidance and eta -> their results: the whole story."""
         clock = Clock("text", "hands", "hands_decode", "canvas", "body", "body_decode")
         with clock("text"):
             found = [find_hands(request, self.settings) for request in requests]
