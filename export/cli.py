@@ -80,7 +80,10 @@ def _range(text: str | None) -> tuple[tuple[int, int], tuple[int, int]] | None:
     if text is None:
         return None
     least, _, most = text.partition(":")
-    sizes = parse_size(least, "--sizes"), parse_size(most or least, "--sizes")
-    if sizes[0] is None or sizes[1] is None:
-        raise UserError(f"--sizes: expected WIDTHxHEIGHT:WIDTHxHEIGHT, got '{text}'")
-    return sizes[0], sizes[1]
+    try:
+        smallest, largest = parse_size(least), parse_size(most)
+    except UserError:
+        smallest = largest = None
+    if smallest is None or largest is None:
+        raise UserError(f"--sizes: expected WIDTHxHEIGHT:WIDTHxHEIGHT, such as 256x256:1024x768; got '{text}'")
+    return smallest, largest

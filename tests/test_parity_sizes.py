@@ -14,11 +14,18 @@ from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
 from handfirst.runtime.errors import RequestError
+from handfirst.runtime.request import Request
 from handfirst.runtime.settings import BodySettings
 from handfirst.runtime.systems.two_stage import TwoStage
 from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
 
 SIZES = ((128, 128), (256, 192))
+STEPS = 4
+
+
+def asking(size: tuple[int, int], seed: int = 7) -> Request:
+    """A few steps of one picture of that size, its pose drawn on the same canvas."""
+    return replace(make_requests(1, *size)[0], size=size, steps=STEPS, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +42,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageModel, TwoSt
     return model, TwoStage.open(bundle, engine="cpu")
 
 
-@pytest.mark.parametrize("size", [(128, 128), (256, 128), (192, 192)])
+@pytest.mark.parametrize("size", [(256, 128), (192, 192)])
 def test_every_size_equals_the_torch_reference(pair: tuple[TwoStageModel, TwoStage], size: tuple[int, int]) -> None:
     model, pipeline = pair
-    (request,) = make_requests(1, *size, size=size)
+    request = asking(size)
     result = pipeline.render(request)
     assert result.image.shape == (size[1], size[0], 3) and result.mask.any()
     check(model, request, result)
@@ -46,7 +53,7 @@ def test_every_size_equals_the_torch_reference(pair: tuple[TwoStageModel, TwoSta
 
 def test_requests_of_several_sizes_go_into_one_batch(pair: tuple[TwoStageModel, TwoStage]) -> None:
     _, pipeline = pair
-    requests = [make_requests(1, 256, 128, size=(256, 128))[0], *make_requests(2, 128, 128)]
+    requests = [asking((192, 128)), asking((128, 128)), replace(asking((128, 128), 8), size=None)]
     for request, result in zip(requests, pipeline.render_batch(requests), strict=True):
         alone = pipeline.render(request)
         assert alone.image.shape == result.image.shape
@@ -55,17 +62,15 @@ def test_requests_of_several_sizes_go_into_one_batch(pair: tuple[TwoStageModel, 
 
 def test_another_engine_paints_another_size_alike(pair: tuple[TwoStageModel, TwoStage]) -> None:
     _, pipeline = pair
-    (request,) = make_requests(1, 192, 128, size=(192, 128))
+    request = asking((192, 128))
     other = TwoStage.open(pipeline.bundle.path, engine="openvino")
-    request = replace(request, steps=3)
     np.testing.assert_allclose(other.render(request).latents, pipeline.render(request).latents, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(64, 128), (320, 128), (128, 256), (160, 128)])
 def test_a_size_out_of_bounds_is_one_line(pair: tuple[TwoStageModel, TwoStage], size: tuple[int, int]) -> None:
-    (request,) = make_requests(1, size=size)
     with pytest.raises(RequestError) as caught:
-        pair[1].render(request)
+        pair[1].render(asking(size))
     assert str(caught.value) == (
         "size: expected a width of 128 to 256 in steps of 64 and a height of 128 to 192 in steps of 64, "
         f"got {size[0]}x{size[1]}"

@@ -52,6 +52,10 @@ class TestRender:
         assert (asked.eta, asked.blend, asked.feather) == (0.5, "bounding-box", 2.0)
         assert (asked.pose.width, asked.pose.height) == (512, 512)
 
+    def test_asks_for_another_canvas(self, system, here, capsys):
+        assert main([*RENDER, "--canvas", "512x512"]) == 0
+        assert system.asked[0].size == (512, 512)
+
     def test_leaves_the_rest_to_the_model(self, system, here):
         assert main(RENDER) == 0
         (asked,) = system.asked
@@ -119,6 +123,9 @@ BAD = {
 
 
 class TestRefusals:
+    def test_a_canvas_that_is_none(self, system, here, capsys):
+        assert "--canvas: expected WIDTHxHEIGHT" in refused(capsys, *RENDER, "--canvas", "256")
+
     @pytest.mark.parametrize(("arguments", "word"), BAD.values(), ids=BAD.keys())
     def test_one_line_and_nothing_written(self, system, here, capsys, arguments, word):
         (here / "folder.png").mkdir()

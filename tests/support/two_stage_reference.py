@@ -70,7 +70,7 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))
 
 
-def scheduler(model: TwoStageModel) -> DDIMScheduler:
+def scheduler(model: TwoStageModel, steps: int) -> DDIMScheduler:
     s = model.settings.schedule
     out = DDIMScheduler(
         num_train_timesteps=s.train_steps,
@@ -83,7 +83,7 @@ def scheduler(model: TwoStageModel) -> DDIMScheduler:
         set_alpha_to_one=s.set_alpha_to_one,
         clip_sample=False,
     )
-    out.set_timesteps(STEPS)
+    out.set_timesteps(steps)
     return out
 
 
@@ -98,17 +98,18 @@ def decode(model: TwoStageModel, latents: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def reference_hands(model: TwoStageModel, pose: Pose, prompt: str, seed: int, g: float) -> list[HandResult]:
+def reference_hands(model: TwoStageModel, request: Request) -> list[HandResult]:
     """Stage 1 for one picture."""
-    person, out = pose.people[0], []
+    pose, g, out = request.pose, request.hand_guidance, []
+    person = pose.people[0]
     for group, crop in enumerate(hand_crops(person, model.settings.hand, pose.width, pose.height)):
         side = crop.sides[0]
         maps = torch.cat([heat_maps(crop.similarity.apply(person.hand(side)), group), torch.zeros(1, 64, 64)])
         small = F.interpolate(maps[None].float(), size=(16, 16), mode="bilinear", align_corners=False)
         c_p = F.pixel_unshuffle(small, 2)
-        steps = scheduler(model)
-        x_t = noise(part_seed(seed, f"hand-0-{side}"), 1, 4, 8, 8)
-        both = contexts(model, ["", prompt])
+        steps = scheduler(model, request.steps)
+        x_t = noise(part_seed(request.seed, f"hand-0-{side}"), 1, 4, 8, 8)
+        both = contexts(model, ["", request.prompt])
         for t in steps.timesteps:
             u, c = model.hand(torch.cat([torch.cat([x_t, c_p], 1)] * 2), t.expand(2), both)[0].chunk(2)
             feature = model.hand(torch.cat([x_t, c_p], 1), t.expand(1), both[1:])[1]
@@ -120,23 +121,24 @@ def reference_hands(model: TwoStageModel, pose: Pose, prompt: str, seed: int, g:
 
 @torch.no_grad()
 def reference_body(
-    model: TwoStageModel, pose: Pose, prompt: str, seed: int, g: float, canvas: np.ndarray, mask: np.ndarray
+    model: TwoStageModel, request: Request, canvas: np.ndarray, mask: np.ndarray
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Stage 2 for one picture, sequential mask expansion included: (latents, picture)."""
-    latent = model.settings.latent
+    latent, pose, total, g = model.settings.latent, request.pose, request.steps, request.guidance
     mean, std = (torch.tensor(v)[:, None, None] for v in (latent.mean, latent.std))
     x_c = (model.autoencoder.encode(signed(canvas)) - mean) / std
     skeleton = torch.tensor(draw_skeleton(pose, pose.width, pose.height)).permute(2, 0, 1).float() / 255
     hint = torch.cat([skeleton, 1 - torch.tensor(mask)[None].float()])[None]
     rows, columns = pose.height // 8, pose.width // 8
-    steps, eps_0, both = scheduler(model), noise(seed, 1, 4, rows, columns), contexts(model, ["", prompt])
+    steps, both = scheduler(model, total), contexts(model, ["", request.prompt])
+    eps_0 = noise(request.seed, 1, 4, rows, columns)
     x_t, widest = eps_0, 50 / 512 * min(pose.width, pose.height)
     times = [int(t) for t in steps.timesteps]
     for s, t in enumerate(steps.timesteps, 1):
         u, c = model.body(torch.cat([x_t, x_t]), t.expand(2), both, torch.cat([hint, hint])).chunk(2)
         x_t = steps.step(u + g * (c - u), t, x_t, eta=0.0).prev_sample
-        if s <= STEPS - 2:
-            radius = int(np.floor(widest * (STEPS - s) / (STEPS - 1) + 0.5))
+        if s <= total - 2:
+            radius = int(np.floor(widest * (total - s) / (total - 1) + 0.5))
             grown = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=radius) if radius else mask
             kept = F.avg_pool2d(torch.tensor(grown)[None, None].float(), 8) > 0.5
             x_t = torch.where(kept, steps.add_noise(x_c, eps_0, torch.tensor([times[s]])), x_t)
@@ -144,10 +146,9 @@ def reference_body(
     return x_t[0], np.where(mask[..., None], canvas, image)
 
 
-def make_requests(count: int, width: int = 64, height: int = 64, size: tuple[int, int] | None = None) -> list[Request]:
+def make_requests(count: int, width: int = 64, height: int = 64) -> list[Request]:
     return [
         Request(
-            size=size,
             pose=make_pose(i, width, height),
             prompt=CAPTIONS[i],
             seed=7 + i,
@@ -161,7 +162,7 @@ def make_requests(count: int, width: int = 64, height: int = 64, size: tuple[int
 
 def check(model: TwoStageModel, request: Request, result: Result) -> None:
     """One result of the runtime against the reference."""
-    hands = reference_hands(model, request.pose, request.prompt, request.seed, 1.5)
+    hands = reference_hands(model, request)
     assert len(hands) == len(result.hands) == 2
     for ours, theirs in zip(result.hands, hands, strict=True):
         assert (ours.mask == theirs.mask).all()
@@ -170,7 +171,7 @@ def check(model: TwoStageModel, request: Request, result: Result) -> None:
     canvas = Canvas.build(hands, model.settings.on_canvas(request.pose.width, request.pose.height).body)
     assert (canvas.mask == result.mask).all()
     assert np.abs(canvas.image.astype(int) - result.canvas).max() <= 1
-    latents, image = reference_body(model, request.pose, request.prompt, request.seed, 2.0, result.canvas, result.mask)
+    latents, image = reference_body(model, request, result.canvas, result.mask)
     assert result.latents.shape == latents.shape
     assert np.abs(latents.numpy() - result.latents).max() <= 1e-3
     assert psnr(image, result.image) >= 50
