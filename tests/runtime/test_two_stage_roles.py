@@ -98,11 +98,11 @@ def test_graphs_take_every_size_that_the_settings_promise():
     check_roles(SETTINGS, free_specs())
     check_roles(promising, free_specs(rows=AxisLimits(least=2, usual=8, most=50, multiple=2)))
     fixed = {**free_specs(), "controlnet": spec("controlnet")}
-    with pytest.raises(BundleError, match="controlnet: input 'sample' takes 8 to 8 where .* promise 8 to 16 in steps"):
+    with pytest.raises(BundleError, match=r"controlnet: input 'sample' takes 8 to 8 where .* promise 8 to 16 in steps"):
         check_roles(promising, fixed)
     for axis, few in (("rows", CELLS), ("cols", CELLS), ("height", PIXELS), ("width", PIXELS)):
         for worse in ({"most": few.usual}, {"least": few.most, "usual": few.most}):
-            with pytest.raises(BundleError, match="where the bundle's settings promise .*; export the bundle again"):
+            with pytest.raises(BundleError, match=r"where the bundle's settings promise .*; export the bundle again"):
                 check_roles(promising, free_specs(**{axis: AxisLimits(**{**few.model_dump(), **worse})}))
 
 
