@@ -1,6 +1,6 @@
 """Full size on this machine: random weights in Stable Diffusion 1.5's own layout, through every command of the package.
 
-    pip install -e '.[export,openvino]'
+    pip install -e '.[export,cpu,openvino]'
     python benchmarks/full_size.py WORK_FOLDER          # -> benchmarks/results/fullsize-cpu.json
 
 init, export, verify, then one render of both stages at 512 x 512 with two steps, on onnxruntime in float32 and on

@@ -1,6 +1,6 @@
 """Every graph on an NVIDIA GPU, against torch on the same GPU: is it right, and how fast is it?
 
-    pip install -e '.[export]' matplotlib && pip uninstall -y onnxruntime && pip install -e '.[cuda]'
+    pip install -e '.[export,cuda]' matplotlib
     python benchmarks/gpu_proof.py                          # full size -> benchmarks/results/gpu-<name>.json and .png
     python benchmarks/gpu_proof.py --device cpu --tiny      # tries the script itself, without a GPU, in two minutes
 

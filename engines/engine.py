@@ -87,7 +87,7 @@ class DeviceEngine(Engine, Protocol):
 
 
 def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, place: str | None = None) -> None:
-    """Names, dtypes and shapes against the spec; an axis name stands for one size throughout.
+    """Names, dtypes and shapes against the spec; an axis name stands for one size throughout, within its limits.
 
     Args:
         place: where handles among the inputs must lie; None: there must be none.
@@ -104,6 +104,11 @@ def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, plac
     for key, tensor in wanted.items():
         _check_place(key, inputs[key], name, place)
         _check_one(tensor, inputs[key], sizes, name)
+    for axis, limits in spec.limits.items():
+        if axis in sizes and sizes[axis] not in limits:
+            raise EngineError(
+                f"{name}: expected {axis} {limits}, got {sizes[axis]}; export the bundle with other limits"
+            )
 
 
 def _check_place(key: str, array: Tensor, name: str, place: str | None) -> None:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.engines.graph import Precision
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.spec import LARGEST_AXIS, EngineSpec, TensorSpec
 
 SCHEMA_VERSION = 1
 FILE = "manifest.json"
@@ -25,7 +25,7 @@ MAX_ONNX_BYTES = (2 << 30) - 1
 """Protobuf's own limit; larger weights lie in files of their own."""
 MAX_TOKENIZER_BYTES = 1 << 26
 MAX_GOLDEN_BYTES = 1 << 30
-MAX_TENSORS, MAX_RANK, MAX_AXIS = 100, 8, 1 << 20
+MAX_TENSORS, MAX_RANK, MAX_AXIS = 100, 8, LARGEST_AXIS
 
 _PLANS = (".engine", ".plan", ".trt", ".ort", ".so", ".dll", ".dylib", ".py", ".pkl", ".pt", ".pth")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)

@@ -147,7 +147,9 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise EngineError("onnxruntime is not installed; run: pip install 'handfirst[cpu]'") from error
+        raise EngineError(
+            "onnxruntime is not installed; run: pip install 'handfirst[cpu]', or 'handfirst[cuda]' for an NVIDIA GPU"
+        ) from error
     return onnxruntime
 
 

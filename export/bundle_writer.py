@@ -27,21 +27,28 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import sha256
+from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
 from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.limits import free_canvas, limit_rows
 from handfirst.export.options import DEFAULTS, ExportOptions
-from handfirst.export.parts import PartMaker, part_makers
+from handfirst.export.parts import Part, PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
 from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
+from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
-LIBRARIES = ("handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
+LIBRARIES = (
+    "handfirst", "torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu",
+    "openvino",
+)  # fmt: skip
+"""Whose versions the manifest names, where they are installed."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a graph's role, the steps done for it, and their number (exported, compared, written)."""
@@ -64,7 +71,7 @@ def export_bundle(
     Args:
         model_folder: what training wrote (training/checkpoint.py).
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
-        options: its name, its precision, its canvas.
+        options: its name, its precision, its sizes.
         progress: called when a graph is begun, exported, compared and done, and around the rehearsal.
 
     Returns:
@@ -72,8 +79,10 @@ def export_bundle(
 
     Raises:
         UserError: no model there, `out` is in the way, or a graph that does not match torch. Nothing is left behind.
+        EngineError: the library that runs the graphs here is not installed; said before anything is exported.
     """
     _check_target(out, force)
+    gate.check_engine(options.precision)
     model = ModelFolder(model_folder)
     model.settings = options.settings(model.settings)
     with _staging(out) as folder:
@@ -91,7 +100,8 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
     golden: dict[str, NDArray[Any]] = {}
     for role, make in part_makers(model).items():
         progress(role, 0, STEPS)
-        engines[role], tensors = _write_part(folder, make, options, partial(progress, role))
+        limited = partial(_limited, make, model.settings, options.batch)
+        engines[role], tensors = _write_part(folder, limited, options, partial(progress, role))
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
@@ -103,7 +113,7 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
             schema_version=manifests.SCHEMA_VERSION,
             name=options.name,
             system="two-stage",
-            created_with={library: metadata.version(library) for library in LIBRARIES},
+            created_with={library: metadata.version(library) for library in LIBRARIES if distributed(library)},
             engines=engines,
             files=files,
             tokenizer=TOKENIZER,
@@ -115,8 +125,15 @@ def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Pr
     )
 
 
+def _limited(make: PartMaker, settings: TwoStageSettings, rows: int) -> Part:
+    return limit_rows(free_canvas(make(), settings), rows)
+
+
 def _write_part(
-    folder: Path, make: PartMaker, options: ExportOptions, progress: Callable[[int, int], None]
+    folder: Path,
+    make: PartMaker,
+    options: ExportOptions,
+    progress: Callable[[int, int], None],
 ) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
     """Writes one graph and says what it is; with its golden tensors."""
     part, precision = make(), options.precision

@@ -37,6 +37,13 @@ def export(
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Canvas in pixels.", show_default="what it was trained for")
     ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(metavar="WxH:WxH", help="Smallest and largest canvas for requests to choose.", show_default="one"),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(metavar="N", help="Rows that a graph takes at once; 1 fixes the batch axis.")
+    ] = 16,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -50,7 +57,7 @@ def export(
     from handfirst.runtime.cli.output import print_table
     from handfirst.training.libraries import quiet as quiet_libraries
 
-    options = ExportOptions(name, weights.value, precision.value, parse_size(size))
+    options = ExportOptions(name, weights.value, precision.value, parse_size(size), batch, _range(sizes))
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, options, force, bars.update)
@@ -63,3 +70,20 @@ def export(
     total = sum(file.size for file in manifest.files.values())
     print_table(f"{manifest.name}: {out}", ("graph", "precision", "opset", "size", "against torch"), rows)
     typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and tokenizer")
+
+
+def _range(text: str | None) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """ "256x256:1024x768" -> ((256, 256), (1024, 768))."""
+    from handfirst.engines.errors import UserError
+    from handfirst.runtime.cli.options import parse_size
+
+    if text is None:
+        return None
+    least, _, most = text.partition(":")
+    try:
+        smallest, largest = parse_size(least), parse_size(most)
+    except UserError:
+        smallest = largest = None
+    if smallest is None or largest is None:
+        raise UserError(f"--sizes: expected WIDTHxHEIGHT:WIDTHxHEIGHT, such as 256x256:1024x768; got '{text}'")
+    return smallest, largest

@@ -21,17 +21,17 @@ from handfirst.runtime.noise import part_seed, randn
 Array = NDArray[Any]
 
 
-def example(part: Part, batch: int, seed: int = 0, cells: tuple[int, int] = (8, 8)) -> dict[str, Array]:
+def example(part: Part, batch: int, seed: int = 0, cells: tuple[int, int] | None = None) -> dict[str, Array]:
     """Random inputs of one part, the same for the same arguments.
 
     Args:
         batch: size of the batch axis.
-        cells: size of the free spatial axes in latent cells (rows, columns).
+        cells: size of the free spatial axes in latent cells (rows, columns); None: small ones.
 
     Returns:
         by name: float32 standard normal, or int64 evenly below the part's bound.
     """
-    sizes = _sizes(part, batch, cells)
+    sizes = _sizes(part, batch, cells or least_cells(part))
     return {tensor.name: _values(part, tensor, sizes, seed) for tensor in part.spec.inputs}
 
 
@@ -49,10 +49,27 @@ def reference(part: Part, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return outputs
 
 
+def least_cells(part: Part) -> tuple[int, int]:
+    """Rows and columns of the smallest map that it takes, 8 x 8 where any size will do."""
+    limits = part.spec.limits
+    found = [
+        limits[cell].least if cell in limits else limits[pixel].least // part.cell if pixel in limits else 8
+        for cell, pixel in zip(CELLS, PIXELS, strict=True)
+    ]
+    return found[0], found[1]
+
+
 def _sizes(part: Part, batch: int, cells: tuple[int, int]) -> dict[str, int]:
-    """What the names of the free axes stand for."""
-    rows, cols = cells
-    return dict(zip((BATCH, *CELLS, *PIXELS), (batch, rows, cols, rows * part.cell, cols * part.cell), strict=True))
+    """What the names of the free axes stand for; "rows_2" is half of "rows"."""
+    sizes = {BATCH: batch}
+    for cell, pixel, size in zip(CELLS, PIXELS, cells, strict=True):
+        sizes |= {cell: size, pixel: size * part.cell}
+    axes = {axis for tensor in (*part.spec.inputs, *part.spec.outputs) for axis in tensor.shape}
+    for axis in axes - sizes.keys():
+        if isinstance(axis, str):
+            whole, _, share = axis.rpartition("_")
+            sizes[axis] = sizes[whole] // int(share)
+    return sizes
 
 
 def _values(part: Part, tensor: TensorSpec, sizes: dict[str, int], seed: int) -> Array:
@@ -64,16 +81,14 @@ def _values(part: Part, tensor: TensorSpec, sizes: dict[str, int], seed: int) ->
 
 
 def _check(part: Part, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
-    sizes: dict[str, int] = {}
+    known: dict[int | str, int] = {BATCH: 1}
     for tensor in part.spec.inputs:
-        known = zip(tensor.shape, inputs[tensor.name].shape, strict=True)
-        sizes |= {axis: size for axis, size in known if isinstance(axis, str)}
-    scale = {axis: 1 for axis in sizes}
-    scale |= dict(zip(CELLS, (sizes.get(a, 0) // part.cell for a in PIXELS), strict=True)) if PIXELS[0] in sizes else {}
-    scale |= dict(zip(PIXELS, (sizes.get(a, 0) * part.cell for a in CELLS), strict=True)) if CELLS[0] in sizes else {}
+        known |= dict(zip(tensor.shape, inputs[tensor.name].shape, strict=True))
+    rows, cols = (known.get(cell, known.get(pixel, 0) // part.cell) for cell, pixel in zip(CELLS, PIXELS, strict=True))
+    sizes = _sizes(part, known[BATCH], (rows, cols))
     for tensor in part.spec.outputs:
         value = outputs[tensor.name]
-        expected = tuple({**scale, **sizes}[axis] if isinstance(axis, str) else axis for axis in tensor.shape)
+        expected = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in tensor.shape)
         if value.shape != expected:
             raise UserError(
                 f"{part.role}: output '{tensor.name}' expected {list(expected)} by the settings, "

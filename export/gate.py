@@ -15,21 +15,36 @@ from numpy.typing import NDArray
 from handfirst.engines.choice import TOLERANCE, open_engine
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.ort import import_onnxruntime
+from handfirst.engines.ov import import_openvino
 from handfirst.engines.psnr import psnr
 from handfirst.export.examples import example, reference
-from handfirst.export.parts import Part
+from handfirst.export.parts import CELLS, PIXELS, Part
 
 EQUAL = 200.0
 """What equal tensors count as; the manifest holds finite numbers only."""
 
 TRIALS = ((1, (8, 8)), (2, (4, 12)), (6, (8, 8)))
-"""Batch, and rows and columns of latent cells where those are free: one picture, guidance, three pictures guided."""
+"""Batch, and rows and columns of latent cells where those are free: one picture, guidance, three pictures guided.
+Where free sizes have limits, the usual size takes the place of 8 x 8, and the lowest one, made broader, of 4 x 12."""
 
 HEAVY = 50_000_000
 """Parameters from which the third trial is left out: six rows of a full-size UNet take half a minute of a CPU."""
 
 ENGINE: dict[Precision, str] = {"float32": "cpu", "float16": "cpu", "bfloat16": "openvino"}
 """What runs a graph here: onnxruntime's CPU provider knows no bfloat16."""
+
+
+def check_engine(precision: Precision) -> None:
+    """The library that graphs of this precision are judged with is here: asked before minutes go into exporting them.
+
+    Raises:
+        EngineError: it is not installed; names the extra.
+    """
+    if ENGINE[precision] == "cpu":
+        import_onnxruntime()
+    else:
+        import_openvino()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +64,23 @@ def run_trials(part: Part) -> list[Trial]:
     heavy = sum(parameter.numel() for parameter in part.module.parameters()) > HEAVY
     trials = []
     for seed, (batch, cells) in enumerate(TRIALS[: 2 if heavy else 3], start=1):
-        inputs = example(part, batch, seed, cells)
+        inputs = example(part, min(batch, part.spec.most_rows or batch), seed, _cells(part, cells))
         trials.append(Trial(inputs, reference(part, inputs)))
     return trials
+
+
+def _cells(part: Part, cells: tuple[int, int]) -> tuple[int, int]:
+    """Of the part's own limits where it has any."""
+    limits = [
+        part.spec.limits.get(cell) or part.spec.limits.get(pixel) for cell, pixel in zip(CELLS, PIXELS, strict=True)
+    ]
+    rows, cols = limits
+    if rows is None or cols is None:
+        return cells
+    scale = 1 if CELLS[0] in part.spec.limits else part.cell
+    if cells[0] == cells[1]:
+        return rows.usual // scale, cols.usual // scale
+    return rows.least // scale, min(cols.usual + cols.multiple, cols.most) // scale
 
 
 def measure(graph: Graph, trials: list[Trial]) -> float:

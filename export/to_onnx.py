@@ -15,12 +15,13 @@ from typing import Any, Literal
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch.export import Dim
 
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
 from handfirst.export.modules import InPrecision
-from handfirst.export.parts import Part
+from handfirst.export.parts import BATCH, CELLS, Part
 from handfirst.export.weights import store_half
 
 OPSETS: dict[Precision, int] = {"float32": 21, "float16": 21, "bfloat16": 22}
@@ -66,8 +67,9 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
 
 
 def _dynamic_shapes(part: Part, coarse: bool) -> tuple[Any, ...]:
-    """Per argument of the module's forward the names of its free axes; *residuals count as one argument."""
-    axes = [{i: axis for i, axis in enumerate(t.shape) if isinstance(axis, str)} for t in part.spec.inputs]
+    """Per argument of the module's forward its free axes; *residuals count as one argument."""
+    tied = _tied_axes(part)
+    axes = [{i: tied.get(a, a) for i, a in enumerate(t.shape) if isinstance(a, str)} for t in part.spec.inputs]
     if coarse:
         return (tuple(axes),)
     variadic = [i for i, t in enumerate(part.spec.inputs) if t.name.startswith("residual_")]
@@ -75,6 +77,21 @@ def _dynamic_shapes(part: Part, coarse: bool) -> tuple[Any, ...]:
         return tuple(axes)
     first = variadic[0]
     return (*axes[:first], tuple(axes[first:]))
+
+
+def _tied_axes(part: Part) -> dict[str, Any]:
+    """Axes that must grow together: "rows" and "rows_2" are both multiples of one unknown, which torch has to know."""
+    limits = part.spec.limits
+    if not any(axis.startswith(f"{cell}_") for axis in limits for cell in CELLS):
+        return {}
+    tied: dict[str, Any] = {BATCH: Dim(BATCH, min=1, max=limits[BATCH].most)} if BATCH in limits else {}
+    for cell in CELLS:
+        whole = limits[cell]
+        unit = Dim(f"{cell}_unit", min=whole.least // whole.multiple, max=whole.most // whole.multiple)
+        for axis, each in limits.items():
+            if axis.partition("_")[0] == cell:
+                tied[axis] = unit if each.multiple == 1 else each.multiple * unit
+    return tied
 
 
 def _name(values: Any, tensors: tuple[TensorSpec, ...]) -> None:

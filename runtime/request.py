@@ -19,11 +19,11 @@ from handfirst.runtime.errors import RequestError
 from handfirst.runtime.masks import BlendRule
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
 
 LONGEST_PROMPT = 10_000
 
-Loop = tuple[int | None, float | None, float | None, float | None]
+Loop = tuple[tuple[int, int] | None, int | None, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,8 @@ class Request:
     """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
     feather: float = 0.0
     """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
+    size: tuple[int, int] | None = None
+    """Width and height of the picture in pixels, where the model leaves them free; None: the model's own."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.pose, Pose):
@@ -82,33 +84,53 @@ class Request:
         }
         for name, value in numbers.items():
             object.__setattr__(self, name, value)  # NumPy's numbers become Python's
+        if self.size is not None:
+            object.__setattr__(self, "size", _size(self.size))
 
     @property
     def loop(self) -> Loop:
-        """Steps, guidance, hand guidance and eta: requests that agree in them can be denoised together."""
-        return self.steps, self.guidance, self.hand_guidance, self.eta
+        """Size, steps, guidance, hand guidance and eta: requests that agree in them can be denoised together."""
+        return self.size, self.steps, self.guidance, self.hand_guidance, self.eta
 
     def resolve(self, settings: TwoStageSettings) -> Request:
         """The same request for one model: its defaults in place of every None, pose and mask on its canvas.
 
         Raises:
-            RequestError: if it asks for more steps than the model was trained with.
+            RequestError: if it asks for more steps than the model was trained with, or a size that it does not paint.
         """
-        defaults, body = settings.defaults, settings.body
+        defaults = settings.defaults
+        width, height = _canvas(self.size, settings.body)
         steps = defaults.steps if self.steps is None else self.steps
         most = settings.schedule.train_steps
         if steps > most:
             raise RequestError(f"steps: expected at most {most}, the model's training steps, got {steps}")
         return replace(
             self,
-            pose=self.pose.fit(body.width, body.height),
-            hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, body.height, body.width),
+            pose=self.pose.fit(width, height),
+            size=(width, height),
+            hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             steps=steps,
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
             eta=defaults.eta if self.eta is None else self.eta,
         )
+
+
+def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]:
+    """Width and height of the picture."""
+    if size is None or size == (body.width, body.height):
+        return body.width, body.height
+    if body.widths is None or body.heights is None:
+        raise RequestError(
+            f"size: this model paints {body.width}x{body.height} alone, got {size[0]}x{size[1]}; leave it out, or "
+            "export the model with --sizes"
+        )
+    if size[0] not in body.widths or size[1] not in body.heights:
+        raise RequestError(
+            f"size: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
+        )
+    return size
 
 
 def _fit_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
@@ -134,6 +156,12 @@ def _check_mask(mask: object, shape: tuple[int, int]) -> None:
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
         got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise RequestError(f"hand_mask: expected bool {list(shape)}, the pose's height and width, got {got}")
+
+
+def _size(size: object) -> tuple[int, int]:
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise RequestError(f"size: expected width and height, got {size!r}")
+    return _whole("size", size[0], 1, LARGEST_SIDE), _whole("size", size[1], 1, LARGEST_SIDE)
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

@@ -11,13 +11,13 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from handfirst.engines.engine import Array, DeviceEngine, Engine, Tensor
-from handfirst.runtime.rows import MOST_ROWS, run_rows
+from handfirst.runtime.rows import most_rows, run_rows
 
 
 def upload(array: Array, *takers: Engine) -> Tensor:
     """A handle that all takers take, or the array itself where there is none. The first axis is the batch."""
     device = _common(takers)
-    return array if device is None or len(array) > MOST_ROWS else device.upload(array)
+    return array if device is None or len(array) > min(map(_most, takers)) else device.upload(array)
 
 
 def run_kept(
@@ -30,14 +30,19 @@ def run_kept(
     """
     device = _common((engine, *takers))
     rows = next(iter(inputs.values())).shape[0]
-    if isinstance(engine, DeviceEngine) and rows <= MOST_ROWS:
-        return engine.run_resident(inputs, keep if device else ())
+    if isinstance(engine, DeviceEngine) and rows <= _most(engine):
+        together = device is not None and rows <= min(map(_most, takers), default=rows)
+        return engine.run_resident(inputs, keep if together else ())
     return {**run_rows(engine, {name: host(value) for name, value in inputs.items()})}
 
 
 def host(tensor: Tensor) -> Array:
     """The tensor as an array."""
     return tensor if isinstance(tensor, np.ndarray) else tensor.numpy()
+
+
+def _most(engine: Engine) -> int:
+    return most_rows(engine.spec)
 
 
 def _common(engines: Collection[Engine]) -> DeviceEngine | None:

@@ -1,6 +1,6 @@
 """What a two-stage model *is*: the settings that training writes, the manifest carries and the runtime obeys.
 
-Knows nothing about what a caller asks (that is request.py) and nothing about files or engines.
+Knows nothing about what a caller asks (that is request.py), about files, or about what runs the networks.
 Source of the defaults: the paper, and where it is silent the values of Stable Diffusion 1.5.
 """
 
@@ -9,6 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from handfirst.engines.spec import AxisLimits
+
+LARGEST_SIDE = 4096
+"""Pixels of a canvas."""
 
 
 class Settings(BaseModel):
@@ -111,8 +116,8 @@ class HandSettings(Settings):
 class BodySettings(Settings):
     """Stage 2."""
 
-    height: int = Field(512, ge=16, le=4096)
-    width: int = Field(512, ge=16, le=4096)
+    height: int = Field(512, ge=16, le=LARGEST_SIDE)
+    width: int = Field(512, ge=16, le=LARGEST_SIDE)
     hint_channels: int = Field(4, ge=4, le=4)
     """Skeleton RGB in [0, 1], then the area to paint (1 - hand mask)."""
     background: float = Field(0.5, ge=0, le=1)
@@ -124,6 +129,16 @@ class BodySettings(Settings):
     """Radius R of the widest kept mask's dilation, as a fraction of the canvas' shorter side."""
     unblended: int = Field(2, ge=0, le=1000)
     """Last steps without blending."""
+    widths: AxisLimits | None = None
+    heights: AxisLimits | None = None
+    """Which other sizes a request may ask for, in pixels; None: `width` and `height` alone."""
+
+    @model_validator(mode="after")
+    def _usual_size(self) -> BodySettings:
+        for name, limits, usual in (("widths", self.widths, self.width), ("heights", self.heights, self.height)):
+            if limits is not None and limits.usual != usual:
+                raise ValueError(f"{name}.usual must be {usual}, the canvas itself, got {limits.usual}")
+        return self
 
 
 class Defaults(Settings):
@@ -155,9 +170,17 @@ class TwoStageSettings(Settings):
         ):
             if size % factor:
                 raise ValueError(f"{name} must be a multiple of {factor}, got {size}")
+        for name, limits in (("body.widths", self.body.widths), ("body.heights", self.body.heights)):
+            if limits is not None and (limits.multiple % factor or limits.most > LARGEST_SIDE):
+                raise ValueError(f"{name}: expected multiples of {factor} up to {LARGEST_SIDE}, got {limits}")
         if self.hand.condition.grid // self.hand.condition.fold != self.hand.size // factor:
             raise ValueError("condition.grid / condition.fold must equal hand.size / latent.factor")
         return self
+
+    def on_canvas(self, width: int, height: int) -> TwoStageSettings:
+        """The same model with another canvas in pixels, which its limits must allow (request.py asks them)."""
+        fixed = {"width": width, "height": height, "widths": None, "heights": None}
+        return self.model_copy(update={"body": self.body.model_copy(update=fixed)})
 
     @property
     def condition_channels(self) -> int:

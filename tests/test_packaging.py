@@ -64,6 +64,17 @@ def test_only_one_onnxruntime_per_extra():
         assert len(runtimes) <= 1, name
 
 
+@pytest.mark.parametrize("runtime", ["cpu", "cuda"])
+@pytest.mark.parametrize("extra", ["export", "train"])
+def test_exporting_goes_with_either_onnxruntime(extra, runtime):
+    """onnxruntime and onnxruntime-gpu overwrite each other, so only one of the two extras may bring one."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    names = [line.partition(">")[0] for line in (*extras[extra], *extras[runtime])]
+    assert [name for name in names if name.startswith("onnxruntime")] == [
+        {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}[runtime]
+    ]
+
+
 @pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"])
 def test_scripts_are_executable(script):
     assert (ROOT / script).stat().st_mode & 0o111

@@ -1,4 +1,5 @@
-"""TensorRT as an engine: a plan per set of input shapes, compiled once on this machine and kept in its engine cache.
+"""TensorRT as an engine: plans for the shapes that it runs (trt_profile.py), compiled once on this machine and kept in
+its engine cache.
 
 A plan is executable code. One is loaded only from the cache that this installation wrote, never from a bundle; a bundle
 brings ONNX. Written against the API of TensorRT 10.13 to 11.1; it has not run on a GPU: building was tried with
@@ -16,10 +17,11 @@ from handfirst.engines.engine import Array, check_inputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
-from handfirst.engines.nvidia.trt_build import Shapes, build, refit
+from handfirst.engines.nvidia.trt_build import build, refit
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
 from handfirst.engines.nvidia.trt_plan import Plan
+from handfirst.engines.nvidia.trt_profile import Profile, Shapes, profile_of, ranged, written
 from handfirst.engines.nvidia.weights import read_weights
 
 KEPT = 4
@@ -29,8 +31,8 @@ KEPT = 4
 class TrtEngine:
     """One ONNX graph in TensorRT. See the Engine protocol; calls from many threads wait for each other.
 
-    Where every axis of the graph is fixed the plan is made on opening; else on the first run with new shapes, which
-    then takes seconds to minutes.
+    Where every axis of the graph is fixed the plan is made on opening; else on the first run with new shapes, or on
+    the first run of all where one plan serves all shapes. That run then takes seconds to minutes.
 
     Args:
         graph: its dtypes are the arithmetic.
@@ -68,6 +70,7 @@ class TrtEngine:
         self._device, self._strip = str(driver), strip
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._runtime: Any = None
+        self._shared: Any = None  # the library's engine, where one serves all shapes
         self._arena: Arena | None = process_arena() if arena is None else arena
         self._lock = self._arena.lock
         self._arena.join()
@@ -118,7 +121,7 @@ class TrtEngine:
             arena, self._arena = self._arena, None
             while self._plans:
                 self._plans.popitem()[1].close()
-            self._runtime = None
+            self._runtime = self._shared = None
             if arena is not None:
                 arena.leave()
 
@@ -128,7 +131,7 @@ class TrtEngine:
         return self._arena
 
     def _plan(self, shapes: Shapes) -> Plan:
-        key = _written(shapes)
+        key = written({name: (shape, shape, shape) for name, shape in shapes.items()})
         if key not in self._plans:
             while len(self._plans) >= KEPT:
                 self._plans.popitem(last=False)[1].close()
@@ -137,12 +140,20 @@ class TrtEngine:
         return self._plans[key]
 
     def _engine(self, shapes: Shapes) -> Any:
-        """An ICudaEngine with weights: from the cache, or built where the cache has none that still loads."""
-        key = self._key(shapes)
+        """An ICudaEngine with weights that runs these shapes."""
+        if not ranged(self.spec):
+            return self._load(profile_of(self.spec, shapes))
+        if self._shared is None:
+            self._shared = self._load(profile_of(self.spec, shapes))
+        return self._shared
+
+    def _load(self, profile: Profile) -> Any:
+        """From the cache, or built where the cache has none that still loads."""
+        key = self._key(profile)
         plan = self._cache.load(key)
         engine = self._deserialise(plan) if plan else None
         if engine is None:
-            engine = self._deserialise(self._build(key, shapes))
+            engine = self._deserialise(self._build(key, profile))
         if engine is None:
             raise EngineError(f"{self.name}: TensorRT cannot load its own plan: {logger(self._trt).reason()}")
         if self._strip:
@@ -154,30 +165,23 @@ class TrtEngine:
             self._runtime = self._trt.Runtime(logger(self._trt))
         return self._runtime.deserialize_cuda_engine(plan)
 
-    def _build(self, key: Key, shapes: Shapes) -> bytes:
-        logger(
-            self._trt
-        ).reason()  # a plan of another version leaves complaints, which must not explain a later failure
+    def _build(self, key: Key, profile: Profile) -> bytes:
+        logger(self._trt).reason()  # complaints about a plan of another version must not explain a later failure
         timing_key = Key("tensorrt timings", "", key.library, key.device, "")
         timings = self._cache.load(timing_key)
         external = self._weights.external
-        built = build(self._trt, self._graph, external, shapes, timings, self._strip)
+        built = build(self._trt, self._graph, external, profile, timings, self._strip)
         if built.timings and built.timings != timings:
             self._cache.store(timing_key, built.timings)
         self._cache.store(key, built.plan)
         return built.plan
 
-    def _key(self, shapes: Shapes) -> Key:
+    def _key(self, profile: Profile) -> Key:
         stripped = " stripped" if self._strip else ""
         return Key(
             engine="tensorrt",
             graph=self._weights.structure if self._strip else self._graph.digest,
             library=f"tensorrt {self._trt.__version__}",
             device=self._device,
-            options=f"{_written(shapes)} {self._graph.precision}{stripped}",
+            options=f"{written(profile)} {self._graph.precision}{stripped}",
         )
-
-
-def _written(shapes: Shapes) -> str:
-    """sample=2x4x64x64 timestep=2"""
-    return " ".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))

@@ -1,7 +1,7 @@
-"""An ONNX graph -> a TensorRT plan for one GPU and one set of shapes; and new weights into a plan that was stripped.
+"""An ONNX graph -> a TensorRT plan for one GPU and one profile of shapes; and new weights into a stripped plan.
 
 Networks are strongly typed: the arithmetic is what the graph's own dtypes say, and float32 is float32, never TF32.
-Every plan has one profile with fixed shapes, which is what TensorRT runs fastest.
+Every plan has one profile; trt_profile.py says of which shapes.
 
 TensorRT for RTX parses and builds with this code without a GPU; stripping and refitting need one and have not run.
 That a refit reaches every weight is checked by TensorRT, which fails otherwise.
@@ -18,11 +18,9 @@ import numpy as np
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.trt_library import DTYPES, logger, one_line
+from handfirst.engines.nvidia.trt_profile import Profile
 from handfirst.engines.nvidia.weights import External
 from handfirst.engines.ports import Port, check_ports
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Of every input, by name."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ def build(
     trt: Any,
     graph: Graph,
     external: Mapping[str, External],
-    shapes: Shapes,
+    profile: Profile,
     timings: bytes | None = None,
     strip: bool = False,
 ) -> Built:
@@ -46,6 +44,7 @@ def build(
     Args:
         trt: the library.
         external: where the graph's external tensors are, see weights.py.
+        profile: what the plan shall run, see trt_profile.py.
         timings: what an earlier build on the same GPU, driver and library learned.
         strip: leave the weights out, so that any weights can be put in with `refit`.
 
@@ -59,10 +58,10 @@ def build(
     parse(trt, network, graph, external)
     config = _config(trt, builder, graph, strip)
     timed = _use_timings(config, timings)
-    profile = builder.create_optimization_profile()
-    for name, shape in shapes.items():
-        profile.set_shape(name, shape, shape, shape)
-    config.add_optimization_profile(profile)
+    sizes = builder.create_optimization_profile()
+    for name, (least, usual, most) in profile.items():
+        sizes.set_shape(name, least, usual, most)
+    config.add_optimization_profile(sizes)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"{graph.role}: TensorRT could not compile the graph: {logger(trt).reason()}")

@@ -15,9 +15,10 @@ import numpy as np
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.trt_build import Shapes, dtype_name
+from handfirst.engines.nvidia.trt_build import dtype_name
 from handfirst.engines.nvidia.trt_library import logger
 from handfirst.engines.nvidia.trt_memory import Arena
+from handfirst.engines.nvidia.trt_profile import Shapes
 from handfirst.engines.ports import Port, check_ports
 
 
@@ -28,7 +29,7 @@ class Plan:
         trt: the library.
         engine: its ICudaEngine, weights inside.
         graph: what it was compiled from.
-        shapes: the ones that it was compiled for.
+        shapes: the ones that it runs, which its profile holds.
         arena: whose lock the caller holds during every call, this one too.
 
     Raises:

@@ -93,8 +93,9 @@ def build_all(bundle: Bundle, engine: str, pictures: int, threads: int | None) -
     from handfirst.runtime.systems.two_stage_shapes import batches, blank_inputs
 
     settings = read_settings(bundle.manifest)
-    check_roles(settings, {role: entry.spec for role, entry in bundle.manifest.engines.items()})
-    plan = batches(settings, pictures)
+    specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
+    check_roles(settings, specs)
+    plan = batches(settings, specs, pictures)
     given: dict[str, tuple[int, ...]] = {}
     for role in ROLES:
         start = time.perf_counter()

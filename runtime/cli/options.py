@@ -24,12 +24,17 @@ Size = Annotated[
     typer.Option(metavar="WxH", help="Canvas of the pose in pixels, for files that do not say."),
 ]
 
+Canvas = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Picture in pixels, for models of free size.", show_default="the model's"),
+]
+
 
 def show_progress(progress: bool | None, json: bool) -> bool | None:
     """What `Bars` is told: machines that read JSON see bars only if they ask for them."""
     return False if progress is None and json else progress
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """What --size says; see pose/size.py."""
-    return read_size(text, "--size")
+def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
+    """What an option says; see pose/size.py."""
+    return read_size(text, option)

@@ -40,6 +40,7 @@ def render(
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     size: options.Size = None,
+    canvas: options.Canvas = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: pose, hands, canvas, result.")] = False,
     count: Annotated[
         int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
@@ -52,12 +53,12 @@ def render(
     """Paint a person with the hands of a pose."""
     targets = [output.png_target(output.numbered(out, i, count)) for i in range(count)]
     sheets = [output.png_target(t.with_name(f"{t.stem}-sheet.png")) for t in targets] if sheet else []
-    canvas = options.parse_size(size)
+    posed, painted = options.parse_size(size), options.parse_size(canvas, "--canvas")
 
     from handfirst.runtime.pose.read import read_pose
     from handfirst.runtime.request import Request
 
-    read = read_pose(pose, canvas)
+    read = read_pose(pose, posed)
     requests = [
         Request(
             pose=read,
@@ -71,6 +72,7 @@ def render(
             eta=eta,
             blend=blend.value,
             feather=feather,
+            size=painted,
         )
         for i in range(count)
     ]

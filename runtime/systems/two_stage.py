@@ -7,6 +7,7 @@ Knows nothing about files beyond the bundle.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -70,9 +71,7 @@ class TwoStage:
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, engines["text_encoder"])
-        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
-        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
-        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+        self._make_stages()
 
     @classmethod
     def open(cls, path: Path | None = None, engine: str = "auto", threads: int | None = None) -> TwoStage:
@@ -94,6 +93,22 @@ class TwoStage:
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
         engines = open_engines(bundle, ROLES, chosen.engine, threads)
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
+
+    def _make_stages(self) -> None:
+        engines, settings = self._engines, self.settings
+        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
+        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
+        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+
+    def _for(self, request: Request) -> TwoStage:
+        """This model on the canvas of a resolved request: the same engines and prompts, its own stages."""
+        width, height = request.pose.width, request.pose.height
+        if (width, height) == (self.settings.body.width, self.settings.body.height):
+            return self
+        other = copy(self)
+        other.settings = self.settings.on_canvas(width, height)
+        other._make_stages()
+        return other
 
     @property
     def bundle(self) -> Bundle:
@@ -122,7 +137,8 @@ class TwoStage:
             groups.setdefault(request.loop, []).append(i)
         results: dict[int, Result] = {}
         for indices in groups.values():
-            drawn = _finish(self._draw_hands([resolved[i] for i in indices]))
+            alike = [resolved[i] for i in indices]
+            drawn = _finish(self._for(alike[0])._draw_hands(alike))
             results.update(zip(indices, self.paint_bodies(drawn), strict=True))
         return [results[i] for i in range(len(resolved))]
 
@@ -134,16 +150,17 @@ class TwoStage:
         """
         resolved = [request.resolve(self.settings) for request in requests]
         if len({request.loop for request in resolved}) != 1:
-            raise ValueError("hands are drawn together for one or more requests of equal steps, guidance and eta")
-        return _finish(self._draw_hands(resolved))
+            raise ValueError("hands are drawn together for one or more requests of equal size, steps, guidance and eta")
+        return _finish(self._for(resolved[0])._draw_hands(resolved))
 
     def paint_bodies(self, drawn: Drawn) -> list[Result]:
         """Stage 2: one picture per request of `drawn`, in their order. To be called once for each `drawn`."""
-        return _finish(self._paint_bodies(drawn))
+        return _finish(self._for(drawn.requests[0])._paint_bodies(drawn))
 
     def steps(self, request: Request) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
-        return self._steps(request.resolve(self.settings))
+        resolved = request.resolve(self.settings)
+        return self._for(resolved)._steps(resolved)
 
     def _steps(self, request: Request) -> Generator[Progress, None, None]:
         drawn = yield from self._draw_hands([request])

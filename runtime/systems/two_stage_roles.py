@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from handfirst.engines.errors import BundleError
-from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
+from handfirst.runtime.settings import BodySettings, TwoStageSettings
 
 ROLES = (
     "text_encoder",
@@ -40,6 +40,14 @@ def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> 
     for role, (inputs, outputs) in expected.items():
         _check(f"{role}: input", inputs, specs[role].inputs)
         _check(f"{role}: output", outputs, specs[role].outputs)
+    for role, name, cell in (
+        ("hint_encoder", "hint", 1),
+        ("controlnet", "sample", settings.latent.factor),
+        ("body_unet", "sample", settings.latent.factor),
+        ("vae_encoder", "image", 1),
+        ("vae_decoder", "latent", settings.latent.factor),
+    ):
+        _check_sizes(role, name, cell, settings.body, specs[role])
     for giver, taker, names in (
         ("hand_unet", "mask_head", ("feature",)),
         ("hint_encoder", "controlnet", ("hint_feature",)),
@@ -103,6 +111,21 @@ def _check(where: str, expected: Mapping[str, _Axes], tensors: tuple[TensorSpec,
             raise BundleError(
                 f"{where} '{name}': expected {dtype} [{wanted}] from the bundle's settings, "
                 f"got {tensor.dtype} [{got}]; export the bundle again"
+            )
+
+
+def _check_sizes(role: str, name: str, cell: int, body: BodySettings, spec: EngineSpec) -> None:
+    """An input takes every size that the settings promise; `cell` is how many pixels one of its cells stands for."""
+    *_, rows, columns = next(tensor.shape for tensor in spec.inputs if tensor.name == name)
+    for promised, axis in ((body.heights, rows), (body.widths, columns)):
+        if promised is None:
+            continue
+        limits = AxisLimits(least=axis, usual=axis, most=axis) if isinstance(axis, int) else spec.limits.get(axis)
+        ends = [size // cell for size in (promised.least, promised.most)]
+        if limits and not (all(end in limits for end in ends) and promised.multiple // cell % limits.multiple == 0):
+            raise BundleError(
+                f"{role}: input '{name}' takes {limits} where the bundle's settings promise {ends[0]} to {ends[1]} "
+                f"in steps of {promised.multiple // cell}; export the bundle again"
             )
 
 

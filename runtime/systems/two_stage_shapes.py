@@ -13,17 +13,21 @@ import numpy as np
 from handfirst.engines.engine import Array
 from handfirst.engines.spec import EngineSpec
 from handfirst.runtime.codec import MOST_PICTURES
-from handfirst.runtime.rows import MOST_ROWS
+from handfirst.runtime.rows import MOST_ROWS, most_rows
 from handfirst.runtime.settings import TwoStageSettings
 
 Sizes = tuple[int, int]
 
 
-def batches(settings: TwoStageSettings, pictures: int) -> dict[str, list[tuple[int, Sizes]]]:
+def batches(
+    settings: TwoStageSettings, specs: Mapping[str, EngineSpec], pictures: int
+) -> dict[str, list[tuple[int, Sizes]]]:
     """role -> (rows, (height, width) of its maps) of every run for that many pictures at once.
 
     Of one person each, with the settings' own guidance; one hand in sight of each, or two.
     """
+    vae = ("vae_encoder", "vae_decoder")
+    most = {role: most_rows(spec, MOST_PICTURES if role in vae else MOST_ROWS) for role, spec in specs.items()}
     factor, defaults = settings.latent.factor, settings.defaults
     body, side = (settings.body.height, settings.body.width), settings.hand.size
     latent, cells = (body[0] // factor, body[1] // factor), (side // factor, side // factor)
@@ -32,15 +36,15 @@ def batches(settings: TwoStageSettings, pictures: int) -> dict[str, list[tuple[i
     body_rows = pictures if defaults.guidance == 1 else 2 * pictures
     return {
         "text_encoder": [(1, latent)],
-        "hand_unet": _all((_cut(rows, MOST_ROWS) for rows in hand_rows), cells),
-        "mask_head": _all((_cut(count, MOST_ROWS) for count in hands), cells),
-        "hint_encoder": _all([_cut(pictures, MOST_ROWS)], body),
-        "controlnet": _all([_cut(body_rows, MOST_ROWS)], latent),
-        "body_unet": _all([_cut(body_rows, MOST_ROWS)], latent),
-        "vae_encoder": _all([_cut(pictures, MOST_PICTURES)], body),
+        "hand_unet": _all((_cut(rows, most["hand_unet"]) for rows in hand_rows), cells),
+        "mask_head": _all((_cut(count, most["mask_head"]) for count in hands), cells),
+        "hint_encoder": _all([_cut(pictures, most["hint_encoder"])], body),
+        "controlnet": _all([_cut(body_rows, most["controlnet"])], latent),
+        "body_unet": _all([_cut(body_rows, most["body_unet"])], latent),
+        "vae_encoder": _all([_cut(pictures, most["vae_encoder"])], body),
         "vae_decoder": [
-            *_all((_cut(count, MOST_PICTURES) for count in hands), cells),
-            *_all([_cut(pictures, MOST_PICTURES)], latent),
+            *_all((_cut(count, most["vae_decoder"]) for count in hands), cells),
+            *_all([_cut(pictures, most["vae_decoder"])], latent),
         ],
     }
 

@@ -1,50 +1,29 @@
-"""Tensors that stay where they are: handles on the CPU provider, and the CUDA decisions on a stand-in."""
+"""Tensors that stay where they are: handles on the CPU provider."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
-from support.fake_onnxruntime import FakeOnnxRuntime, Value
+from support.doubling_graph import SPEC, cuda, graph, numbers
+from support.fake_onnxruntime import FakeOnnxRuntime
 
-from handfirst.engines import ort, ort_graphs
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.engine import Array, DeviceEngine, Engine
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.fake import FakeEngine
-from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
-from handfirst.engines.ort_options import CudaOptions, cuda_settings
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.spec import AxisLimits
 from handfirst.runtime import resident
 from handfirst.runtime.cli.demo import demo_pose
 from handfirst.runtime.request import Request
 from handfirst.runtime.rows import MOST_ROWS
 from handfirst.runtime.systems.two_stage import TwoStage, read_settings
 from handfirst.runtime.systems.two_stage_roles import ROLES
-
-X, Y, Z = (TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xyz")
-SPEC = EngineSpec(inputs=(X,), outputs=(Y, Z))
-
-
-def graph(role: str = "small") -> Graph:
-    """y = x + x, z = y * x."""
-    ends = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 2]) for n in "xyz"}
-    nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Mul", ["y", "x"], ["z"])]
-    body = helper.make_graph(nodes, "g", [ends["x"]], [ends["y"], ends["z"]])
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    return Graph(role, SPEC, model.SerializeToString())
-
-
-def numbers(rows: int = 3, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).standard_normal((rows, 2)).astype(np.float32)
 
 
 class Plain:
@@ -182,120 +161,17 @@ def test_what_must_be_cut_into_pieces_is_not_kept() -> None:
     assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), Plain(engine))["y"], np.ndarray)
 
 
+def test_what_an_engine_may_not_take_at_once_is_not_kept() -> None:
+    plain = graph()
+    narrow = replace(plain, spec=plain.spec.model_copy(update={"limits": {"batch": AxisLimits(usual=2, most=2)}}))
+    wide, engine, x = OrtEngine(plain), OrtEngine(narrow), numbers(3)
+    assert resident.upload(x, wide, engine) is x
+    assert isinstance(resident.run_kept(wide, {"x": x}, ("y",), engine)["y"], np.ndarray)
+    np.testing.assert_array_equal(resident.run_kept(engine, {"x": x}, ("y",), wide)["y"], x * 2)
+    assert isinstance(resident.run_kept(wide, {"x": x[:2]}, ("y",), engine)["y"], OrtArray)
+
+
 @pytest.mark.parametrize("data", [b"", b"MZ" * 100, b"\x18\x00\x00\x00ORTM" + b"\0" * 100])
 def test_no_graph_names_a_remedy(data: bytes) -> None:
     with pytest.raises(BundleError, match=r"small: not a graph that onnxruntime can load \(.*\); export the bundle"):
         OrtEngine(replace(graph(), model=data))
-
-
-# CUDA, on a stand-in
-
-
-def cuda(library: FakeOnnxRuntime, monkeypatch: pytest.MonkeyPatch, **options: Any) -> OrtEngine:
-    monkeypatch.setattr(ort, "import_onnxruntime", lambda: library)
-    return OrtEngine(graph(), "cuda", cuda=CudaOptions(**options))
-
-
-def check(engine: OrtEngine, x: Array) -> None:
-    """Arrays in, a handle and an array out; then the handle in."""
-    found = engine.run_resident({"x": x}, ("y",))
-    assert isinstance(found["y"], OrtArray)
-    np.testing.assert_array_equal(resident.host(found["z"]), 2 * x)
-    np.testing.assert_array_equal(engine.run_resident({"x": found["y"]}, ())["z"], 2 * x + 2)
-    np.testing.assert_array_equal(resident.host(found["y"]), x + 1)
-
-
-def test_cuda_options_say_what_is_meant() -> None:
-    found = cuda_settings(CudaOptions(device=1), "float32", graphs=True)
-    assert found["device_id"] == "1" and found["use_tf32"] == "0" and found["enable_cuda_graph"] == "1"
-    assert found["arena_extend_strategy"] == "kSameAsRequested" and found["cudnn_conv_algo_search"] == "EXHAUSTIVE"
-    other = cuda_settings(CudaOptions(prefer_nhwc=True, conv_search="HEURISTIC"), "bfloat16", graphs=False)
-    assert other["use_tf32"] == "1" and other["prefer_nhwc"] == "1" and other["enable_cuda_graph"] == "0"
-    assert all(isinstance(value, str) for value in (found | other).values())
-
-
-def test_a_session_is_opened_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime()
-    engine = cuda(library, monkeypatch, device=2)
-    assert engine.place == "onnxruntime cuda:2" and library.preloaded == 1
-    (session,) = library.sessions
-    assert session.entries == {"session.load_model_format": "ONNX"}
-    assert session.settings == cuda_settings(CudaOptions(device=2), "float32", graphs=True)
-
-
-def test_the_third_run_of_a_set_of_shapes_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime()
-    engine = cuda(library, monkeypatch)
-    for seed in range(5):
-        check(engine, numbers(3, seed))
-    for seed in range(3):
-        check(engine, numbers(4, seed))
-    assert library.sessions[0].log == [-1, -1, *[1] * 8, -1, -1, *[2] * 4]
-
-
-def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = cuda(FakeOnnxRuntime(), monkeypatch)
-    kept = [engine.run_resident({"x": numbers(3, seed)}, ("y", "z")) for seed in range(6)]
-    for seed, found in enumerate(kept):
-        np.testing.assert_array_equal(resident.host(found["y"]), numbers(3, seed) + 1)
-        np.testing.assert_array_equal(resident.host(found["z"]), numbers(3, seed) * 2)
-
-
-def test_only_so_many_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime()
-    engine = cuda(library, monkeypatch)
-    for rows in range(1, ort_graphs.MOST_GRAPHS + 3):
-        check(engine, numbers(rows))
-        check(engine, numbers(rows, 1))
-    assert max(graph for graph in library.sessions[0].log if graph is not None) == ort_graphs.MOST_GRAPHS
-    assert library.sessions[0].log[-4:] == [-1] * 4
-
-
-def test_threads_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = cuda(FakeOnnxRuntime(), monkeypatch)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda seed: check(engine, numbers(3, seed)), range(100)))
-
-
-def test_without_graphs_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime()
-    check(cuda(library, monkeypatch, graphs=False), numbers())
-    assert library.sessions[0].log == [None, None] and not library.sessions[0].capturing
-
-
-def test_a_session_that_cannot_capture_is_opened_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime(refuses_to_open=True)
-    with pytest.warns(
-        RuntimeWarning, match=r"^small: runs without a CUDA graph, as .* \(cannot use .* nodes"
-    ) as caught:
-        engine = cuda(library, monkeypatch)
-    assert len(caught) == 1 and "\n" not in str(caught[0].message)
-    for seed in range(4):
-        check(engine, numbers(3, seed))
-    assert set(library.sessions[0].log) == {None}
-
-
-def test_a_capture_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeOnnxRuntime(refuses_to_capture=True)
-    engine = cuda(library, monkeypatch)
-    with pytest.warns(RuntimeWarning, match="small: runs without a CUDA graph") as caught:
-        for seed in range(4):
-            check(engine, numbers(3, seed))
-    assert len(caught) == 1
-    assert library.sessions[0].log == [-1, -1, 1, *[-1] * 6]
-
-
-def test_a_library_that_cannot_copy_on_the_device_copies_by_way_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Value, "copies_between_values", False)
-    engine = cuda(FakeOnnxRuntime(), monkeypatch)
-    for seed in range(4):
-        check(engine, numbers(3, seed))
-
-
-def test_what_is_wrong_is_said_in_one_line_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(BundleError, match=r"small: not a graph .*protobuf.*; export the bundle again"):
-            cuda(FakeOnnxRuntime(broken=True), monkeypatch)
-        with pytest.raises(EngineError, match=r"does not start.*onnxruntime-gpu\[cuda,cudnn\]"):
-            cuda(FakeOnnxRuntime(no_driver=True), monkeypatch)

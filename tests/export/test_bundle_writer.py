@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
-from handfirst.engines.errors import UserError
+from handfirst.engines.errors import EngineError, UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.verify import verify
 from handfirst.export import bundle_writer, gate
@@ -131,6 +132,40 @@ def test_force_replaces_a_bundle_and_nothing_of_the_old_one_stays(
     assert Bundle.open(old).manifest.name == "newer"
     assert sorted(listing(old)) == sorted([*Bundle.open(old).manifest.files, "manifest.json"])
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "library", "remedy"),
+    [("float32", "onnxruntime", r"handfirst\[cpu\]'.*'handfirst\[cuda\]"), ("bfloat16", "openvino", "openvino")],
+)
+def test_without_the_engine_that_judges_graphs_nothing_is_begun(
+    precision: str, library: str, remedy: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    heard: list[object] = []
+    with pytest.raises(EngineError, match=rf"not installed; run: pip install .*{remedy}"):
+        export_bundle(
+            model_folder,
+            tmp_path / "out",
+            ExportOptions(precision=precision),  # type: ignore[arg-type]
+            progress=lambda *step: heard.append(step),
+        )
+    assert heard == [] and list(tmp_path.iterdir()) == []
+
+
+def test_either_package_of_onnxruntime_is_named(model_folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    """Where onnxruntime-gpu is installed, there is no distribution called onnxruntime."""
+    version = metadata.version
+    names = {"onnxruntime": "", "onnxruntime-gpu": "onnxruntime"}
+
+    def gpu_version(name: str) -> str:
+        if names.get(name) == "":
+            raise metadata.PackageNotFoundError(name)
+        return version(names.get(name, name))
+
+    quick.setattr(metadata, "version", gpu_version)
+    made = Bundle.open(export_bundle(model_folder, tmp_path / "out")).manifest.created_with
+    assert made["onnxruntime-gpu"] == version("onnxruntime") and "onnxruntime" not in made
 
 
 def test_golden_tensors_cover_every_engine(exported: tuple[Path, object]) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handfirst.engines.fake import FakeEngine
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime.guided import Guided
 from handfirst.runtime.rows import run_rows
 
@@ -38,8 +38,8 @@ def test_one_answer():
     np.testing.assert_array_equal(prediction.conditional, SAMPLE)
 
 
-@given(count=st.integers(1, 40), most=st.integers(1, 20))
-def test_pieces_make_the_whole(count, most):
+@given(count=st.integers(1, 40), most=st.integers(1, 20), allowed=st.integers(1, 20) | st.none())
+def test_pieces_make_the_whole(count, most, allowed):
     tensors = [TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xyz"]
     sizes = []
 
@@ -47,8 +47,10 @@ def test_pieces_make_the_whole(count, most):
         sizes.append(len(inputs["x"]))
         return {"z": inputs["x"] + inputs["y"]}
 
-    engine = FakeEngine(EngineSpec(inputs=tuple(tensors[:2]), outputs=(tensors[2],)), "adder", add)
+    limits = {} if allowed is None else {"batch": AxisLimits(usual=1, most=allowed)}
+    spec = EngineSpec(inputs=tuple(tensors[:2]), outputs=(tensors[2],), limits=limits)
+    engine = FakeEngine(spec, "adder", add)
     x, y = np.random.default_rng(0).random((2, count, 2), np.float32)
     np.testing.assert_array_equal(run_rows(engine, {"x": x, "y": y}, most)["z"], x + y)
-    assert max(sizes) <= most
+    assert max(sizes) <= min(most, allowed or most)
     assert sum(sizes) == count

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from handfirst.engines.spec import AxisLimits
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.request import HandResult, Request
-from handfirst.runtime.settings import Defaults, ScheduleSettings, TwoStageSettings
+from handfirst.runtime.settings import BodySettings, Defaults, ScheduleSettings, TwoStageSettings
 
 SETTINGS = TwoStageSettings(
     defaults=Defaults(steps=7, guidance=2.5, hand_guidance=3.5, eta=0.25), schedule=ScheduleSettings(train_steps=500)
@@ -49,6 +51,11 @@ def test_frozen():
         ({"pose": None}, "pose: expected a Pose"),
         ({"pose": Pose((), 64, 64)}, "at least one person"),
         ({"pose": Pose((person(visible=False),), 64, 64)}, "at least one person"),
+        ({"size": 64}, "size: expected width and height, got 64"),
+        ({"size": (64,)}, "size: expected width and height"),
+        ({"size": (64, 64.5)}, "size: expected a whole number"),
+        ({"size": (0, 64)}, "size: expected a whole number from 1 to 4096, got 0"),
+        ({"size": (64, 1 << 40)}, "size: expected a whole number from 1 to 4096"),
         ({"prompt": ""}, "prompt: expected some words"),
         ({"prompt": " \n\t"}, "prompt: expected some words"),
         ({"prompt": None}, "prompt: expected text, got NoneType"),
@@ -137,3 +144,55 @@ def test_resolve_refuses_more_steps_than_the_model_was_trained_with():
 def test_names_of_hands(sides, name):
     crop = HandCrop(sides, Similarity(1.0, 0.0, 0.0), 8, 8.0)
     assert HandResult(2, crop, np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)).name == name
+
+
+def free_settings():
+    widths = AxisLimits(least=256, usual=512, most=1024, multiple=64)
+    return TwoStageSettings(
+        body=BodySettings(widths=widths, heights=AxisLimits(least=512, usual=512, most=512, multiple=8))
+    )
+
+
+@given(st.integers(1, 1100), st.integers(510, 514))
+def test_a_size_is_the_model_s_own_or_within_its_limits(width, height):
+    asked = request(size=(width, height))
+    if (width, height) == (512, 512):
+        assert asked.resolve(SETTINGS).pose.width == 512
+    else:
+        with pytest.raises(RequestError, match=f"paints 512x512 alone, got {width}x{height}; .*--sizes"):
+            asked.resolve(SETTINGS)
+    if width in range(256, 1025, 64) and height == 512:
+        resolved = asked.resolve(free_settings())
+        assert (resolved.size, resolved.pose.width, resolved.pose.height) == ((width, 512), width, 512)
+        assert resolved.resolve(free_settings()).size == (width, 512)
+    else:
+        said = "expected a width of 256 to 1024 in steps of 64 and a height of 512 to 512 in steps of 8"
+        with pytest.raises(RequestError, match=f"{said}, got {width}x{height}"):
+            asked.resolve(free_settings())
+
+
+def test_a_mask_goes_with_its_pose_to_another_canvas():
+    """A 64 x 48 pose on 256 x 512: four times as large, 160 rows from the top."""
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 5:15] = True
+    resolved = request(hand_mask=mask, size=(256, 512)).resolve(free_settings())
+    expected = np.zeros((512, 256), bool)
+    expected[160 + 40 : 160 + 80, 20:60] = True
+    assert (resolved.hand_mask != expected).sum() <= 4, "more than the corners, which interpolation rounds"
+    np.testing.assert_allclose(resolved.pose.people[0].points[0], [80, 240])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"widths": AxisLimits(least=64, usual=128, most=512)}, "widths.usual must be 512"),
+        ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 4096"),
+        (
+            {"widths": AxisLimits(usual=512, least=512, most=8192, multiple=8)},
+            "multiples of 8 up to 4096, got 512 to 8",
+        ),
+    ],
+)
+def test_free_sizes_that_make_no_sense(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        TwoStageSettings.model_validate({"body": {name: limits.model_dump() for name, limits in fields.items()}})

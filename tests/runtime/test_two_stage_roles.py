@@ -9,7 +9,7 @@ from support.arithmetic_model import FUNCTIONS, SETTINGS, model, request, spec, 
 from handfirst.engines.choice import Choice
 from handfirst.engines.errors import BundleError
 from handfirst.engines.fake import FakeEngine
-from handfirst.engines.spec import TensorSpec
+from handfirst.engines.spec import AxisLimits, TensorSpec
 from handfirst.runtime.systems.two_stage import TwoStage, read_settings
 from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
 
@@ -68,6 +68,42 @@ def test_free_axes_fit_any_size():
     specs = altered("body_unet", "inputs", "sample", shape=("batch", 4, "height", "width"))
     check_roles(SETTINGS, specs)
     check_roles(SETTINGS, altered("vae_decoder", "outputs", "image", shape=("batch", 3, "h", "w")))
+
+
+CELLS = AxisLimits(least=8, usual=8, most=16, multiple=8)
+PIXELS = AxisLimits(least=64, usual=64, most=128, multiple=64)
+
+
+def free_specs(**limits):
+    """The tiny specs with maps of free size in all that sees the canvas; `limits` by axis."""
+    names = {"hint_encoder": ("height", "width"), "controlnet": ("rows", "cols"), "body_unet": ("rows", "cols")}
+    sides = {(8, 8): ("rows", "cols"), (64, 64): ("height", "width")}
+    found = {}
+    for role in ROLES:
+        given = spec(role)
+        tensors = {
+            kind: tuple(t.model_copy(update={"shape": (*t.shape[:2], *sides[t.shape[2:]])})
+                        if role in names and t.shape[2:] in sides else t for t in getattr(given, kind))
+            for kind in ("inputs", "outputs")
+        }  # fmt: skip
+        all_limits = {"rows": CELLS, "cols": CELLS, "height": PIXELS, "width": PIXELS, **limits}
+        found[role] = given.model_copy(update={**tensors, "limits": all_limits})
+    return found
+
+
+def test_graphs_take_every_size_that_the_settings_promise():
+    body = SETTINGS.body.model_copy(update={"widths": PIXELS, "heights": PIXELS})
+    promising = SETTINGS.model_copy(update={"body": body})
+    check_roles(promising, free_specs())
+    check_roles(SETTINGS, free_specs())
+    check_roles(promising, free_specs(rows=AxisLimits(least=2, usual=8, most=50, multiple=2)))
+    fixed = {**free_specs(), "controlnet": spec("controlnet")}
+    with pytest.raises(BundleError, match=r"controlnet: input 'sample' takes 8 to 8 where .* promise 8 to 16 in steps"):
+        check_roles(promising, fixed)
+    for axis, few in (("rows", CELLS), ("cols", CELLS), ("height", PIXELS), ("width", PIXELS)):
+        for worse in ({"most": few.usual}, {"least": few.most, "usual": few.most}):
+            with pytest.raises(BundleError, match=r"where the bundle's settings promise .*; export the bundle again"):
+                check_roles(promising, free_specs(**{axis: AxisLimits(**{**few.model_dump(), **worse})}))
 
 
 def manifest(**fields):

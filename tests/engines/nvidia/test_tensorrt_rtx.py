@@ -31,7 +31,9 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import UserError
 from handfirst.engines.nvidia.trt_build import build
 from handfirst.engines.nvidia.trt_library import check_library
+from handfirst.engines.nvidia.trt_profile import profile_of
 from handfirst.engines.nvidia.weights import External, read_weights
+from handfirst.engines.spec import AxisLimits
 from support.fake_tensorrt import invented
 
 trt = check_library(library)
@@ -42,7 +44,7 @@ def attempt(graph, external={}, strip=False):
     spec = bundle.manifest.engines[graph.role].spec
     shapes = {t.name: golden[f"{graph.role}.in.{t.name}"].shape for t in spec.inputs}
     try:
-        built = build(trt, graph, external, shapes, strip=strip)
+        built = build(trt, graph, external, profile_of(graph.spec, shapes), strip=strip)
         return {"plan": len(built.plan), "timings": len(built.timings)}
     except UserError as error:
         return {"error": f"{type(error).__name__}: {error}"}
@@ -53,6 +55,11 @@ for role in bundle.manifest.engines:
     said[role] = attempt(graph, read_weights(graph).external)
 
 head = bundle.graph("mask_head")
+decoder = bundle.graph("vae_decoder")
+sizes = {axis: AxisLimits(least=4, usual=8, most=24) for axis in ("rows", "cols")}
+pixels = {axis: AxisLimits(least=32, usual=64, most=192, multiple=8) for axis in ("height", "width")}
+limits = {**sizes, **pixels, "batch": AxisLimits(usual=2, most=4)}
+said["of any size"] = attempt(replace(decoder, spec=decoder.spec.model_copy(update={"limits": limits})))
 said["garbage"] = attempt(replace(head, model=b"MZ" * 100))
 said["other spec"] = attempt(replace(head, spec=bundle.manifest.engines["vae_decoder"].spec))
 model = onnx.load_model_from_string(head.model)
@@ -112,6 +119,10 @@ def test_a_stripped_plan_needs_a_gpu_here(said: dict[str, dict[str, object]]) ->
     error = str(said["stripped"].get("error", ""))
     assert said["stripped"].get("plan") or error.startswith("EngineError: mask_head: TensorRT could not compile")
     assert "\n" not in error and "does not say why" not in error
+
+
+def test_tensorrt_rtx_builds_one_plan_for_every_size_within_limits(said: dict[str, dict[str, object]]) -> None:
+    assert said["of any size"].get("plan"), said["of any size"]
 
 
 def test_the_stand_in_of_other_tests_invents_nothing(said: dict[str, object]) -> None:

@@ -1,0 +1,111 @@
+"""Graphs made to harm, in bundles whose hashes and sizes are right: refused when the graph is read."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper
+from support.hostile_bundle import (
+    Spoil,
+    constant_from_disk,
+    content,
+    cycle,
+    doubling_functions,
+    edit,
+    good_model,
+    graph,
+    node,
+    ort_format,
+    put,
+    sparse,
+    subgraph_from_disk,
+    weights_at,
+)
+
+ENGINE = ("engines", "conv")
+
+GRAPH: dict[str, tuple[Spoil, str]] = {
+    "empty file": (content("conv.onnx", b""), "conv.onnx: expected an ONNX graph"),
+    "cut file": (content("conv.onnx", good_model().SerializeToString()[:-9]), "conv.onnx: expected an ONNX graph"),
+    "zeros": (content("conv.onnx", bytes(500)), "conv.onnx: expected an ONNX graph"),
+    "program": (content("conv.onnx", b"\x7fELF" + bytes(60)), "never loaded from a bundle"),
+    "plan": (content("conv.onnx", b"ftrt" + bytes(60)), "plans are built on this machine"),
+    "onnxruntime's own format": (content("conv.onnx", bytes(4) + b"ORTM" + bytes(60)), "onnxruntime's own format"),
+    "a graph that is both": (ort_format, "onnxruntime's own format"),
+    "options of onnxruntime": (
+        lambda d: helper.set_model_props(d.model, {"ort_config": '{"session_options": {}}'}),
+        "ort_config",
+    ),
+    "no graph": (lambda d: d.model.ClearField("graph"), "a file without one"),
+    "nothing in the graph": (lambda d: d.graph.CopyFrom(onnx.GraphProto()), "the graph has"),
+    "weights outside the folder": (weights_at(location="../../etc/passwd"), "'../../etc/passwd'"),
+    "absolute weights": (weights_at(location="/dev/zero"), "'/dev/zero'"),
+    "weights in a longer way": (weights_at(location="./conv.weights"), "'./conv.weights'"),
+    "weights through a folder": (weights_at(location="x/../conv.weights"), "'x/../conv.weights'"),
+    "weights in memory": (weights_at(location="*/_ORT_MEM_ADDR_/*", offset="94000000000000"), "_ORT_MEM_ADDR_"),
+    "weights in a listed file that is not theirs": (weights_at(location="tokenizer.json"), "'tokenizer.json'"),
+    "weights nowhere": (weights_at(location=""), "lies in ''"),
+    "weights past the end": (weights_at(offset="17"), "offset '17'"),
+    "weights far past the end": (weights_at(offset=str(1 << 62)), "conv.weights"),
+    "weights before the beginning": (weights_at(offset="-16"), "offset '-16'"),
+    "weights too short": (weights_at(length="44"), "length '44'"),
+    "weights without a length": (weights_at(length=""), "length ''"),
+    "two locations": (
+        graph(lambda g: g.initializer[0].external_data.add(key="location", value="/etc/passwd")),
+        "'k' [12] claims data in two places",
+    ),
+    "packed weights": (weights_at(prepacked_0="x|0;48;a"), "'k' [12] claims data in two places"),
+    "data inside and outside": (
+        graph(lambda g: setattr(g.initializer[0], "raw_data", bytes(48))),
+        "'k' [12] claims data in two places",
+    ),
+    "weights that no graph uses": (
+        lambda d: (
+            content("more.bin", bytes(9))(d),
+            edit(lambda m: m["engines"]["conv"]["data"].append("more.bin"))(d),
+        ),
+        "no weight lies in more.bin",
+    ),
+    "weights that the engine does not list": (put(*ENGINE, "data", value=[]), "'conv.weights', expected no other file"),
+    "constant in a file": (graph(constant_from_disk), "only weights may lie in other files"),
+    "subgraph's weight in a file": (graph(subgraph_from_disk), "only weights may lie in other files"),
+    "huge weight, no data": (graph(lambda g: g.initializer[1].dims.__setitem__(0, 1 << 39)), "'b' [549755813888]"),
+    "absurd weight": (graph(lambda g: g.initializer[1].dims.__setitem__(0, 1 << 62)), "'b' cannot have the shape"),
+    "product beyond 64 bits": (graph(lambda g: g.initializer[1].dims.extend([1 << 33, 1 << 33])), "'b'"),
+    "negative weight": (graph(lambda g: g.initializer[1].dims.__setitem__(0, -12)), "'b' cannot have the shape"),
+    "weight of 100 axes": (graph(lambda g: g.initializer[1].dims.extend([1] * 99)), "'b' cannot have the shape"),
+    "data too short": (graph(lambda g: setattr(g.initializer[1], "raw_data", bytes(47))), "'b' [12] expected 48 bytes"),
+    "data too long": (graph(lambda g: setattr(g.initializer[1], "raw_data", bytes(49))), "'b' [12] expected 48 bytes"),
+    "data of another type": (graph(lambda g: setattr(g.initializer[1], "data_type", 11)), "'b' [12] expected 96 bytes"),
+    "texts": (graph(lambda g: setattr(g.initializer[1], "data_type", 8)), "'b' has no numeric type"),
+    "a type of the future": (graph(lambda g: setattr(g.initializer[1], "data_type", 99)), "'b' has no numeric type"),
+    "sparse terabyte": (graph(sparse), "sparse"),
+    "weight twice": (graph(lambda g: g.initializer.add().CopyFrom(g.initializer[1])), "initializer 'b' stands twice"),
+    "missing weight": (graph(lambda g: g.initializer.__delitem__(1)), "'Add' takes 'b'"),
+    "cycle": (graph(cycle), "'Mul' takes 'r'"),
+    "nobody makes the output": (graph(lambda g: g.node.__delitem__(2)), "nothing makes the output 'y'"),
+    "output made twice": (graph(lambda g: g.node.add().CopyFrom(g.node[2])), "two things are named 'y'"),
+    "custom operator": (node("Evil", "my.company"), "'Evil' is of the domain 'my.company'"),
+    "Python operator": (node("PyOp", "ai.onnx.contrib"), "domain 'ai.onnx.contrib'"),
+    "TensorRT plugin": (node("TRT_PluginV2", "trt.plugins"), "domain 'trt.plugins'"),
+    "TensorRT plugin, standard domain": (node("TRT_PluginV2", data=b"x"), "'TRT_PluginV2' runs code or reads files"),
+    "compiled engine": (node("EPContext", "com.microsoft", ep_cache_context=b"plan.bin"), "'EPContext' runs code"),
+    "compiled model": (node("Snpe", "com.microsoft", DLC=b"x"), "'Snpe' runs code or reads files"),
+    "operator with a line break": (node("a\nb", "c\nd"), r"'a\nb'"),
+    "functions that double": (doubling_functions, "functions as well"),
+    "training graph": (lambda d: d.model.training_info.add().algorithm.CopyFrom(d.graph), "training graphs as well"),
+    "other input": (graph(lambda g: setattr(g.input[0], "name", "k")), "'Mul' takes 'x'"),
+    "more inputs": (graph(lambda g: g.input.add().CopyFrom(helper.make_tensor_value_info("z", 1, [1]))), "has x, z"),
+    "more outputs": (graph(lambda g: g.output.add().CopyFrom(helper.make_tensor_value_info("a", 1, [1]))), "has y, a"),
+    "input with a line break": (graph(lambda g: setattr(g.input[0], "name", "a\nb")), "conv.onnx"),
+    "other dtype": (graph(lambda g: setattr(g.input[0].type.tensor_type, "elem_type", 10)), "input x is float32"),
+    "other rank": (graph(lambda g: g.input[0].type.tensor_type.shape.dim.add(dim_value=1)), "input x is float32"),
+    "other size": (
+        graph(lambda g: setattr(g.output[0].type.tensor_type.shape.dim[1], "dim_value", 1 << 40)),
+        "output y is float32 ['n', 12] in the manifest but float32 ['n', 1099511627776]",
+    ),
+    "sequence": (
+        graph(lambda g: g.input[0].CopyFrom(helper.make_tensor_sequence_value_info("x", 1, ["n"]))),
+        "another type",
+    ),
+}
+"""Refused when the graph is read; hashes and sizes are right."""
