@@ -61,7 +61,7 @@ def test_seconds_are_those_of_both_halves():
 @pytest.mark.parametrize("field", ["steps", "guidance", "hand_guidance", "eta"])
 def test_only_equal_loops_are_drawn_together(field):
     system, _ = model()
-    with pytest.raises(ValueError, match="equal steps, guidance and eta"):
+    with pytest.raises(ValueError, match="equal size, steps, guidance and eta"):
         system.draw_hands([request(), request(**{field: 1})])
     with pytest.raises(ValueError, match="one or more"):
         system.draw_hands([])

@@ -12,7 +12,7 @@ from typing import Any
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.cli.output import png
+from handfirst.runtime.image_file import encode
 from handfirst.training.evaluate.cases import Case, read_cases
 from handfirst.training.evaluate.detections import Detections, read_detections
 from handfirst.training.evaluate.quality import Update, add_distances, clip_measure, lacking
@@ -108,7 +108,7 @@ def _pictures(report: Report, cases: Sequence[Case], made: tuple[Scored, Detecti
     """Name -> PNG."""
     out = {}
     if made and made[0].poses and worst(made[0].poses[-1]):
-        out["worst.png"] = png(worst_sheet(cases, made[1], made[0].poses[-1]))
+        out["worst.png"] = encode(worst_sheet(cases, made[1], made[0].poses[-1]))
     why = lacking(["matplotlib"])
     if why:
         report.not_computed["plots"] = why
