@@ -13,7 +13,7 @@ from threading import get_ident
 from time import perf_counter_ns
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-Kind = Literal["job", "stage", "engine", "host"]
+Kind = Literal["stage", "engine", "host"]
 
 
 class Span(NamedTuple):
