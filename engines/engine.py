@@ -1,6 +1,7 @@
 """The seam: what an engine is. Everything that runs a graph, whatever the library, looks like this to the runtime.
 
-An engine that can keep tensors on its device is a DeviceEngine as well; nobody must be one.
+An engine that can keep tensors on its device is a DeviceEngine as well, and one whose device tells how long it computed
+a TimedEngine; nobody must be either.
 """
 
 from __future__ import annotations
@@ -83,6 +84,15 @@ class DeviceEngine(Engine, Protocol):
         Raises:
             EngineError: an input does not match the spec, or is a handle of another place.
         """
+        ...
+
+
+@runtime_checkable
+class TimedEngine(Engine, Protocol):
+    """An engine whose device tells how long it computed."""
+
+    def run_timed(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        """As `run`, and the seconds that the device computed by its own clock, without copies and waiting."""
         ...
 
 

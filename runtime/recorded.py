@@ -11,7 +11,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Tensor
+from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Tensor, TimedEngine
 from handfirst.runtime.recorder import listened, record
 
 
@@ -27,25 +27,31 @@ class RecordedEngine:
         self.name = engine.name
         self.spec = engine.spec
         self._engine = engine
+        self._timed = engine if isinstance(engine, TimedEngine) else None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Engine."""
         if not listened():
             return self._engine.run(inputs)
-        start = perf_counter_ns()
-        outputs = self._engine.run(inputs)
-        self._note(start, inputs, outputs)
+        start, device = perf_counter_ns(), None
+        if self._timed is None:
+            outputs = self._engine.run(inputs)
+        else:
+            outputs, device = self._timed.run_timed(inputs)
+        self._note(start, inputs, outputs, device)
         return outputs
 
     def close(self) -> None:
         """See Engine."""
         self._engine.close()
 
-    def _note(self, start: int, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+    def _note(
+        self, start: int, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], device: float | None = None
+    ) -> None:
         end = perf_counter_ns()
         size = sum(map(_bytes, inputs.values())) + sum(map(_bytes, outputs.values()))
         shapes = tuple(tuple(inputs[tensor.name].shape) for tensor in self.spec.inputs)
-        record(self.name, "engine", start, end, size, shapes)
+        record(self.name, "engine", start, end, size, shapes, None if device is None else round(device * 1e9))
 
 
 class RecordedDeviceEngine(RecordedEngine):

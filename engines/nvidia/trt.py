@@ -16,6 +16,7 @@ from handfirst.engines.engine import Array, check_inputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
+from handfirst.engines.nvidia.events import StreamTimer
 from handfirst.engines.nvidia.trt_build import Shapes, build, refit
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
@@ -85,10 +86,17 @@ class TrtEngine:
             EngineError: inputs that do not match the spec, a closed engine, or TensorRT or CUDA failed.
             BundleError: the first run with these shapes, and TensorRT cannot load the graph.
         """
+        return self._run(inputs, None)
+
+    def run_timed(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        """As `run`; see TimedEngine. Compiling, copies and waiting for other engines are not counted."""
         with self._lock:
-            self._open_arena()
-            check_inputs(self.spec, inputs, self.name)
-            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(inputs)
+            arena = self._open_arena()
+            timer = StreamTimer(arena.cuda, arena.stream)
+            try:
+                return self._run(inputs, timer), timer.seconds()
+            finally:
+                timer.close()
 
     def prepare(self, shapes: Shapes) -> None:
         """Makes the plan for these shapes, one per input, so that the first run is as fast as all others.
@@ -121,6 +129,12 @@ class TrtEngine:
             self._runtime = None
             if arena is not None:
                 arena.leave()
+
+    def _run(self, inputs: Mapping[str, Array], timer: StreamTimer | None) -> dict[str, Array]:
+        with self._lock:
+            self._open_arena()
+            check_inputs(self.spec, inputs, self.name)
+            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(inputs, timer)
 
     def _open_arena(self) -> Arena:
         if self._arena is None:

@@ -1,19 +1,45 @@
 """How many floating-point operations a graph takes for given shapes: products and sums of convolutions and matrices.
 
 Two for every multiply-add, as torch.utils.flop_counter counts; normalisation, activation and the like are left out.
-Knows nothing about time.
+An operator without a rule in shapes.py refuses the whole graph: no count lacks a part. Knows nothing about time.
 """
 
 from __future__ import annotations
 
 from math import prod
 
+from handfirst.engines.bundle import Bundle
 from handfirst.engines.spec import EngineSpec
 from handfirst.runtime.profile.nodes import read_nodes
-from handfirst.runtime.profile.shapes import Shape, Size, propagate
+from handfirst.runtime.profile.shapes import Shape, Size, UnknownShapeError, propagate
 
-UNCOUNTED = ("Attention", "MultiHeadAttention", "Einsum", "LSTM", "GRU", "RNN", "QLinearConv", "QLinearMatMul")
-"""Heavy operators without a rule in shapes.py, which therefore refuses them: never a count that lacks the most."""
+
+class BundleFlops:
+    """Counts for every role of a bundle; a graph is read when it is first asked for, and its weights never.
+
+    Attributes:
+        unknown: by role, what stood in the way of a count.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.unknown: dict[str, str] = {}
+        self._bundle = bundle
+        self._graphs: dict[str, GraphFlops] = {}
+
+    def count(self, role: str, shapes: tuple[Shape, ...]) -> int | None:
+        """Of one run with inputs of these shapes, in the order of the spec; None if it cannot be told.
+
+        Raises:
+            BundleError: the file of the graph cannot be trusted.
+        """
+        if role not in self._graphs:
+            entry = self._bundle.manifest.engines[role]
+            self._graphs[role] = GraphFlops(self._bundle.bytes(entry.file), entry.spec, f"{self._bundle.path}: {role}")
+        try:
+            return self._graphs[role].count(shapes)
+        except UnknownShapeError as error:
+            self.unknown[role] = str(error)
+            return None
 
 
 class GraphFlops:

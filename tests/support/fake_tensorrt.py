@@ -19,6 +19,8 @@ from support.fake_cuda import FakeCuda
 
 MAGIC = b"fake plan\n"
 DTYPES = {1: "FLOAT", 2: "UINT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
+COMPUTING = 0.25
+"""Seconds of the fake GPU's clock that a run takes, whatever it computes."""
 REFUSED = "Det"
 """The operator that the fake parser does not know."""
 
@@ -437,6 +439,7 @@ class Context:
         assert self.running.acquire(blocking=False), "two engines computed in one arena at the same time"
         try:
             blocks = self.engine.library.cuda.blocks
+            self.engine.library.cuda.now += COMPUTING
             feed = {}
             for tensor in self.engine.inputs:
                 shape, dtype = self.shapes[tensor.name], _numpy(tensor)
