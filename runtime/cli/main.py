@@ -19,6 +19,7 @@ from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
 from handfirst.runtime.cli.output import one_line
 from handfirst.runtime.cli.pose import pose
+from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
 from handfirst.runtime.cli.rooms import Rooms
 from handfirst.runtime.cli.verify import verify
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, verify, pose, build):
+for verb in (demo, render, verify, pose, build, profile):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 

@@ -47,6 +47,17 @@ def png_target(path: Path) -> Path:
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"expected a file name that ends in .png, got '{path}'; pictures are written without loss")
+    return file_target(path, ".png")
+
+
+def file_target(path: Path, suffix: str) -> Path:
+    """`path` itself, if a file whose name ends in `suffix` can be written there.
+
+    Raises:
+        UserError: another ending, a folder, or its folder is missing or read-only.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"expected a file name that ends in {suffix}, got '{path}'; add the ending")
     if path.is_dir():
         raise UserError(f"expected a file to write, but '{path}' is a folder; add a file name to it")
     folder_target(path.parent, make=False)
@@ -115,16 +126,16 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; cells are plain text."""
+def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], words: int | None = None) -> None:
+    """A table on stdout; cells are plain text. From column `words` on they are numbers, which stand on the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    for i, head in enumerate(heads):
+        table.add_column(head, overflow="fold", justify="left" if words is None or i < words else "right")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -1,0 +1,64 @@
+"""A profile as lines of a table, for terminals and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from handfirst.runtime.profile.figures import PartFigures
+from handfirst.runtime.profile.profile import Profile
+from handfirst.runtime.profile.svg import number
+
+HEADS = ("stage", "part", "calls", "p50 ms", "p95 ms", "ms / job", "share", "first ms", "images/s", "MB", "GFLOP/s",
+         "of peak")  # fmt: skip
+LEFT = 2
+"""Columns of words; numbers follow."""
+
+
+def rows(parts: Sequence[PartFigures]) -> list[tuple[str, ...]]:
+    """A row for every part; a stage is named once."""
+    made, before = [], ""
+    for part in parts:
+        made.append((part.stage if part.stage != before else "", part.label, *_numbers(part)))
+        before = part.stage
+    return made
+
+
+def _numbers(part: PartFigures) -> tuple[str, ...]:
+    return (
+        number(part.calls),
+        number(part.p50_ms),
+        number(part.p95_ms),
+        number(part.job_ms),
+        percent(part.share),
+        number(part.first_ms),
+        number(part.images_per_second),
+        number(part.bytes / 1e6) if part.bytes else "",
+        "" if part.flops_per_second is None else number(part.flops_per_second / 1e9),
+        "" if part.of_peak is None else percent(part.of_peak),
+    )
+
+
+def percent(share: float) -> str:
+    """0.1234 -> "12.3 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def remarks(profile: Profile) -> list[str]:
+    """What the table does not say, a line each."""
+    memory = ", ".join(f"{name.removesuffix('_bytes').replace('_', ' ')} {megabytes(value)}"
+                       for name, value in profile.memory.items() if value is not None)  # fmt: skip
+    lines = [
+        f"{number(profile.images_per_second)} images/s one at a time; the parts add up to "
+        f"{percent(profile.covered)} of the wall time; recording took {100 * profile.recorder_share:.2g} % of it",
+        f"peak {number(profile.peak.flops_per_second / 1e9)} GFLOP/s: {profile.peak.how}",
+        f"memory: {memory or 'not told by this system'}",
+    ]
+    if profile.batches:
+        points = (f"{b.images}: {number(b.images_per_second) if b.seconds else 'refused'}" for b in profile.batches)
+        lines.append(f"images/s by pictures at once: {', '.join(points)}")
+    return lines + [f"{role}: operations not counted, no rule for {why}" for role, why in profile.uncounted.items()]
+
+
+def megabytes(size: float) -> str:
+    """Decimal ones."""
+    return f"{number(size / 1e6)} MB"
