@@ -1,7 +1,7 @@
 """Spans as metrics that Prometheus scrapes: seconds and bytes of every part of every stage, as they happen.
 
-`prometheus_client` (extra "metrics") counts and serves; it is imported when metrics are first wanted. Knows nothing about
-requests or queues: who has such figures adds them to `registry`.
+`prometheus_client` (extra "metrics") counts and serves; it is imported when metrics are first wanted. Knows nothing
+about requests or queues: who has such figures adds them to `registry`.
 """
 
 from __future__ import annotations

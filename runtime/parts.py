@@ -57,14 +57,15 @@ class Part:
 
 
 def parts(spans: Sequence[Span]) -> list[Part]:
-    """In the order in which they first began."""
+    """Stage by stage in the order in which they first began, the part HOST last."""
     found: dict[tuple[str, str], Part] = {}
     for span, stage, own in sorted(_nested(spans), key=lambda each: (each[0].start, each[0].kind != "stage")):
         name = HOST if span.kind == "stage" else span.name
         part = found.setdefault((stage, name), Part(stage, name))
         part.spans.append(span)
         part.own.append(own)
-    return list(found.values())
+    stages = list(dict.fromkeys(part.stage for part in found.values()))
+    return sorted(found.values(), key=lambda part: (stages.index(part.stage), part.name == HOST))
 
 
 def _nested(spans: Iterable[Span]) -> Iterator[tuple[Span, str, int]]:

@@ -126,8 +126,24 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], words: int | None = None) -> None:
-    """A table on stdout; cells are plain text. From column `words` on they are numbers, which stand on the right."""
+def columns() -> int | None:
+    """Characters to a line of the terminal; None where stdout goes elsewhere."""
+    return os.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_table(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    words: int | None = None,
+    width: int | None = None,
+) -> None:
+    """A table on stdout; cells are plain text.
+
+    Args:
+        words: so many columns are words; the others are numbers, which stand on the right. None: all are words.
+        width: characters to a line; None: as many as the terminal has.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -135,10 +151,11 @@ def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]],
 
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     for i, head in enumerate(heads):
-        table.add_column(head, overflow="fold", justify="left" if words is None or i < words else "right")
+        number = words is not None and i >= words
+        table.add_column(head, overflow="fold", justify="right" if number else "left", no_wrap=words is not None)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 def print_files(pictures: Sequence[Picture]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handfirst.runtime.profile.svg import FAINT, GRID, INK, line, number, polyline, rect, svg, text, ticks
+from handfirst.runtime.profile.svg import FAINT, INK, line, number, polyline, rect, svg, text, tick, ticks
 
 WIDTH = 900.0
 ROW = 22.0
@@ -55,7 +55,7 @@ def _grid_x(scale: Sequence[float], span: float, top: float, bottom: float) -> s
     drawn = []
     for value in scale:
         x = LABELS + span * value / scale[-1]
-        drawn += [line(x, top, x, bottom), text(x, bottom + 15, number(value), "middle", FAINT, 11)]
+        drawn += [line(x, top, x, bottom), text(x, bottom + 15, tick(value), "middle", FAINT, 11)]
     return "".join(drawn)
 
 
@@ -90,7 +90,7 @@ def _grid_y(scale: Sequence[float], left: float, top: float, bottom: float) -> s
     drawn = []
     for value in scale:
         y = bottom - (bottom - top) * value / scale[-1]
-        drawn += [line(left, y, WIDTH, y), text(left - 8, y + 4, number(value), "end", FAINT, 11)]
+        drawn += [line(left, y, WIDTH, y), text(left - 8, y + 4, tick(value), "end", FAINT, 11)]
     return "".join(drawn)
 
 
@@ -119,7 +119,3 @@ def legend(entries: Sequence[tuple[str, str]]) -> str:
         drawn += [rect(x, y - 10, 12, 12, colour), text(x + 18, y, name)]
         x += wide
     return svg(WIDTH, y + 8, *drawn, title="legend")
-
-
-LIGHT = GRID
-"""For what stands behind: the first of two bars."""

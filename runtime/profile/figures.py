@@ -26,6 +26,7 @@ LABELS = {
     "body_unet": "body UNet",
     STEP: "DDIM + blend",
     HOST: "host between",
+    "hint_drawing": "draw skeleton",
 }
 BETWEEN = "between stages"
 

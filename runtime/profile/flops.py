@@ -11,7 +11,8 @@ from math import prod
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.spec import EngineSpec
 from handfirst.runtime.profile.nodes import read_nodes
-from handfirst.runtime.profile.shapes import Shape, Size, UnknownShapeError, propagate
+from handfirst.runtime.profile.shapes import UnknownShapeError, propagate
+from handfirst.runtime.profile.sizes import Shape, Size
 
 
 class BundleFlops:

@@ -1,8 +1,8 @@
 """What this machine computes at best through an engine: a chain of large matrix products, timed.
 
-The engine, its arithmetic and its threads are those of the model, so that a part's achieved FLOP/s has a yardstick of its
-own kind. Convolutions may come out above it where an engine computes them with fewer operations than they are counted
-with (Winograd). Knows nothing about models.
+The engine, its arithmetic and its threads are those of the model, so that a part's achieved FLOP/s has a yardstick of
+its own kind. Convolutions may come out above it where an engine computes them with fewer operations than they are
+counted with (Winograd). Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from handfirst.engines.spec import EngineSpec, TensorSpec
 ON_A_CPU, ON_A_GPU = (1024, 4), (8192, 32)
 """Side of the matrices, and how many products follow on each other: so many that copies do not count."""
 
-ATTEMPTS = 5
+ATTEMPTS = 12
 _DTYPES: dict[Precision, int] = {"float32": 1, "float16": 10, "bfloat16": 16}  # TensorProto.DataType
 _OPSET, _IR = 17, 8
 

@@ -1,4 +1,4 @@
-"""A profile as one HTML file that needs nothing else: figures, five charts, the table. No scripts, nothing is fetched."""
+"""A profile as one HTML file that needs nothing else: figures, charts, the table. No scripts, nothing is fetched."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #24292f; background: #fff; m
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .3rem; }
 p { margin: .2rem 0 .8rem; color: #57606a; } svg { width: 100%; height: auto; display: block;
   font-family: system-ui, sans-serif; }
+ul { padding-left: 1.1rem; color: #57606a; font-size: .9rem; } svg + svg { margin-top: .6rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 1px; background: #e5e7eb;
   border: 1px solid #e5e7eb; margin: 1.4rem 0; }
 dl div { background: #fff; padding: .6rem .8rem; } dt { font-size: .8rem; color: #57606a; }
@@ -44,7 +45,7 @@ def html_report(profile: Profile) -> str:
         ("Where the time goes", "Milliseconds of a job, mean over the steady ones; colours are stages.",
          legend(used) + _share_chart(profile, colours)),
         ("Job by job", "Wall time, stacked by stage; the grey top is what no stage accounts for. Cold jobs come first.",
-         _job_chart(profile, colours)),
+         legend(used) + _job_chart(profile, colours)),
         ("First call against steady state", "What a part takes in the very first job (pale) and in a steady one.",
          _first_chart(profile, colours)),
         ("Achieved operations per second",
@@ -58,12 +59,12 @@ def html_report(profile: Profile) -> str:
     ]  # fmt: skip
     body = "".join(f"<h2>{escape(head)}</h2><p>{escape(words)}</p>{chart}" for head, words, chart in sections if chart)
     title = f"{name} {digest[:12]} on {profile.engine.engine}"
-    said = "".join(f"<p>{escape(line)}</p>" for line in remarks(profile))
+    said = "".join(f"<li>{escape(line)}</li>" for line in remarks(profile))
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1><p>{escape(_where(profile))}</p>"
-        f"{_tiles(profile)}{said}{body}</body></html>\n"
+        f"{_tiles(profile)}<ul>{said}</ul>{body}</body></html>\n"
     )
 
 

@@ -56,6 +56,11 @@ def ticks(top: float, count: int = 4) -> list[float]:
     return [i * step for i in range(ceil(top / step - 1e-9) + 1)]
 
 
+def tick(value: float) -> str:
+    """As short as it can be: 0.5, 50, 1,000."""
+    return f"{value:,.6g}"
+
+
 def number(value: float) -> str:
     """Three digits, no exponent: 0.0123, 1.23, 123, 12300."""
     if value == 0:

@@ -1,17 +1,22 @@
-"""A profile as lines of a table, for terminals and for the report."""
+"""A profile as lines of a table, for terminals and for the report. Knows nothing about either."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from handfirst.runtime.profile.figures import PartFigures
 from handfirst.runtime.profile.profile import Profile
 from handfirst.runtime.profile.svg import number
 
 HEADS = ("stage", "part", "calls", "p50 ms", "p95 ms", "ms / job", "share", "first ms", "images/s", "MB", "GFLOP/s",
-         "of peak")  # fmt: skip
+         "peak")  # fmt: skip
 LEFT = 2
 """Columns of words; numbers follow."""
+
+WIDTH, NARROW = 124, (0, 1, 2, 5, 6, 10, 11)
+"""Columns of a terminal that all of them need, and those that are shown in less."""
 
 
 def rows(parts: Sequence[PartFigures]) -> list[tuple[str, ...]]:
@@ -25,7 +30,7 @@ def rows(parts: Sequence[PartFigures]) -> list[tuple[str, ...]]:
 
 def _numbers(part: PartFigures) -> tuple[str, ...]:
     return (
-        number(part.calls),
+        f"{part.calls:g}",
         number(part.p50_ms),
         number(part.p95_ms),
         number(part.job_ms),
@@ -45,11 +50,17 @@ def percent(share: float) -> str:
 
 def remarks(profile: Profile) -> list[str]:
     """What the table does not say, a line each."""
-    memory = ", ".join(f"{name.removesuffix('_bytes').replace('_', ' ')} {megabytes(value)}"
-                       for name, value in profile.memory.items() if value is not None)  # fmt: skip
+    memory = ", ".join(
+        f"{name.removesuffix('_bytes').replace('_', ' ')} {megabytes(value)}"
+        for name, value in profile.memory.items()
+        if value is not None
+    )
+    p50, p95 = np.percentile(profile.wall_ms, (50, 95))
     lines = [
-        f"{number(profile.images_per_second)} images/s one at a time; the parts add up to "
-        f"{percent(profile.covered)} of the wall time; recording took {100 * profile.recorder_share:.2g} % of it",
+        f"a job takes {number(float(p50))} ms (p95 {number(float(p95))}, the first {number(profile.first_ms)}): "
+        f"{number(profile.images_per_second)} images/s one at a time",
+        f"the parts add up to {percent(profile.covered)} of the wall time; "
+        f"recording took {100 * profile.recorder_share:.2g} % of it",
         f"peak {number(profile.peak.flops_per_second / 1e9)} GFLOP/s: {profile.peak.how}",
         f"memory: {memory or 'not told by this system'}",
     ]
