@@ -19,6 +19,10 @@ BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Seconds; a part takes from a tenth of a millisecond to some seconds."""
 
 
+MOST_WAITING = 10_000
+"""Spans of a thread that wait for their stage; one that only draws previews never ends a stage."""
+
+
 class Metrics:
     """A Recorder that may listen to many threads.
 
@@ -51,7 +55,7 @@ class Metrics:
         with self._lock:
             waiting = self._open.setdefault(span.thread, [])
             waiting.append(span)
-            if span.kind != "stage":
+            if span.kind != "stage" and len(waiting) < MOST_WAITING:
                 return
             del self._open[span.thread]
         for part in parts(waiting):

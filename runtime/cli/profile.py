@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,7 @@ def profile(
     ] = None,
     metrics_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Meanwhile serve /metrics for Prometheus on 127.0.0.1.", metavar="PORT"),
+        typer.Option(min=0, max=65535, help="Meanwhile serve /metrics for Prometheus on 127.0.0.1.", metavar="PORT"),
     ] = None,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
@@ -62,7 +63,8 @@ def profile(
             from handfirst.runtime.metrics import Metrics
 
             metrics = Metrics()
-            stack.enter_context(metrics.served(metrics_port))
+            port = stack.enter_context(metrics.served(metrics_port))
+            print(f"metrics on http://127.0.0.1:{port}/metrics", file=sys.stderr)
             stack.enter_context(recording(metrics))
         bars = stack.enter_context(Bars(options.show_progress(progress, json)))
         system = TwoStage.open(bundle, engine=engine, threads=threads)

@@ -46,7 +46,7 @@ class PartFigures:
         job_ms: of all calls of a job, mean over jobs: these add up to the mean wall time of a job.
         share: of the wall time, 0 to 1.
         first_ms: all calls of the very first job.
-        images_per_second: what this part alone would reach.
+        images_per_second: what this part alone would reach; None where it took no time.
         bytes: of one job, tensors in and out of engines.
         flops: of one job; None where they are not counted.
         flops_per_second: achieved.
@@ -63,7 +63,7 @@ class PartFigures:
     job_ms: float
     share: float
     first_ms: float
-    images_per_second: float
+    images_per_second: float | None
     bytes: float
     flops: float | None
     flops_per_second: float | None
@@ -101,7 +101,7 @@ def _line(part: Part, first: int, jobs: Sequence[Job], wall: int, count: CountFl
     spent, images = sum(part.own), sum(job.images for job in jobs)
     p50, p95 = np.percentile(part.own, (50, 95)) / 1e6
     flops = _flops(part, count)
-    speed = None if flops is None else flops / (spent / 1e9)
+    speed = flops / (spent / 1e9) if flops is not None and spent > 0 else None
     device = [span.device for span in part.spans if span.device is not None]
     return PartFigures(
         stage=part.stage,
@@ -113,7 +113,7 @@ def _line(part: Part, first: int, jobs: Sequence[Job], wall: int, count: CountFl
         job_ms=spent / len(jobs) / 1e6,
         share=spent / wall,
         first_ms=first / 1e6,
-        images_per_second=images / (spent / 1e9),
+        images_per_second=images / (spent / 1e9) if spent > 0 else None,
         bytes=part.bytes / len(jobs),
         flops=None if flops is None else flops / len(jobs),
         flops_per_second=speed,

@@ -1,7 +1,7 @@
-"""What every operator does to shapes, as ONNX defines it (opset 13 to 22). Whole numbers are carried along where they are
-known, since shapes are often computed inside a graph.
+"""What every operator does to shapes, as ONNX defines it (opset 13 to 22).
 
-A rule that raises says that the shape cannot be told. Knows nothing about graphs.
+Whole numbers are carried along where they are known, since shapes are often computed inside a graph. A rule that raises
+says that the shape cannot be told. Knows nothing about graphs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a rule for an operator's shape looks at: the sizes of its inputs, its attributes. Knows nothing about operators."""
+"""What a rule for shapes looks at: the sizes of an operator's inputs, and its attributes. Knows no operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Size:
 
 
 class Call:
-    """One operator of a graph: sizes by position, attributes by name; what is not there raises, as a rule cannot go on."""
+    """One operator of a graph: sizes by position, attributes by name. What is not there raises: no rule can go on."""
 
     def __init__(self, sizes: Sequence[Size | None], operator: Operator) -> None:
         self._sizes = sizes

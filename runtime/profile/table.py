@@ -36,7 +36,7 @@ def _numbers(part: PartFigures) -> tuple[str, ...]:
         number(part.job_ms),
         percent(part.share),
         number(part.first_ms),
-        number(part.images_per_second),
+        "" if part.images_per_second is None else number(part.images_per_second),
         number(part.bytes / 1e6) if part.bytes else "",
         "" if part.flops_per_second is None else number(part.flops_per_second / 1e9),
         "" if part.of_peak is None else percent(part.of_peak),

@@ -391,7 +391,19 @@ class TestTop:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
-        assert listed == ["demo", "render", "verify", "pose", "build", "cache", "data", "export", "init", "train"]
+        assert listed == [
+            "demo",
+            "render",
+            "verify",
+            "pose",
+            "build",
+            "profile",
+            "cache",
+            "data",
+            "export",
+            "init",
+            "train",
+        ]
 
     def test_no_verb_shows_help(self, capsys):
         assert main([]) == 0
