@@ -91,8 +91,14 @@ class DeviceEngine(Engine, Protocol):
 class TimedEngine(Engine, Protocol):
     """An engine whose device tells how long it computed."""
 
-    def run_timed(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
-        """As `run`, and the seconds that the device computed by its own clock, without copies and waiting."""
+    def run_timed(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+    ) -> tuple[dict[str, Tensor], float | None]:
+        """All outputs by name, and the seconds that the device computed by its own clock; None where it has none.
+
+        Args:
+            keep: outputs that stay on the device as handles; for a DeviceEngine alone.
+        """
         ...
 
 

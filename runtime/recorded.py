@@ -33,13 +33,14 @@ class RecordedEngine:
         """See Engine."""
         if not listened():
             return self._engine.run(inputs)
-        start, device = perf_counter_ns(), None
+        start = perf_counter_ns()
         if self._timed is None:
             outputs = self._engine.run(inputs)
-        else:
-            outputs, device = self._timed.run_timed(inputs)
-        self._note(start, inputs, outputs, device)
-        return outputs
+            self._note(start, inputs, outputs)
+            return outputs
+        found, device = self._timed.run_timed(inputs)
+        self._note(start, inputs, found, device)
+        return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
     def close(self) -> None:
         """See Engine."""
@@ -72,9 +73,12 @@ class RecordedDeviceEngine(RecordedEngine):
         """See DeviceEngine."""
         if not listened():
             return self._engine.run_resident(inputs, keep)
-        start = perf_counter_ns()
-        outputs = self._engine.run_resident(inputs, keep)
-        self._note(start, inputs, outputs)
+        start, device = perf_counter_ns(), None
+        if self._timed is None:
+            outputs = self._engine.run_resident(inputs, keep)
+        else:
+            outputs, device = self._timed.run_timed(inputs, keep)
+        self._note(start, inputs, outputs, device)
         return outputs
 
 

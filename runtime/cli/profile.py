@@ -50,6 +50,7 @@ def profile(
         if target is not None:
             output.file_target(target, suffix)
 
+    from handfirst.engines.nvidia.timed_session import timed_engines
     from handfirst.runtime.cli.demo import PROMPT, demo_pose
     from handfirst.runtime.pose.read import read_pose
     from handfirst.runtime.profile.profile import Plan, measure
@@ -67,7 +68,8 @@ def profile(
             print(f"metrics on http://127.0.0.1:{port}/metrics", file=sys.stderr)
             stack.enter_context(recording(metrics))
         bars = stack.enter_context(Bars(options.show_progress(progress, json)))
-        system = TwoStage.open(bundle, engine=engine, threads=threads)
+        with timed_engines():
+            system = TwoStage.open(bundle, engine=engine, threads=threads)
         found = measure(system, request, Plan(warmup, jobs, batch_limit, threads), bars.update)
     _write(found, out, trace)
     if json:

@@ -18,9 +18,17 @@ from handfirst.engines.trust.wire import Field, Message, read_message
 
 _TABLES = {
     **TABLES,
-    "AttributeProto": TABLES["AttributeProto"]
-    | {1: Field("name", "text"), 4: Field("s", "bytes"), 8: Field("ints", "int", many=True)},
-    "TensorProto": TABLES["TensorProto"] | {7: Field("int64_data", "int", many=True), 9: Field("raw_data", "bytes")},
+    "AttributeProto": {
+        **TABLES["AttributeProto"],
+        1: Field("name", "text"),
+        4: Field("s", "bytes"),
+        8: Field("ints", "int", many=True),
+    },
+    "TensorProto": {
+        **TABLES["TensorProto"],
+        7: Field("int64_data", "int", many=True),
+        9: Field("raw_data", "bytes"),
+    },
 }
 _DTYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
 

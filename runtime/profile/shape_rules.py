@@ -247,6 +247,12 @@ def _with(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+            "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": np.power, "Mod": np.mod,
+            "Neg": np.negative, "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
+            "Less": np.less, "LessOrEqual": np.less_equal, "Max": np.maximum, "Min": np.minimum, "Where": np.where,
+}  # fmt: skip
+
 RULES: Mapping[str, Callable[[Call], Made]] = {
     **dict.fromkeys(
         ("Clip", "Cos", "Erf", "Exp", "Gelu", "GroupNormalization", "Identity", "InstanceNormalization", "IsNaN",
@@ -256,14 +262,7 @@ RULES: Mapping[str, Callable[[Call], Made]] = {
     ),
     **dict.fromkeys(("And", "Or"), _broadcast),
     **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"), _reduce),
-    **{
-        kind: _arithmetic(function)
-        for kind, function in {
-            "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": np.power, "Mod": np.mod,
-            "Neg": np.negative, "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
-            "Less": np.less, "LessOrEqual": np.less_equal, "Max": np.maximum, "Min": np.minimum, "Where": np.where,
-        }.items()
-    },
+    **{kind: _arithmetic(function) for kind, function in _ARITHMETIC.items()},
     "AveragePool": _pool, "Cast": _cast, "Concat": _concat, "Constant": _constant, "ConstantOfShape": _filled,
     "Conv": _conv, "ConvTranspose": _conv_transpose, "DepthToSpace": _blocks, "Expand": _expand, "Flatten": _flatten,
     "Gather": _gather, "Gemm": _gemm, "MatMul": _matmul, "MaxPool": _pool, "Pad": _pad, "Range": _range,
