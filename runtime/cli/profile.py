@@ -91,14 +91,13 @@ def _write(found: Profile, out: Path | None, trace: Path | None) -> None:
 
 
 def _print(found: Profile, out: Path | None, trace: Path | None) -> None:
-    from handfirst.runtime.profile.table import HEADS, LEFT, NARROW, WIDTH, remarks, rows
+    from handfirst.runtime.profile.table import LEFT, NARROW, WIDTH, remarks, table
 
     name, digest = found.bundle
     title = f"{name} {digest[:12]} on {found.engine.engine}: {len(found.steady)} jobs, {found.asked['steps']} steps"
     room = output.columns() or WIDTH
-    shown = range(len(HEADS)) if room >= WIDTH else NARROW
-    table = [[row[i] for i in shown] for row in rows(found.parts)]
-    output.print_table(title, [HEADS[i] for i in shown], table, words=LEFT, width=room)
+    heads, *lines = table(found.parts) if room >= WIDTH else table(found.parts, NARROW)
+    output.print_table(title, heads, lines, words=LEFT, width=room)
     for line in remarks(found):
         print(line)
     for kind, path in (("report", out), ("trace", trace)):

@@ -49,7 +49,7 @@ class PartFigures:
         images_per_second: what this part alone would reach; None where it took no time.
         bytes: of one job, tensors in and out of engines.
         flops: of one job; None where they are not counted.
-        flops_per_second: achieved.
+        flops_per_second: achieved while it ran, by the GPU's own clock where it has one.
         of_peak: achieved, as a part of the machine's measured peak.
         device_ms: of one job, by the GPU's own events; None where no engine has any.
     """
@@ -101,8 +101,9 @@ def _line(part: Part, first: int, jobs: Sequence[Job], wall: int, count: CountFl
     spent, images = sum(part.own), sum(job.images for job in jobs)
     p50, p95 = np.percentile(part.own, (50, 95)) / 1e6
     flops = _flops(part, count)
-    speed = flops / (spent / 1e9) if flops is not None and spent > 0 else None
     device = [span.device for span in part.spans if span.device is not None]
+    busy = sum(device) if device and len(device) == len(part.spans) else spent
+    speed = flops / (busy / 1e9) if flops is not None and busy > 0 else None
     return PartFigures(
         stage=part.stage,
         part=part.name,

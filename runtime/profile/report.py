@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from statistics import median
 
 from handfirst.runtime.profile.charts import Bar, Column, bars, columns, curve, legend
 from handfirst.runtime.profile.figures import BETWEEN, PartFigures
 from handfirst.runtime.profile.measure import Job
 from handfirst.runtime.profile.profile import Profile, most
 from handfirst.runtime.profile.svg import number
-from handfirst.runtime.profile.table import HEADS, LEFT, megabytes, percent, remarks, rows
+from handfirst.runtime.profile.table import LEFT, megabytes, percent, remarks, table
 
 COLOURS = ("#8c6bb1", "#2b7bba", "#7fb8e6", "#5aa469", "#e07b39", "#f2b880")
 """Stages in their order; light ones are the decoders of the dark ones."""
 NO_COLOUR, PALE = "#b8bec6", "#c9d1d9"
+
+VISIBLE = 0.003
+"""The part of the wall time below which a bar would be a hair."""
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #24292f; background: #fff; margin: 2.5rem auto; max-width: 920px;
@@ -40,13 +44,14 @@ def html_report(profile: Profile) -> str:
     """The whole file."""
     name, digest = profile.bundle
     colours = _colours(profile.parts)
-    used = [(stage or BETWEEN, colour) for stage, colour in colours.items()]
+    used = [(stage.replace("_", " ") or BETWEEN, colour) for stage, colour in colours.items()]
     sections = [
         ("Where the time goes", "Milliseconds of a job, mean over the steady ones; colours are stages.",
          legend(used) + _share_chart(profile, colours)),
         ("Job by job", "Wall time, stacked by stage; the grey top is what no stage accounts for. Cold jobs come first.",
          legend(used) + _job_chart(profile, colours)),
-        ("First call against steady state", "What a part takes in the very first job (pale) and in a steady one.",
+        ("First call against steady state",
+         "What the larger parts take in the very first job (pale) and in a steady one, together for all their calls.",
          _first_chart(profile, colours)),
         ("Achieved operations per second",
          f"Convolutions and matrix products only. The dashed line is this machine's peak: {profile.peak.how}.",
@@ -78,8 +83,8 @@ def _tiles(profile: Profile) -> str:
     fastest, memory = most(profile.batches), profile.memory["process_peak_bytes"]
     tiles = [
         ("images/s, one at a time", number(profile.images_per_second)),
-        ("images/s, at best", f"{number(fastest.images_per_second)} ({fastest.images} at once)" if fastest else ""),
-        ("seconds a job, median", number(sorted(profile.wall_ms)[len(profile.wall_ms) // 2] / 1e3)),
+        (f"images/s, {fastest.images} at once", number(fastest.images_per_second)) if fastest else ("", ""),
+        ("seconds a job, median", number(median(profile.wall_ms) / 1e3)),
         ("accounted for", percent(profile.covered)),
         ("most memory", "" if memory is None else megabytes(memory)),
     ]
@@ -93,16 +98,26 @@ def _colours(parts: Sequence[PartFigures]) -> dict[str, str]:
 
 
 def _name(part: PartFigures) -> str:
-    return f"{part.stage}: {part.label}" if part.stage else part.label
+    return f"{part.stage.replace('_', ' ')}: {part.label}" if part.stage else part.label
 
 
 def _share_chart(profile: Profile, colours: dict[str, str]) -> str:
+    large, small = _by_weight(profile.parts)
     made = [
         Bar(_name(part), (max(part.job_ms, 0.0),), f"{number(part.job_ms)} ms, {percent(part.share)}",
             (colours[part.stage],))
-        for part in sorted(profile.parts, key=lambda part: -part.job_ms)
+        for part in large
     ]  # fmt: skip
+    rest = sum(part.job_ms for part in small)
+    words = f"{number(rest)} ms, {percent(sum(part.share for part in small))}"
+    made += [Bar(f"{len(small)} more, see below", (max(rest, 0.0),), words, (NO_COLOUR,))] * bool(small)
     return bars(made, "milliseconds of a job by part", "ms")
+
+
+def _by_weight(parts: Sequence[PartFigures]) -> tuple[list[PartFigures], list[PartFigures]]:
+    """The largest first, and apart from them those that nobody would see in a chart."""
+    ordered = sorted(parts, key=lambda part: -part.job_ms)
+    return [part for part in ordered if part.share >= VISIBLE], [part for part in ordered if part.share < VISIBLE]
 
 
 def _job_chart(profile: Profile, colours: dict[str, str]) -> str:
@@ -123,7 +138,7 @@ def _first_chart(profile: Profile, colours: dict[str, str]) -> str:
     made = [
         Bar(_name(part), (part.first_ms, max(part.job_ms, 0.0)), f"{number(part.first_ms)} / {number(part.job_ms)} ms",
             (PALE, colours[part.stage]))
-        for part in sorted(profile.parts, key=lambda part: -part.first_ms)
+        for part in _by_weight(profile.parts)[0]
     ]  # fmt: skip
     return bars(made, "first and steady milliseconds by part", "ms of a job")
 
@@ -158,5 +173,6 @@ def _table(profile: Profile) -> str:
         kinds = [' class="words"' if i < LEFT else "" for i in range(len(values))]
         return "".join(f"<{tag}{kind}>{escape(v)}</{tag}>" for kind, v in zip(kinds, values, strict=True))
 
-    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows(profile.parts))
-    return f'<div class="wide"><table><thead><tr>{cells(HEADS, "th")}</tr></thead><tbody>{lines}</tbody></table></div>'
+    heads, *rows = table(profile.parts)
+    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{lines}</tbody></table></div>'

@@ -248,9 +248,9 @@ def _with(shape: Shape, axis: int, size: int) -> Shape:
 
 
 _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
-            "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": np.power, "Mod": np.mod,
-            "Neg": np.negative, "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
-            "Less": np.less, "LessOrEqual": np.less_equal, "Max": np.maximum, "Min": np.minimum, "Where": np.where,
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": np.power, "Mod": np.mod,
+    "Neg": np.negative, "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
+    "Less": np.less, "LessOrEqual": np.less_equal, "Max": np.maximum, "Min": np.minimum, "Where": np.where,
 }  # fmt: skip
 
 RULES: Mapping[str, Callable[[Call], Made]] = {

@@ -10,13 +10,20 @@ from handfirst.runtime.profile.figures import PartFigures
 from handfirst.runtime.profile.profile import Profile
 from handfirst.runtime.profile.svg import number
 
-HEADS = ("stage", "part", "calls", "p50 ms", "p95 ms", "ms / job", "share", "first ms", "images/s", "MB", "GFLOP/s",
-         "peak")  # fmt: skip
+HEADS = ("stage", "part", "calls", "p50 ms", "p95 ms", "ms / job", "share", "GPU ms", "first ms", "images/s", "MB",
+         "GFLOP/s", "peak")  # fmt: skip
 LEFT = 2
 """Columns of words; numbers follow."""
 
-WIDTH, NARROW = 124, (0, 1, 2, 5, 6, 10, 11)
+WIDTH, NARROW = 124, (0, 1, 2, 5, 6, 11, 12)
 """Columns of a terminal that all of them need, and those that are shown in less."""
+
+
+def table(parts: Sequence[PartFigures], columns: Sequence[int] = range(len(HEADS))) -> list[tuple[str, ...]]:
+    """The heads, then a row for every part; columns that would be empty are left out."""
+    everything = [HEADS, *rows(parts)]
+    used = [i for i in columns if any(row[i] for row in everything[1:])]
+    return [tuple(row[i] for i in used) for row in everything]
 
 
 def rows(parts: Sequence[PartFigures]) -> list[tuple[str, ...]]:
@@ -35,6 +42,7 @@ def _numbers(part: PartFigures) -> tuple[str, ...]:
         number(part.p95_ms),
         number(part.job_ms),
         percent(part.share),
+        "" if part.device_ms is None else number(part.device_ms),
         number(part.first_ms),
         "" if part.images_per_second is None else number(part.images_per_second),
         number(part.bytes / 1e6) if part.bytes else "",

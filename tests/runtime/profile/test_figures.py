@@ -50,9 +50,10 @@ def test_a_count_that_lacks_a_call_is_none():
 
 
 def test_the_gpus_own_time_stands_beside_the_hosts():
-    listed = [span("a", "engine", i, i + 1, device=MS // 4) for i in range(3)]
-    line = figures(Job(1, 0, 3 * MS, tuple(listed)), [Job(1, 0, 3 * MS, tuple(listed))], lambda *_: None, PEAK)[0]
+    one = Job(1, 0, 3 * MS, tuple(span("a", "engine", i, i + 1, device=MS // 4) for i in range(3)))
+    line = figures(one, [one], lambda *_: 10, PEAK)[0]
     assert (line.job_ms, line.device_ms) == (3, 0.75)
+    assert line.flops_per_second == pytest.approx(3 * 10 / 0.00075)
 
 
 def test_a_line_is_json():

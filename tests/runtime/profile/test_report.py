@@ -1,5 +1,6 @@
 """The report as a browser would take it: well-formed, whole, with every part, and nothing to fetch."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ from handfirst.runtime.profile.peak import Peak
 from handfirst.runtime.profile.profile import Profile
 from handfirst.runtime.profile.report import html_report
 from handfirst.runtime.profile.svg import number, ticks
-from handfirst.runtime.profile.table import HEADS, remarks, rows
+from handfirst.runtime.profile.table import HEADS, remarks, rows, table
 
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "link", "br", "img"}
@@ -136,6 +137,21 @@ def test_the_table_names_a_stage_once():
         ("body", "net"), ("", "DDIM + blend"), ("", "host between"), ("decode", "host between"), ("", BETWEEN),
     ]  # fmt: skip
     assert made[0][2:6] == ("2", "2.50", "3.00", "5.00")
+
+
+def test_columns_without_figures_are_left_out():
+    heads, *lines = table(profile().parts)
+    assert "GPU ms" not in heads and "GFLOP/s" in heads
+    assert {len(line) for line in lines} == {len(heads)} == {len(HEADS) - 1}
+    timed = [replace(part, device_ms=1.5) for part in profile().parts]
+    assert [row[table(timed)[0].index("GPU ms")] for row in table(timed)[1:]] == ["1.50"] * len(lines)
+
+
+def test_small_parts_are_one_bar_together():
+    whole = profile()
+    tiny = [replace(part, share=0.001, job_ms=0.02) for part in whole.parts[1:]]
+    words = " ".join(Page(html_report(replace(whole, parts=(whole.parts[0], *tiny)))).words)
+    assert "4 more, see below" in words and "0.0800 ms, 0.4 %" in words
 
 
 def test_remarks_say_what_adds_up():
