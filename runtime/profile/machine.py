@@ -21,7 +21,10 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def machine(libraries: Sequence[str] = LIBRARIES, cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """CPU, GPU and driver (None where there is none), memory, Python, and those libraries that are installed."""
+    """CPU, GPU and driver (None where there is none), memory, Python, and those libraries that are installed.
+
+    "load" is how many programs wanted to run in the last minute: those that are not measured take their share.
+    """
     found = _cpuinfo(cpuinfo)
     driver = nvidia_driver()
     return {
@@ -29,6 +32,7 @@ def machine(libraries: Sequence[str] = LIBRARIES, cpuinfo: Path = Path("/proc/cp
         "cores": usable_cores(),
         "flags": [flag for flag in FLAGS if flag in found.get("flags", "").split()],
         "memory_bytes": _memory(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "gpu": None if driver is None else driver.gpu,
         "driver": None if driver is None else f"CUDA {driver.driver}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

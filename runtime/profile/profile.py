@@ -131,7 +131,7 @@ def measure(
     Raises:
         UserError: the system cannot paint the request, or its engine cannot be opened once more for the peak.
     """
-    bundle, engine = system.bundle, system.engine.engine
+    bundle, engine, stamp = system.bundle, system.engine.engine, machine()
 
     def followed(name: str, count: int, first: int) -> tuple[Job, ...]:
         done: list[Job] = []
@@ -159,7 +159,7 @@ def measure(
         bundle=(bundle.manifest.name, bundle.digest),
         engine=system.engine,
         asked=_asked(request.resolve(system.settings)),
-        machine=machine(),
+        machine=stamp,
         cold=cold,
         steady=steady,
         parts=tuple(figures(cold[0], steady, flops.count, peak.flops_per_second)),

@@ -72,6 +72,9 @@ def remarks(profile: Profile) -> list[str]:
         f"peak {number(profile.peak.flops_per_second / 1e9)} GFLOP/s: {profile.peak.how}",
         f"memory: {memory or 'not told by this system'}",
     ]
+    load, cores = profile.machine["load"], profile.machine["cores"]
+    if load is not None and load > cores / 2:
+        lines.append(f"the machine was busy (load {load:.1f} on {cores} cores): times are too long by what others took")
     if profile.batches:
         points = (f"{b.images}: {number(b.images_per_second) if b.seconds else 'refused'}" for b in profile.batches)
         lines.append(f"images/s by pictures at once: {', '.join(points)}")

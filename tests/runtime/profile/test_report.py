@@ -30,7 +30,7 @@ def profile(name="demo", batches=True):
         bundle=(name, "0123456789abcdef"),
         engine=Choice("cpu", "asked for"),
         asked={"people": 1, "steps": 2, "guidance": 2.0, "hand_guidance": 1.5},
-        machine={"cpu": "Processor & Sons", "cores": 2, "gpu": None, "driver": None},
+        machine={"cpu": "Processor & Sons", "cores": 2, "gpu": None, "driver": None, "load": 1.5},
         cold=(job(0, 40),),
         steady=steady,
         parts=tuple(figures(job(0, 40), steady, lambda role, shapes: 10_000, 4e9)),
@@ -161,3 +161,6 @@ def test_remarks_say_what_adds_up():
     assert "recording took 0.04 % of it" in said
     assert "1: 50.0, 2: 66.7, 4: refused" in said
     assert "process peak 123 MB" in said and "gpu" not in said
+    assert "load 1.5 on 2 cores" in said
+    idle = replace(profile(), machine=profile().machine | {"load": 0.4})
+    assert not any("load" in line for line in remarks(idle))
