@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.canvas import warp
 from handfirst.runtime.pose.crop import Similarity, hand_crops
 from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import Sample, sample_hand, sample_person
 from handfirst.training.evaluate.crops import cut
 from handfirst.training.evaluate.judge import BodyJudge, HandJudge, Verdict, summary
@@ -50,7 +49,7 @@ def main() -> None:
         "hands": hands,
         "people": people,
         "training": pipeline.bundle.manifest.training,
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "minutes": round((time.time() - started) / 60, 1),
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -159,15 +158,6 @@ def grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     whole = max(1, len(tiles) // columns)
     columns = min(columns, len(tiles))
     return np.concatenate([np.concatenate(tiles[r * columns : (r + 1) * columns], 1) for r in range(whole)])
-
-
-def cpu_name() -> str:
-    """As the kernel names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ import numpy as np
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.engines.installed import distributed
+from handfirst.runtime.profile.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "fullsize-cpu.json"
@@ -80,7 +77,7 @@ def main() -> None:
         "peak_memory_bytes": max(entry["peak_memory_bytes"] for entry in commands.values()),
         "export_peak_memory_bytes": commands.get("export", {}).get("peak_memory_bytes"),
         "bundle_bytes": sum(entry.size for entry in Bundle.open(bundle).manifest.files.values()),
-        "machine": machine(),
+        "machine": machine(LIBRARIES),
     }
     atomic_write_bytes(options.out, (json.dumps(report, indent=1) + "\n").encode())
     print(json.dumps(report, indent=1))
@@ -139,21 +136,6 @@ def relative_error(expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) 
         float(np.linalg.norm(got[name].astype(np.float64) - value) / (np.linalg.norm(value.astype(np.float64)) or 1.0))
         for name, value in expected.items()
     )
-
-
-def machine(libraries: Sequence[str] = LIBRARIES) -> dict[str, Any]:
-    """What ran it; libraries that are not installed are left out."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    found = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in found.get("flags", "").split()]
-    return {
-        "cpu": found.get("model name", platform.machine()),
-        "cores": len(os.sched_getaffinity(0)),
-        "flags": flags,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in libraries if distributed(name)},
-    }
 
 
 def make(work: Path, tiny: bool) -> None:

@@ -120,7 +120,7 @@ def _subjects(options: argparse.Namespace) -> Iterator[Any]:
 
 def _report(options: argparse.Namespace) -> dict[str, Any] | None:
     """What the file holds already, or a new one; None if it is another machine's."""
-    from full_size import machine
+    from handfirst.runtime.profile.machine import machine
 
     hardware = _hardware(options.device)
     fresh = {
@@ -146,7 +146,7 @@ def _hardware(device: str) -> dict[str, Any]:
     import torch
 
     if device == "cpu":
-        from full_size import machine
+        from handfirst.runtime.profile.machine import machine
 
         return {"name": machine(())["cpu"], "device": "cpu"}
     properties = torch.cuda.get_device_properties(0)

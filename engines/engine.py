@@ -1,6 +1,7 @@
 """The seam: what an engine is. Everything that runs a graph, whatever the library, looks like this to the runtime.
 
-An engine that can keep tensors on its device is a DeviceEngine as well; nobody must be one.
+An engine that can keep tensors on its device is a DeviceEngine as well, and one whose device tells how long it computed
+a TimedEngine; nobody must be either.
 """
 
 from __future__ import annotations
@@ -82,6 +83,21 @@ class DeviceEngine(Engine, Protocol):
 
         Raises:
             EngineError: an input does not match the spec, or is a handle of another place.
+        """
+        ...
+
+
+@runtime_checkable
+class TimedEngine(Engine, Protocol):
+    """An engine whose device tells how long it computed."""
+
+    def run_timed(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+    ) -> tuple[dict[str, Tensor], float | None]:
+        """All outputs by name, and the seconds that the device computed by its own clock; None where it has none.
+
+        Args:
+            keep: outputs that stay on the device as handles; for a DeviceEngine alone.
         """
         ...
 

@@ -6,6 +6,7 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from handfirst.engines.engine import Array, Tensor, check_inputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed
+from handfirst.engines.nvidia.timed_session import TimedSession, timing_stream
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
 from handfirst.engines.ort_graphs import CudaGraphs, warn
 from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
@@ -62,7 +64,7 @@ class OrtEngine:
             options = cuda or CudaOptions()
             self._place = Place(ort, "cuda", options.device)
             with self._place.turn():
-                self._session, captures = _cuda_session(ort, graph, threads, options)
+                self._session, captures = _timed_session(ort, graph, threads, options)
             if captures:
                 self._graphs = CudaGraphs(ort, self._session, self._place, self.name)
         ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
@@ -97,9 +99,19 @@ class OrtEngine:
         except Exception as error:
             raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
 
+    def run_timed(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+    ) -> tuple[dict[str, Tensor], float | None]:
+        """As `run_resident`; see TimedEngine. Only on a GPU, and opened within `timed_engines`, there are seconds."""
+        with self._place.turn():
+            outputs = self.run_resident(inputs, keep)
+            return outputs, self._session.seconds if isinstance(self._session, TimedSession) else None
+
     def close(self) -> None:
         """Frees the session; handles that it gave stay good."""
-        self._session = self._graphs = None
+        session, self._session, self._graphs = self._session, None, None
+        if isinstance(session, TimedSession):
+            session.close()
 
 
 def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
@@ -112,6 +124,19 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
             f"{graph.source or graph.role}: not a graph that onnxruntime can load ({reason}); export the bundle "
             "again, or upgrade onnxruntime"
         ) from error
+
+
+def _timed_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
+    """As `_cuda_session`; within `timed_engines` one that tells its times."""
+    stream = timing_stream()
+    if stream is None:
+        return _cuda_session(ort, graph, threads, options)
+    try:
+        session, captures = _cuda_session(ort, graph, threads, replace(options, stream=stream.handle))
+    except BaseException:
+        stream.close()
+        raise
+    return TimedSession(session, stream), captures
 
 
 def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:

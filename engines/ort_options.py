@@ -27,17 +27,20 @@ class CudaOptions:
             shapes, which pays where a network runs many times; "HEURISTIC" starts at once.
         prefer_nhwc: convolutions with channels last, as tensor cores want them, at the price of transposes.
         graphs: capture runs of one set of shapes as a CUDA graph (ort_graphs.py), where the library can.
+        stream: a CUDA stream to compute on, which lives as long as the engine; 0: one of the library's own.
     """
 
     device: int = 0
     conv_search: Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"] = "EXHAUSTIVE"
     prefer_nhwc: bool = False
     graphs: bool = True
+    stream: int = 0
 
 
 def cuda_settings(options: CudaOptions, precision: Precision, graphs: bool) -> dict[str, str]:
     """The provider's own names and values."""
-    return {
+    stream = {"user_compute_stream": str(options.stream)} if options.stream else {}
+    return stream | {
         "device_id": str(options.device),
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles: gigabytes of a GPU that others share
         "cudnn_conv_algo_search": options.conv_search,

@@ -19,6 +19,7 @@ from handfirst.runtime.guided import Guided
 from handfirst.runtime.masks import mask_table
 from handfirst.runtime.plan import StepPlan
 from handfirst.runtime.pose.skeleton import hint
+from handfirst.runtime.recorder import span
 from handfirst.runtime.request import Request
 from handfirst.runtime.resident import host, run_kept, upload
 from handfirst.runtime.rows import run_rows
@@ -81,16 +82,18 @@ class BodyStage:
 
     def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:
         body, factor = self._settings.body, self._settings.latent.factor
-        return [
-            mask_table(canvas.parts, steps, request.blend, body, factor)
-            for canvas, request in zip(canvases, requests, strict=True)
-        ]
+        with span("mask_table"):
+            return [
+                mask_table(canvas.parts, steps, request.blend, body, factor)
+                for canvas, request in zip(canvases, requests, strict=True)
+            ]
 
     def _hint_feature(self, requests: Sequence[Request], canvases: Sequence[Canvas]) -> NDArray[np.float32]:
         """Skeleton and precise mask do not change over the steps, so they are encoded once."""
         body = self._settings.body
-        hints = [
-            hint(request.pose, canvas.mask, body.width, body.height)
-            for request, canvas in zip(requests, canvases, strict=True)
-        ]
+        with span("hint_drawing"):
+            hints = [
+                hint(request.pose, canvas.mask, body.width, body.height)
+                for request, canvas in zip(requests, canvases, strict=True)
+            ]
         return run_rows(self._hint_encoder, {"hint": np.stack(hints)})["hint_feature"]

@@ -15,8 +15,12 @@ from handfirst.engines.engine import Tensor
 from handfirst.runtime.blend import blend_latents
 from handfirst.runtime.ddim import step, to_x0_eps
 from handfirst.runtime.plan import StepPlan
+from handfirst.runtime.recorder import span
 
 Latents = NDArray[np.float32]
+
+STEP = "step"
+"""What a recorder calls guidance, DDIM and blending, everything between two predictions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +86,17 @@ def denoise(
     for row in range(len(plan)):
         t, alpha_bar = int(plan.timestep[row]), float(plan.alpha_bar[row])
         prediction = predict(x_t, t)
-        x_0, eps = to_x0_eps(guide(prediction, plan.guidance), x_t, alpha_bar, plan.prediction)
-        sigma = float(plan.sigma[row])
-        fresh = noise(row + 1) if noise is not None and sigma > 0 else None
-        x_t = step(x_0, eps, float(plan.alpha_bar_prev[row]), sigma, fresh)
-        if known is not None and plan.blend[row]:
-            source = np.float32(plan.known_signal[row]) * known.x_c + np.float32(plan.known_noise[row]) * known.eps_0
-            x_t = blend_latents(x_t, source, known.kept[:, row])
+        with span(STEP):
+            x_0, eps = to_x0_eps(guide(prediction, plan.guidance), x_t, alpha_bar, plan.prediction)
+            sigma = float(plan.sigma[row])
+            fresh = noise(row + 1) if noise is not None and sigma > 0 else None
+            x_t = step(x_0, eps, float(plan.alpha_bar_prev[row]), sigma, fresh)
+            if known is not None and plan.blend[row]:
+                x_t = _blended(x_t, known, plan, row)
         yield Step(row + 1, len(plan), t, x_t, x_0, prediction.extras)
+
+
+def _blended(x_t: Latents, known: Known, plan: StepPlan, row: int) -> Latents:
+    """The known region put in, as noisy as the rest is after this step."""
+    source = np.float32(plan.known_signal[row]) * known.x_c + np.float32(plan.known_noise[row]) * known.eps_0
+    return blend_latents(x_t, source, known.kept[:, row])

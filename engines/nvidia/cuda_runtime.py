@@ -46,6 +46,26 @@ class Cuda(Protocol):
         """Until all that the stream was given is done."""
         ...
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the GPU that are free, and all of them."""
+        ...
+
+    def event(self) -> int:
+        """A new event that can be timed."""
+        ...
+
+    def record(self, event: int, stream: int) -> None:
+        """The event happens when all that the stream was given so far is done."""
+        ...
+
+    def elapsed(self, start: int, end: int) -> float:
+        """Seconds of the GPU between two events that have happened; resolution half a microsecond."""
+        ...
+
+    def forget(self, event: int) -> None:
+        """Gives an event back."""
+        ...
+
 
 class CudaRuntime:
     """`Cuda` over `cuda.bindings.runtime`.
@@ -91,12 +111,33 @@ class CudaRuntime:
         """See Cuda."""
         self._call("cudaStreamSynchronize", stream)
 
+    def memory(self) -> tuple[int, int]:
+        """See Cuda."""
+        free, total = self._call("cudaMemGetInfo")
+        return int(free), int(total)
+
+    def event(self) -> int:
+        """See Cuda."""
+        return int(self._call("cudaEventCreate"))
+
+    def record(self, event: int, stream: int) -> None:
+        """See Cuda."""
+        self._call("cudaEventRecord", event, stream)
+
+    def elapsed(self, start: int, end: int) -> float:
+        """See Cuda."""
+        return float(self._call("cudaEventElapsedTime", start, end)) / 1e3
+
+    def forget(self, event: int) -> None:
+        """See Cuda."""
+        self._call("cudaEventDestroy", event)
+
     def _call(self, name: str, *arguments: Any) -> Any:
-        """The call's one result, if it has one."""
+        """The call's result, if it has one; several as a tuple."""
         status, *results = getattr(self._cuda, name)(*arguments)
         if int(status):
             raise EngineError(f"CUDA: {name} failed: {getattr(status, 'name', status)}{_remedy(int(status))}")
-        return results[0] if results else None
+        return results[0] if len(results) == 1 else tuple(results) or None
 
 
 def _address(array: Array) -> int:

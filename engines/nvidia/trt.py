@@ -9,14 +9,17 @@ TensorRT for RTX, everything else with a stand-in for the library.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.engine import Array, Tensor, check_inputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
+from handfirst.engines.nvidia.events import StreamTimer
 from handfirst.engines.nvidia.trt_build import build, refit
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
@@ -88,10 +91,19 @@ class TrtEngine:
             EngineError: inputs that do not match the spec, a closed engine, or TensorRT or CUDA failed.
             BundleError: the first run with these shapes, and TensorRT cannot load the graph.
         """
+        return self._run(inputs, None)
+
+    def run_timed(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+    ) -> tuple[dict[str, Tensor], float | None]:
+        """As `run`; see TimedEngine. Compiling, copies and waiting for other engines are not counted."""
         with self._lock:
-            self._open_arena()
-            check_inputs(self.spec, inputs, self.name)
-            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(inputs)
+            arena = self._open_arena()
+            timer = StreamTimer(arena.cuda, arena.stream)
+            try:
+                return {**self._run(inputs, timer)}, timer.seconds()
+            finally:
+                timer.close()
 
     def prepare(self, shapes: Shapes) -> None:
         """Makes the plan for these shapes, one per input, so that the first run is as fast as all others.
@@ -124,6 +136,13 @@ class TrtEngine:
             self._runtime = self._shared = None
             if arena is not None:
                 arena.leave()
+
+    def _run(self, inputs: Mapping[str, Tensor], timer: StreamTimer | None) -> dict[str, Array]:
+        with self._lock:
+            self._open_arena()
+            check_inputs(self.spec, inputs, self.name)
+            arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(arrays, timer)
 
     def _open_arena(self) -> Arena:
         if self._arena is None:

@@ -20,6 +20,7 @@ MAX_DEPTH = 64
 MAX_FIELDS = 1_000_000
 """Values outside packed lists: seconds of work at most. An operator with its names and attributes has about ten."""
 MAX_TEXT = 1 << 16
+MAX_SMALL = 1 << 12
 
 VARINT, FIXED64, SIZED, FIXED32 = 0, 1, 2, 5
 _CHUNK = 1 << 22
@@ -31,7 +32,8 @@ class Field(NamedTuple):
     Attributes:
         name: as in the .proto file.
         kind: how it is read: "int" (a signed number); "text" (a str); "blob" (bytes that stay where they are: the
-            length); "floats", "doubles", "varints" (only counted); "float" (skipped); else the name of a message.
+            length); "bytes" (a copy of at most MAX_SMALL, None for more); "floats", "doubles", "varints" (only
+            counted); "float" (skipped); else the name of a message.
         many: whether it repeats: a list of ints, texts and messages, the number of blobs.
     """
 
@@ -109,6 +111,8 @@ class _Walk:
             return self._text(at, end)
         if field.kind == "blob":
             return 1 if field.many else end - at
+        if field.kind == "bytes":
+            return self._data[at:end] if end - at <= MAX_SMALL else None
         if field.kind == "int":
             return self._ints(at, end)
         if field.kind == "varints":

@@ -35,10 +35,10 @@ def demo(
 
     request = Request(pose=demo_pose(), prompt=PROMPT, seed=seed)
     system = pipeline.open_pipeline(None, engine, threads)
-    results = pipeline.run(system, [request], options.show_progress(progress, json))
+    results, parts = pipeline.run(system, [request], options.show_progress(progress, json))
     pictures = story(results[0], out)
     output.write_pictures(pictures, folder=out)
-    pipeline.report(system, results, pictures, json)
+    pipeline.report(system, results, parts, pictures, json)
 
 
 def demo_pose() -> Pose:

@@ -21,6 +21,7 @@ from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
 from handfirst.runtime.cli.output import one_line
 from handfirst.runtime.cli.pose import pose
+from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
 from handfirst.runtime.cli.rooms import Rooms
 from handfirst.runtime.cli.verify import verify
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, batch, verify, pose, build):
+for verb in (demo, render, batch, verify, pose, build, profile):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 

@@ -47,6 +47,17 @@ def png_target(path: Path) -> Path:
     """
     if path.suffix.lower() != ".png":
         raise UserError(f"expected a file name that ends in .png, got '{path}'; pictures are written without loss")
+    return file_target(path, ".png")
+
+
+def file_target(path: Path, suffix: str) -> Path:
+    """`path` itself, if a file whose name ends in `suffix` can be written there.
+
+    Raises:
+        UserError: another ending, a folder, or its folder is missing or read-only.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"expected a file name that ends in {suffix}, got '{path}'; add the ending")
     if path.is_dir():
         raise UserError(f"expected a file to write, but '{path}' is a folder; add a file name to it")
     folder_target(path.parent, make=False)
@@ -105,19 +116,36 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout; cells are plain text."""
+def columns() -> int | None:
+    """Characters to a line of the terminal; None where stdout goes elsewhere."""
+    return os.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_table(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    words: int | None = None,
+    width: int | None = None,
+) -> None:
+    """A table on stdout; cells are plain text.
+
+    Args:
+        words: so many columns are words; the others are numbers, which stand on the right. None: all are words.
+        width: characters to a line; None: as many as the terminal has.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    for i, head in enumerate(heads):
+        number = words is not None and i >= words
+        table.add_column(head, overflow="fold", justify="right" if number else "left", no_wrap=words is not None)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 def print_files(pictures: Sequence[Picture]) -> None:

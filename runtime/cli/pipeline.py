@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
     from handfirst.engines.choice import Choice
     from handfirst.runtime.drawn import Drawn
+    from handfirst.runtime.parts import Part
     from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
 
@@ -45,15 +46,19 @@ def open_pipeline(bundle: Path | None, engine: str, threads: int | None) -> Pipe
     return TwoStage.open(bundle, engine=engine, threads=threads)
 
 
-def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> list[Result]:
-    """Results in the order of `requests`, painted together."""
-    with Bars(show) as bars:
+def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:
+    """Results in the order of `requests`, painted together, and what every part of the work took."""
+    from handfirst.runtime.parts import parts
+    from handfirst.runtime.recorder import Recording, recording
+
+    with Bars(show) as bars, recording(Recording()) as heard:
         if len(requests) == 1:
-            return [_follow(system.steps(requests[0]), bars)]
-        bars.update("pictures", 0, None)
-        results = system.render_batch(requests)
-        bars.update("pictures", len(results), len(requests))
-        return results
+            results = [_follow(system.steps(requests[0]), bars)]
+        else:
+            bars.update("pictures", 0, None)
+            results = system.render_batch(requests)
+            bars.update("pictures", len(results), len(requests))
+    return results, parts(heard.spans)
 
 
 def _follow(story: Iterator[Progress], bars: Bars) -> Result:
@@ -65,7 +70,13 @@ def _follow(story: Iterator[Progress], bars: Bars) -> Result:
     raise ValueError("the system's steps ended without a result")
 
 
-def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[output.Picture], json: bool) -> None:
+def report(
+    system: Pipeline,
+    results: Sequence[Result],
+    parts: Sequence[Part],
+    pictures: Sequence[output.Picture],
+    json: bool,
+) -> None:
     """Says what was made: one JSON object, or a line per file and one for the time; warnings are never lost."""
     alone = len(results) == 1
     warnings = [line if alone else f"seed {made.seed}: {line}" for made in results for line in made.warnings]
@@ -78,6 +89,7 @@ def report(system: Pipeline, results: Sequence[Result], pictures: Sequence[outpu
                 "seed": results[0].seed,
                 "files": [picture.describe() for picture in pictures],
                 "seconds": {stage: round(duration, 4) for stage, duration in seconds.items()},
+                "parts": [part.describe() for part in parts],
                 "warnings": warnings,
             }
         )

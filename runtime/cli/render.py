@@ -77,11 +77,11 @@ def render(
         for i in range(count)
     ]
     system = pipeline.open_pipeline(bundle, engine, threads)
-    results = pipeline.run(system, requests, options.show_progress(progress, json))
+    results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
     pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
     if sheet:
         from handfirst.runtime.sheet import contact_sheet
 
         pictures += [output.Picture("sheet", t, contact_sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
     output.write_pictures(pictures)
-    pipeline.report(system, results, pictures, json)
+    pipeline.report(system, results, parts, pictures, json)

@@ -30,6 +30,7 @@ from handfirst.runtime.guided import Guided
 from handfirst.runtime.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.progress import Progress
+from handfirst.runtime.recorded import recorded
 from handfirst.runtime.request import HandResult, Loop, Request, Result
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
@@ -65,9 +66,10 @@ class TwoStage:
         engine: Choice = GIVEN,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
+        engines = {role: recorded(opened) for role, opened in engines.items()}
         self.settings = settings
         self.engine = engine
-        self._engines = dict(engines)
+        self._engines = engines
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, engines["text_encoder"])

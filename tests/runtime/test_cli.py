@@ -36,6 +36,7 @@ class TestRender:
             "seed": 7,
             "files": [{"path": "out.png", "kind": "result", "seed": 7, "width": WIDTH, "height": HEIGHT}],
             "seconds": {"hands": 0.25, "body": 0.5, "total": 0.8},
+            "parts": [],
             "warnings": ["a hand is small"],
         }
 

@@ -10,13 +10,13 @@ class Time:
     now = 0.0
 
     def __call__(self):
-        return self.now
+        return round(self.now * 1e9)
 
 
 @pytest.fixture
 def time(monkeypatch):
     made = Time()
-    monkeypatch.setattr(module, "perf_counter", made)
+    monkeypatch.setattr(module, "perf_counter_ns", made)
     return made
 
 

@@ -1,6 +1,7 @@
 """A stand-in for CUDA: device memory is host memory behind made-up addresses.
 
-A stream does nothing until it is waited for, so that what is read too early is wrong here too.
+A stream does nothing until it is waited for, so that what is read too early is wrong here too. The device has a clock
+of its own: a copy takes a second of it, and whatever else a stream is given may add to `now`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class FakeCuda:
         self.blocks: dict[int, bytearray] = {}
         self.streams: dict[int, list[Callable[[], None]]] = {}
         self.allocations: list[int] = []
+        self.events: dict[int, float | None] = {}
+        self.now = 0.0
         self._next = 0x7000_0000
 
     def allocate(self, size: int) -> int:
@@ -47,6 +50,7 @@ class FakeCuda:
         assert array.flags.c_contiguous and array.nbytes <= len(self.blocks[address])
 
         def copy() -> None:
+            self.now += 1
             self.blocks[address][: array.nbytes] = array.tobytes()
 
         self.streams[stream].append(copy)
@@ -55,6 +59,7 @@ class FakeCuda:
         assert array.flags.c_contiguous and array.nbytes <= len(self.blocks[address])
 
         def copy() -> None:
+            self.now += 1
             array[...] = np.frombuffer(self.blocks[address], array.dtype, array.size).reshape(array.shape)
 
         self.streams[stream].append(copy)
@@ -63,3 +68,27 @@ class FakeCuda:
         work, self.streams[stream] = self.streams[stream], []
         for step in work:
             step()
+
+    def memory(self) -> tuple[int, int]:
+        return self.room - sum(map(len, self.blocks.values())), self.room
+
+    def event(self) -> int:
+        self._next += 256
+        self.events[self._next] = None
+        return self._next
+
+    def record(self, event: int, stream: int) -> None:
+        self.events[event] = None
+
+        def happen() -> None:
+            self.events[event] = self.now
+
+        self.streams[stream].append(happen)
+
+    def elapsed(self, start: int, end: int) -> float:
+        before, after = self.events[start], self.events[end]
+        assert before is not None and after is not None, "asked before the stream was done"
+        return after - before
+
+    def forget(self, event: int) -> None:
+        del self.events[event]

@@ -1,0 +1,186 @@
+"""All that `handfirst profile` finds out, in the order in which it does: warm-up, jobs, peak, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.choice import Choice
+from handfirst.runtime.profile.cost import recorder_share
+from handfirst.runtime.profile.figures import PartFigures, figures, short
+from handfirst.runtime.profile.flops import BundleFlops
+from handfirst.runtime.profile.machine import machine
+from handfirst.runtime.profile.measure import Batch, Job, System, grow_batches, run_jobs
+from handfirst.runtime.profile.memory import gpu_bytes, peak_bytes
+from handfirst.runtime.profile.peak import Peak, measure_peak
+from handfirst.runtime.request import Request
+from handfirst.runtime.settings import TwoStageSettings
+
+HEAVIEST = "body_unet"
+"""The role whose precision the peak is measured in."""
+
+
+class OpenedSystem(System, Protocol):
+    """A system that says where it came from."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+    @property
+    def engine(self) -> Choice: ...
+
+    @property
+    def settings(self) -> TwoStageSettings: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured: untimed jobs, timed ones, the largest batch (0: no curve), CPU threads."""
+
+    warmup: int
+    jobs: int
+    batch_limit: int
+    threads: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What was found; see `describe` for the meaning of each."""
+
+    bundle: tuple[str, str]
+    engine: Choice
+    asked: dict[str, Any]
+    machine: dict[str, Any]
+    cold: tuple[Job, ...]
+    steady: tuple[Job, ...]
+    parts: tuple[PartFigures, ...]
+    uncounted: dict[str, str]
+    peak: Peak
+    memory: dict[str, int | None]
+    batches: tuple[Batch, ...]
+    recorder_share: float
+
+    @property
+    def wall_ms(self) -> list[float]:
+        """Of every steady job."""
+        return [job.wall / 1e6 for job in self.steady]
+
+    @property
+    def first_ms(self) -> float:
+        """Wall time of the very first job."""
+        return self.cold[0].wall / 1e6
+
+    @property
+    def covered(self) -> float:
+        """The part of the steady jobs' wall time that the parts add up to."""
+        return 1 - sum(job.between for job in self.steady) / sum(job.wall for job in self.steady)
+
+    @property
+    def images_per_second(self) -> float:
+        """One picture at a time."""
+        return 1e3 / float(np.mean(self.wall_ms))
+
+    def about(self) -> dict[str, Any]:
+        """What was measured, and on what: the stamp."""
+        name, digest = self.bundle
+        return {
+            "bundle": {"name": name, "digest": digest},
+            "engine": {"name": self.engine.engine, "reason": self.engine.reason},
+            "request": self.asked,
+            "machine": self.machine,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON object. Times in milliseconds, memory in bytes."""
+        p50, p95 = np.percentile(self.wall_ms, (50, 95))
+        wall = {"first": self.first_ms, "mean": np.mean(self.wall_ms), "p50": p50, "p95": p95}
+        return {
+            **self.about(),
+            "warmup": len(self.cold),
+            "jobs": len(self.steady),
+            "wall_ms": {name: short(float(value)) for name, value in wall.items()},
+            "images_per_second": short(self.images_per_second),
+            "parts_cover": short(self.covered),
+            "parts": [part.describe() for part in self.parts],
+            "flops_not_counted": self.uncounted,
+            "peak": {"flops_per_second": short(self.peak.flops_per_second), "how": self.peak.how},
+            "memory": self.memory,
+            "batches": [
+                asdict(batch) | {"images_per_second": short(batch.images_per_second)} for batch in self.batches
+            ],
+            "recorder": {
+                "spans_per_job": sum(len(job.spans) for job in self.steady) / len(self.steady),
+                "share": float(f"{self.recorder_share:.2g}"),
+            },
+        }
+
+
+def measure(
+    system: OpenedSystem, request: Request, plan: Plan, update: Callable[[str, int, int | None], None]
+) -> Profile:
+    """Runs everything.
+
+    Args:
+        request: what is painted; seeds and prompts are varied.
+        update: told what is going on: (name, done, of how many).
+
+    Raises:
+        UserError: the system cannot paint the request, or its engine cannot be opened once more for the peak.
+    """
+    bundle, engine, stamp = system.bundle, system.engine.engine, machine()
+
+    def followed(name: str, count: int, first: int) -> tuple[Job, ...]:
+        done: list[Job] = []
+        update(name, 0, count)
+        for job in run_jobs(system, request, count, first):
+            done.append(job)
+            update(name, len(done), count)
+        return tuple(done)
+
+    cold = followed("warm-up", plan.warmup, 0)
+    steady = followed("jobs", plan.jobs, plan.warmup)
+    memory = {"process_peak_bytes": peak_bytes(), "gpu_bytes": gpu_bytes(engine)}
+    update("peak", 0, 1)
+    peak = measure_peak(engine, bundle.manifest.engines[HEAVIEST].precision, plan.threads)
+    update("peak", 1, 1)
+    batches: list[Batch] = []
+    if plan.batch_limit:
+        update("batches", 0, None)
+        for batch in grow_batches(system, request, plan.batch_limit, engine):
+            batches.append(batch)
+            update("batches", len(batches), None)
+        update("batches", len(batches), len(batches))
+    flops = BundleFlops(bundle)
+    return Profile(
+        bundle=(bundle.manifest.name, bundle.digest),
+        engine=system.engine,
+        asked=_asked(request.resolve(system.settings)),
+        machine=stamp,
+        cold=cold,
+        steady=steady,
+        parts=tuple(figures(cold[0], steady, flops.count, peak.flops_per_second)),
+        uncounted=flops.unknown,
+        peak=peak,
+        memory=memory,
+        batches=tuple(batches),
+        recorder_share=recorder_share(steady),
+    )
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What decides how much work a job is; `request` is resolved."""
+    return {
+        "people": len(request.pose.people),
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "hand_guidance": request.hand_guidance,
+    }
+
+
+def most(batches: Sequence[Batch]) -> Batch | None:
+    """The fastest of them."""
+    return max(batches, key=lambda batch: batch.images_per_second, default=None)

@@ -1,0 +1,85 @@
+"""The yardstick: its graph against NumPy and the onnx library, and what the machine says of itself."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handfirst.engines.choice import open_engine
+from handfirst.engines.errors import EngineError
+from handfirst.engines.trust.graph_rules import check_graph_file
+from handfirst.runtime.profile import memory
+from handfirst.runtime.profile.flops import GraphFlops
+from handfirst.runtime.profile.machine import machine
+from handfirst.runtime.profile.peak import ON_A_CPU, measure_peak, product_graph
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+def test_the_graph_is_sound(precision):
+    graph = product_graph(8, 3, precision)
+    model = onnx.load_from_string(graph.model)
+    onnx.checker.check_model(model, full_check=True)
+    check_graph_file(graph)
+    inside = {onnx.TensorProto.DataType.Name(n.attribute[0].i).lower() for n in model.graph.node if n.op_type == "Cast"}
+    assert inside == {"float", {"float32": "float"}.get(precision, precision)}
+
+
+def test_the_graph_multiplies():
+    x, w = np.random.default_rng(1).standard_normal((2, 8, 8)).astype(np.float32)
+    opened = open_engine(product_graph(8, 3, "float32"), "cpu", 1)
+    np.testing.assert_allclose(opened.run({"x": x, "w": w})["y"], x @ w @ w @ w, rtol=1e-4, atol=1e-5)
+
+
+@given(st.sampled_from([1, 127, 128, 300, 16384]), st.integers(1, 5))
+def test_numbers_of_any_length_are_written(size, times):
+    """A protobuf number is as many bytes as it needs; onnx reads them back."""
+    model = onnx.load_from_string(product_graph(size, times, "float32").model)
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    assert [axis.dim_value for axis in shape] == [size, size]
+    assert sum(node.op_type == "MatMul" for node in model.graph.node) == times
+
+
+def test_the_peak_counts_what_the_counter_counts():
+    side, (_, times) = 96, ON_A_CPU
+    found = measure_peak("cpu", "float32", threads=1, side=side)
+    assert 1e6 < found.flops_per_second < 1e15
+    assert found.how.startswith(f"{times} products of 96 x 96 in float32 on engine cpu")
+    graph = product_graph(side, times, "float32")
+    assert GraphFlops(graph.model, graph.spec, "peak").count(((side, side),) * 2) == 2 * side**3 * times
+
+
+def test_an_engine_that_cannot_be_opened_says_so():
+    with pytest.raises(EngineError, match="engine must be one of"):
+        measure_peak("abacus", "float32", side=8)
+
+
+def test_the_machine_tells_its_processor(tmp_path: Path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: A Processor: fast\nflags\t\t: fpu avx2 avx512f\n\n", "utf-8")
+    stamp = machine(("numpy", "no-such-library"), cpuinfo)
+    assert (stamp["cpu"], stamp["flags"]) == ("A Processor: fast", ["avx2", "avx512f"])
+    assert stamp["libraries"] == {"numpy": np.__version__}
+    assert machine((), tmp_path / "nothing")["cpu"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_high_water_of_this_process(tmp_path: Path):
+    memory.forget_peak()
+    before = memory.peak_bytes()
+    held = np.ones(40_000_000, np.uint8)
+    after = memory.peak_bytes()
+    assert before is not None and after is not None
+    assert after - before > 30_000_000
+    assert held.nbytes <= after <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_where_nobody_counts_anew(tmp_path: Path):
+    (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t   1234 kB\n", "utf-8")
+    assert memory.peak_bytes(tmp_path) == 1234 * 1024
+    assert memory.forget_peak(tmp_path / "missing") is False
+    assert memory.peak_bytes(tmp_path / "missing") > 1_000_000  # by getrusage
