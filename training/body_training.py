@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from handfirst.engines.files import atomic_path
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.batches import BodyBatch, Noising, body_losses
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import Phase, autocast, pick_device
-from handfirst.training.losses import add_noise, noise_loss, target, weight
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.sampling import denormalise, normalise, sample_bodies
@@ -100,9 +99,8 @@ def body_phase(
     freeze_base: bool,
 ) -> Phase:
     """`freeze_base` False: phase "base" (plain noise loss); True: phase "body" (blended latents, masked loss)."""
-    schedule = settings.schedule
     device = pick_device()
-    alpha_bar = torch.from_numpy(Schedule(schedule).alpha_bar).float()
+    noising = Noising(settings.schedule, options.snr_cap).to(device)
     model.unet.requires_grad_(not freeze_base)
     name = "body" if freeze_base else "base"
 
@@ -112,28 +110,19 @@ def body_phase(
         count = options.batch
         picks = rng.integers(len(data.latents), size=count)
         i = torch.from_numpy(picks)
-        t = torch.from_numpy(rng.integers(schedule.train_steps, size=count))
+        t = torch.from_numpy(rng.integers(settings.schedule.train_steps, size=count))
         x_0, hint = data.latents[i].float(), _hint(data, picks)
         context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
         context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
         eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        a = alpha_bar[t]
-        x_t = add_noise(x_0, eps, a)
-        region, strength = None, None
+        parts = [x.to(device) for x in (x_0, eps, t, context, hint)]
         if freeze_base:
             kept = F.avg_pool2d(1 - hint[:, 3:], settings.latent.factor) > 0.5
-            canvas = data.canvases[i].float()
-            known = add_noise(canvas, eps, a) if settings.body.blend_source == "noised" else canvas
-            x_t = torch.where(kept, known, x_t)
-            region = (~kept).float().to(device)
+            batch = BodyBatch(*parts, canvas=data.canvases[i].float().to(device), kept=kept.to(device))
         else:
-            strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32)).to(device)
-        prediction = module(
-            x_t.to(device, memory_format=torch.channels_last), t.to(device), context.to(device),
-            hint.to(device, memory_format=torch.channels_last), strength,
-        )  # fmt: skip
-        wanted = target(x_0, eps, a, schedule.prediction).to(device)
-        return {"noise": noise_loss(prediction, wanted, weight(a, schedule, options.snr_cap).to(device), region)}
+            strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32))
+            batch = BodyBatch(*parts, strength=strength.to(device))
+        return body_losses(module, batch, noising, settings.body)
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, BodyOutpainter)
