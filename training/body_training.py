@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
+from handfirst.training.conditions import hands_alone, to_pose
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import Phase, autocast, pick_device
@@ -45,14 +45,6 @@ class BodyData:
     empty: Tensor
 
 
-def to_pose(keypoints: NDArray[np.float32], size: int) -> Pose:
-    """keypoints [133, 3] -> a Pose of one person on a square canvas."""
-    seen = keypoints[:, 2] > 0
-    points = np.where(seen[:, None], keypoints[:, :2], np.nan).astype(np.float64)
-    person = Person(points=points, scores=seen.astype(np.float64))
-    return Pose(people=(person,), width=size, height=size, warnings=())
-
-
 def _one_skeleton(keypoints: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
     return draw_skeleton(to_pose(keypoints, size), size, size)
 
@@ -71,11 +63,10 @@ def draw_skeletons(pictures: Pictures, file: Path, workers: int) -> NDArray[np.u
 
 def encode_canvases(model: Autoencoder, pictures: Pictures, settings: TwoStageSettings, batch: int = 64) -> Tensor:
     """Standardised latents of the hands cut from the true picture onto the uniform background (paper, III-C)."""
-    grey = round(settings.body.background * 255)
     out = []
     for i in range(0, len(pictures), batch):
-        kept = pictures.hands[i : i + batch, ..., None] > 0
-        canvas = np.where(kept, pictures.rgb[i : i + batch], grey).astype(np.float32)
+        kept = pictures.hands[i : i + batch] > 0
+        canvas = hands_alone(pictures.rgb[i : i + batch], kept, settings.body).astype(np.float32)
         image = torch.from_numpy(canvas).to(pick_device()).permute(0, 3, 1, 2) / 127.5 - 1
         with torch.no_grad(), autocast(image.device):
             out.append(normalise(model.encode(image).float(), settings.latent).to("cpu", torch.float16))

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
+from handfirst.training.conditions import hand_condition
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import Phase, autocast, pick_device
@@ -34,23 +34,6 @@ class HandData:
     masks: Tensor
     contexts: Tensor
     empty: Tensor
-
-
-def hand_condition(
-    keypoints: NDArray[np.float32], mask: NDArray[np.bool_] | None, settings: TwoStageSettings
-) -> NDArray[np.float32]:
-    """The runtime's c_p for a picture that is one crop: keypoints [133, 3] in its pixels."""
-    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
-    left, right = points[91:112], points[112:133]
-    hand = settings.hand
-    return condition(
-        None if np.isnan(left).all() else left,
-        None if np.isnan(right).all() else right,
-        None if mask is None else mask.astype(np.float32),
-        hand.size,
-        hand.condition,
-        settings.latent.factor,
-    )
 
 
 def _one_condition(
