@@ -132,7 +132,8 @@ def _train(
     if result is None:
         print(f"stopped and saved; the same command goes on: {out}", file=sys.stderr)
         raise typer.Exit(EXIT_TERMINATED)
-    typer.echo(f"model: {result}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+        typer.echo(f"model: {result}")
 
 
 def parse_data(entry: str) -> tuple[Path, float]:

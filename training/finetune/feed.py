@@ -148,9 +148,8 @@ def _load(samples: Dataset[Sample], places: _Places | range, size: int, workers:
     try:
         yield from loader
     except UserError as error:  # from a worker it comes with the worker's traceback in front
-        raise UserError(
-            str(error).strip().splitlines()[-1].removeprefix("handfirst.engines.errors.UserError: ")
-        ) from error
+        last = str(error).strip().splitlines()[-1]
+        raise UserError(last.removeprefix("handfirst.engines.errors.UserError: ")) from error
 
 
 def _alone(worker: int) -> None:

@@ -8,11 +8,13 @@ RUN/model/           the result, a model folder as `handfirst export` takes it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -88,9 +90,16 @@ def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = 
 
 def _accelerator(options: Options) -> Accelerator:
     try:
-        return Accelerator(mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate)
+        found = Accelerator(mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate)
     except ValueError as error:
         raise UserError(f"--precision {options.precision}: {error}") from error
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if found.num_processes != launched:  # without a GPU accelerate joins processes only where it is told to
+        raise UserError(
+            f"expected {launched} processes that know of each other, got {found.num_processes} alone; "
+            "on machines without a GPU set ACCELERATE_USE_CPU=true"
+        )
+    return found
 
 
 def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shards]:
@@ -104,8 +113,6 @@ def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shar
 
 def _joined(sources: Sequence[Shards]) -> Shards:
     """One after the other."""
-    import numpy as np
-
     files = tuple(file for shards in sources for file in shards.files)
     starts = np.cumsum([0, *(len(shards.files) for shards in sources)])
     return Shards(
