@@ -13,7 +13,7 @@ from handfirst.training.finetune.run import Data, finetune
 SHORT: dict[str, Any] = {
     "steps": 6, "batch": 4, "lr": 1e-3, "warmup": 2, "precision": "no", "workers": 0, "log_every": 1,
     "validation_samples": 3, "validate_every": 100, "sheet_samples": 2, "sheet_steps": 2, "save_every": 100,
-    "held_out": 0.2,
+    "held_out": 0.35,
 }  # fmt: skip
 """Options of a run of seconds."""
 
