@@ -72,6 +72,7 @@ def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = 
     make = _maker(source, settings, options)
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     samples = TrainingSamples(sources, mixture, make, options.seed)
+    torch.manual_seed(options.seed)  # of a fresh adapter's weights
     task: Any
     if isinstance(options, HandOptions):
         task = build_hand_task(source, settings, options)

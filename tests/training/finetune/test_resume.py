@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 import torch
 from support.finetuning import SHORT, hand_options, train
+from torch import Tensor
+from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
+from handfirst.training.cli import app
+from handfirst.training.finetune.hand_task import HandTask
 from handfirst.training.finetune.journal import LOSSES, VALIDATION, Journal, read_journal
 
 CHANGES: dict[str, Any] = {"steps": 14, "save_every": 4, "validate_every": 5}
@@ -29,10 +33,10 @@ def uninterrupted(tiny: Path, hands: Path, tmp_path_factory: pytest.TempPathFact
     return out
 
 
-def start(tiny: Path, hands: Path, out: Path, **changes: Any) -> subprocess.Popen[bytes]:
+def start(tiny: Path, hands: Path, out: Path, steps: int) -> subprocess.Popen[bytes]:
     """The command in a process of its own."""
     config = out.with_suffix(".json.toml")
-    options = {**SHORT, **CHANGES, **changes}
+    options = {**SHORT, **CHANGES, "steps": steps}
     config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in options.items()))
     command = [sys.executable, "-m", "handfirst.runtime.cli.main", "train", "hand", str(tiny), "--data", str(hands)]
     command += ["--out", str(out), "--config", str(config), "--quiet"]
@@ -77,16 +81,34 @@ def test_after_kill_9_the_curve_is_that_of_an_uninterrupted_run(
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(tiny: Path, hands: Path, tmp_path: Path) -> None:
-    out = tmp_path / "stopped"
-    process = start(tiny, hands, out, steps=10_000, save_every=10_000)
-    wait_for(out / LOSSES, process)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
-    assert b"stopped and saved" in said
-    (saved,) = (out / "checkpoints").glob("step-*.pt")
-    assert int(saved.stem.removeprefix("step-")) == read_journal(out / LOSSES)[-1]["step"]
+def test_sigterm_saves_and_the_same_command_goes_on(
+    uninterrupted: Path, tiny: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes in the middle of step 7."""
+    whole, asked = HandTask.forward, []
+
+    def interrupted(self: HandTask, samples: dict[str, Tensor]) -> dict[str, Tensor]:
+        asked.append(len(samples["t"]))
+        if len(asked) == 8:  # one call was the validation before the first step
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, samples)
+
+    monkeypatch.setattr(HandTask, "forward", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    assert train(tiny, hands, hand_options(**{**CHANGES, "validate_every": 100}), tmp_path) is None
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "step-0000007.pt" in {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    monkeypatch.undo()
+    assert train(tiny, hands, hand_options(**CHANGES), tmp_path) == tmp_path / "model"
+    assert (tmp_path / LOSSES).read_bytes() == (uninterrupted / LOSSES).read_bytes()
+
+
+def test_the_command_says_that_it_was_stopped(
+    tiny: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handfirst.training.finetune.run.finetune", lambda *args, **options: None)
+    said = CliRunner().invoke(app, ["hand", str(tiny), "--data", str(hands), "--out", str(tmp_path / "run")])
+    assert said.exit_code == 143 and "stopped and saved; the same command goes on" in said.stderr
 
 
 def test_a_run_cannot_go_on_as_another_one(uninterrupted: Path, tiny: Path, hands: Path) -> None:
