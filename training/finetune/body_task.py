@@ -33,6 +33,7 @@ class BodyTask(nn.Module):
         self.encoders = encoders
         self.noising = Noising(settings.schedule, options.snr_cap)
         self.settings = settings
+        self.options = options
         self.last_time = Schedule(settings.schedule).timesteps(settings.defaults.steps)[-1][0]
 
     def forward(self, samples: Batch) -> dict[str, Tensor]:

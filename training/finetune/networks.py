@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import nn
 
 from handfirst.runtime.settings import TwoStageSettings
@@ -23,26 +24,40 @@ from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.hand_task import HandTask
 from handfirst.training.finetune.options import BodyOptions, HandOptions, Options
 from handfirst.training.models.body_outpainter import BodyOutpainter
+from handfirst.training.models.hand_generator import HandGenerator
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def build_hand_task(source: ModelFolder, settings: TwoStageSettings, options: HandOptions) -> HandTask:
+def build_task(source: ModelFolder, settings: TwoStageSettings, options: Options) -> HandTask | BodyTask:
+    """What these options train, with the networks of a folder."""
+    encoders = Encoders(source.network("autoencoder"), source.network("text_encoder"), settings)
+    if isinstance(options, HandOptions):
+        return hand_task(source.network("hand"), encoders, settings, options)
+    assert isinstance(options, BodyOptions)
+    return body_task(source.network("base"), source.network("controlnet"), encoders, settings, options)
+
+
+def hand_task(hand: HandGenerator, encoders: Encoders, settings: TwoStageSettings, options: HandOptions) -> HandTask:
     """All of the hand generator is trained; with an adapter: the adapter, the first convolution (its key-point
     channels are new to the UNet) and the mask head."""
-    hand = source.network("hand")
     if options.checkpoint_activations:
         hand.unet.enable_gradient_checkpointing()
     if (adapter := options.adapter) is not None:
         alpha = adapter.alpha or float(adapter.rank)
         hand.unet = add_adapter(hand.unet, adapter.rank, alpha, adapter.layers, trained=("conv_in",))
         hand.conv_out.requires_grad_(False)
-    return _ready(HandTask(hand, encoders(source, settings, options), settings, options))
+    return _ready(HandTask(hand, encoders, settings, options))  # type: ignore[no-any-return]
 
 
-def build_body_task(source: ModelFolder, settings: TwoStageSettings, options: BodyOptions) -> BodyTask:
+def body_task(
+    unet: UNet2DConditionModel,
+    controlnet: ControlNetModel,
+    encoders: Encoders,
+    settings: TwoStageSettings,
+    options: BodyOptions,
+) -> BodyTask:
     """The ControlNet is trained, its base frozen (paper, section III-C); with an adapter: the base's adapter alone."""
-    unet, controlnet = source.network("base"), source.network("controlnet")
     unet.requires_grad_(False)
     if options.precision != "no":
         unet.to(HALF[options.precision])  # what never changes needs no float32 copy
@@ -52,12 +67,7 @@ def build_body_task(source: ModelFolder, settings: TwoStageSettings, options: Bo
     if (adapter := options.adapter) is not None:
         controlnet.requires_grad_(False)
         unet = add_adapter(unet, adapter.rank, adapter.alpha or float(adapter.rank), adapter.layers)
-    return _ready(BodyTask(BodyOutpainter(unet, controlnet), encoders(source, settings, options), settings, options))
-
-
-def encoders(source: ModelFolder, settings: TwoStageSettings, options: Options) -> Encoders:
-    """The frozen ones that both stages need."""
-    return Encoders(source.network("autoencoder"), source.network("text_encoder"), settings)
+    return _ready(BodyTask(BodyOutpainter(unet, controlnet), encoders, settings, options))  # type: ignore[no-any-return]
 
 
 def _ready(task: Any) -> Any:

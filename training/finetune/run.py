@@ -27,7 +27,7 @@ from handfirst.training.finetune.feed import HeldOutSamples, TrainingSamples
 from handfirst.training.finetune.journal import VALIDATION, read_journal
 from handfirst.training.finetune.loop import Loop
 from handfirst.training.finetune.mixture import Mixture
-from handfirst.training.finetune.networks import build_body_task, build_hand_task, trained_parameters, write_model
+from handfirst.training.finetune.networks import build_task, trained_parameters, write_model
 from handfirst.training.finetune.options import HandOptions, Options
 from handfirst.training.finetune.samples import BodySamples, HandSamples, SampleMaker
 from handfirst.training.finetune.shards import Shards, open_shards, split
@@ -73,11 +73,7 @@ def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = 
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     samples = TrainingSamples(sources, mixture, make, options.seed)
     torch.manual_seed(options.seed)  # of a fresh adapter's weights
-    task: Any
-    if isinstance(options, HandOptions):
-        task = build_hand_task(source, settings, options)
-    else:
-        task = build_body_task(source, settings, options)  # type: ignore[arg-type]
+    task = build_task(source, settings, options)
     validator = _validator(held_out, make, source, settings, options)
     loop = Loop(task, samples, validator, options, out, accelerator, show)
     finished = loop.run()
