@@ -27,7 +27,12 @@ def body_options(**changes: Any) -> BodyOptions:
 
 
 def train(model: Path, shards: Path, options: HandOptions | BodyOptions, out: Path) -> Path | None:
-    """finetune() as a fresh process would run it: accelerate keeps its state for the life of a process."""
+    """finetune() as a fresh process would run it."""
+    leave_no_process_state()
+    return finetune(model, Data((shards,), (1.0,)), options, out, show=False)
+
+
+def leave_no_process_state() -> None:
+    """accelerate keeps its state for the life of a process; a test has many runs in one."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    return finetune(model, Data((shards,), (1.0,)), options, out, show=False)
