@@ -7,7 +7,7 @@ on blended latents with the masked L2 (paper, section III-C).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -106,13 +106,14 @@ def body_phase(
         context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
         context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
         eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        parts = [x.to(device) for x in (x_0, eps, t, context, hint)]
+        x_0, eps, t, context, hint = (x.to(device) for x in (x_0, eps, t, context, hint))
+        batch = BodyBatch(x_0, eps, t, context, hint)
         if freeze_base:
             kept = F.avg_pool2d(1 - hint[:, 3:], settings.latent.factor) > 0.5
-            batch = BodyBatch(*parts, canvas=data.canvases[i].float().to(device), kept=kept.to(device))
+            batch = replace(batch, canvas=data.canvases[i].float().to(device), kept=kept)
         else:
             strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32))
-            batch = BodyBatch(*parts, strength=strength.to(device))
+            batch = replace(batch, strength=strength.to(device))
         return body_losses(module, batch, noising, settings.body)
 
     def sheet(module: nn.Module, file: Path) -> None:
