@@ -7,7 +7,7 @@ on blended latents with the masked L2 (paper, section III-C).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.batches import BodyBatch, Noising, body_losses
+from handfirst.training.conditions import hands_alone, to_pose
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import Phase, autocast, pick_device
-from handfirst.training.losses import add_noise, noise_loss, target, weight
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.sampling import denormalise, normalise, sample_bodies
@@ -44,14 +43,6 @@ class BodyData:
     hands: NDArray[np.uint8]
     contexts: Tensor
     empty: Tensor
-
-
-def to_pose(keypoints: NDArray[np.float32], size: int) -> Pose:
-    """keypoints [133, 3] -> a Pose of one person on a square canvas."""
-    seen = keypoints[:, 2] > 0
-    points = np.where(seen[:, None], keypoints[:, :2], np.nan).astype(np.float64)
-    person = Person(points=points, scores=seen.astype(np.float64))
-    return Pose(people=(person,), width=size, height=size, warnings=())
 
 
 def _one_skeleton(keypoints: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
@@ -72,11 +63,10 @@ def draw_skeletons(pictures: Pictures, file: Path, workers: int) -> NDArray[np.u
 
 def encode_canvases(model: Autoencoder, pictures: Pictures, settings: TwoStageSettings, batch: int = 64) -> Tensor:
     """Standardised latents of the hands cut from the true picture onto the uniform background (paper, III-C)."""
-    grey = round(settings.body.background * 255)
     out = []
     for i in range(0, len(pictures), batch):
-        kept = pictures.hands[i : i + batch, ..., None] > 0
-        canvas = np.where(kept, pictures.rgb[i : i + batch], grey).astype(np.float32)
+        kept = pictures.hands[i : i + batch] > 0
+        canvas = hands_alone(pictures.rgb[i : i + batch], kept, settings.body).astype(np.float32)
         image = torch.from_numpy(canvas).to(pick_device()).permute(0, 3, 1, 2) / 127.5 - 1
         with torch.no_grad(), autocast(image.device):
             out.append(normalise(model.encode(image).float(), settings.latent).to("cpu", torch.float16))
@@ -101,9 +91,8 @@ def body_phase(
     freeze_base: bool,
 ) -> Phase:
     """`freeze_base` False: phase "base" (plain noise loss); True: phase "body" (blended latents, masked loss)."""
-    schedule = settings.schedule
     device = pick_device()
-    alpha_bar = torch.from_numpy(Schedule(schedule).alpha_bar).float()
+    noising = Noising(settings.schedule, options.snr_cap).to(device)
     model.unet.requires_grad_(not freeze_base)
     name = "body" if freeze_base else "base"
 
@@ -113,28 +102,20 @@ def body_phase(
         count = options.batch
         picks = rng.integers(len(data.latents), size=count)
         i = torch.from_numpy(picks)
-        t = torch.from_numpy(rng.integers(schedule.train_steps, size=count))
+        t = torch.from_numpy(rng.integers(settings.schedule.train_steps, size=count))
         x_0, hint = data.latents[i].float(), hint_of(data, picks)
         context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
         context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
         eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        a = alpha_bar[t]
-        x_t = add_noise(x_0, eps, a)
-        region, strength = None, None
+        x_0, eps, t, context, hint = (x.to(device) for x in (x_0, eps, t, context, hint))
+        batch = BodyBatch(x_0, eps, t, context, hint)
         if freeze_base:
             kept = F.avg_pool2d(1 - hint[:, 3:], settings.latent.factor) > 0.5
-            canvas = data.canvases[i].float()
-            known = add_noise(canvas, eps, a) if settings.body.blend_source == "noised" else canvas
-            x_t = torch.where(kept, known, x_t)
-            region = (~kept).float().to(device)
+            batch = replace(batch, canvas=data.canvases[i].float().to(device), kept=kept)
         else:
-            strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32)).to(device)
-        prediction = module(
-            x_t.to(device, memory_format=torch.channels_last), t.to(device), context.to(device),
-            hint.to(device, memory_format=torch.channels_last), strength,
-        )  # fmt: skip
-        wanted = target(x_0, eps, a, schedule.prediction).to(device)
-        return {"noise": noise_loss(prediction, wanted, weight(a, schedule, options.snr_cap).to(device), region)}
+            strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32))
+            batch = replace(batch, strength=strength.to(device))
+        return body_losses(module, batch, noising, settings.body)
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, BodyOutpainter)

@@ -4,6 +4,7 @@
     training.json      what it cost (free form)
     tokenizer.json     the tokenizers library's own format
     vae/ text_encoder/ hand_unet/ mask_head/ body_unet/ controlnet/    config.json and safetensors each
+    hand_unet_adapter/ body_unet_adapter/    where one was trained: peft's own form, merged whenever the UNet is read
 
 Read whole by `load_model`, or one network at a time by `ModelFolder`: a full-size model is 10 GB in float32. Knows
 nothing about training or export; it only saves and loads.
@@ -12,6 +13,7 @@ nothing about training or export; it only saves and loads.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
@@ -37,7 +40,8 @@ from handfirst.training.models.mask_head import MaskHead
 from handfirst.training.pretrained.folder import read_folder
 
 MASK_HEAD_FILE = "mask_head.safetensors"
-
+ADAPTER = "_adapter"
+"""What the folder of a UNet's adapter is called, after the UNet's own."""
 
 NetworkName = Literal["text_encoder", "hand", "mask_head", "base", "controlnet", "autoencoder"]
 
@@ -81,21 +85,33 @@ def save_model(model: TwoStageModel, folder: Path) -> None:
     """Writes the folder; settings.json last, so that a folder without it is known to be unfinished."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").unlink(missing_ok=True)
+    for name in ("hand_unet", "body_unet"):  # the weights hold what was merged into them
+        shutil.rmtree(folder / f"{name}{ADAPTER}", ignore_errors=True)
     model.autoencoder.model.save_pretrained(folder / "vae")  # type: ignore[operator]
     model.text_encoder.save_pretrained(folder / "text_encoder")
     model.tokenizer.save(str(folder / "tokenizer.json"))
-    model.hand.unet.conv_out = model.hand.conv_out  # back in its place while saving: a plain diffusers UNet
-    try:
-        model.hand.unet.save_pretrained(folder / "hand_unet")
-    finally:
-        model.hand.unet.conv_out = nn.Identity()
-    (folder / "mask_head").mkdir(exist_ok=True)
-    head = {name: tensor.contiguous() for name, tensor in model.hand.mask_head.state_dict().items()}
-    save_file(head, folder / "mask_head" / MASK_HEAD_FILE)
+    save_hand(model.hand, folder)
     model.body.unet.save_pretrained(folder / "body_unet")
     model.body.controlnet.save_pretrained(folder / "controlnet")
     (folder / "training.json").write_text(json.dumps(model.training, indent=1))
     (folder / "settings.json").write_text(model.settings.model_dump_json(indent=1))
+
+
+def save_hand(hand: HandGenerator, folder: Path) -> None:
+    """Writes hand_unet/ and mask_head/ of a model folder."""
+    hand.unet.conv_out = hand.conv_out  # back in its place while saving: a plain diffusers UNet
+    try:
+        hand.unet.save_pretrained(folder / "hand_unet")
+    finally:
+        hand.unet.conv_out = nn.Identity()
+    save_mask_head(hand.mask_head, folder)
+
+
+def save_mask_head(head: MaskHead, folder: Path) -> None:
+    """Writes mask_head/ of a model folder."""
+    (folder / "mask_head").mkdir(exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in head.state_dict().items()}
+    save_file(weights, folder / "mask_head" / MASK_HEAD_FILE)
 
 
 class ModelFolder:
@@ -124,14 +140,13 @@ class ModelFolder:
             if name == "text_encoder":
                 return read_folder(CLIPTextModel, self.folder / name).eval()
             if name == "hand":
-                unet = read_folder(UNet2DConditionModel, self.folder / "hand_unet")
-                return HandGenerator(unet, self.network("mask_head")).eval()
+                return HandGenerator(self._unet("hand_unet"), self.network("mask_head")).eval()
             if name == "mask_head":
                 head = self.outline("mask_head").to_empty(device="cpu")
                 head.load_state_dict(load_file(self.folder / "mask_head" / MASK_HEAD_FILE))
                 return head.eval()
             if name == "base":
-                return read_folder(UNet2DConditionModel, self.folder / "body_unet").eval()
+                return self._unet("body_unet").eval()
             if name == "controlnet":
                 return read_folder(ControlNetModel, self.folder / "controlnet").eval()
             return Autoencoder(read_folder(self._vae_class(), self.folder / "vae")).eval()
@@ -155,6 +170,12 @@ class ModelFolder:
             if name == "controlnet":
                 return self._blank(ControlNetModel, "controlnet")
             return Autoencoder(self._blank(self._vae_class(), "vae"))
+
+    def _unet(self, name: str) -> UNet2DConditionModel:
+        """With its adapter merged, if it has one."""
+        unet = read_folder(UNet2DConditionModel, self.folder / name)
+        adapter = self.folder / f"{name}{ADAPTER}"
+        return merge_adapter(unet, adapter) if has_adapter(adapter) else unet
 
     def _blank(self, kind: Any, name: str) -> Any:
         return kind.from_config(self._config(name))

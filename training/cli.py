@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from handfirst.training.finetune.cli import body, hand
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handfirst.training.config import PhaseName, PhaseOptions
 
 app = typer.Typer(help="Train the stage models.", no_args_is_help=True)
+
+app.command()(hand)
+app.command()(body)
 
 
 @app.callback()

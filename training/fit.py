@@ -95,7 +95,7 @@ def fit(
     trained = [p for p in phase.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=options.weight_decay, fused=True)
     clock = _resume(folder, phase.model, ema, optimizer)
-    with SummaryWriter(str(folder)) as board, _bar(show) as bar:
+    with SummaryWriter(str(folder)) as board, training_bar(show) as bar:
         task = bar.add_task(phase.name, total=1.0, note="")
         saved = sheeted = time.monotonic()
         while (progress := clock.progress(options.minutes, max_steps)) < 1:
@@ -180,7 +180,8 @@ def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch
     return Clock(step=state["step"], seconds=state["seconds"], samples=state["samples"])
 
 
-def _bar(show: bool) -> Progress:
+def training_bar(show: bool) -> Progress:
+    """A bar from 0 to 1 with a note beside it."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

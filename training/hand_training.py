@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handfirst.runtime.pose.heatmaps import condition
-from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.batches import HandBatch, Noising, hand_losses
+from handfirst.training.conditions import hand_condition
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import Phase, autocast, pick_device
-from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.sampling import denormalise, sample_hands
@@ -35,23 +34,6 @@ class HandData:
     masks: Tensor
     contexts: Tensor
     empty: Tensor
-
-
-def hand_condition(
-    keypoints: NDArray[np.float32], mask: NDArray[np.bool_] | None, settings: TwoStageSettings
-) -> NDArray[np.float32]:
-    """The runtime's c_p for a picture that is one crop: keypoints [133, 3] in its pixels."""
-    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
-    left, right = points[91:112], points[112:133]
-    hand = settings.hand
-    return condition(
-        None if np.isnan(left).all() else left,
-        None if np.isnan(right).all() else right,
-        None if mask is None else mask.astype(np.float32),
-        hand.size,
-        hand.condition,
-        settings.latent.factor,
-    )
 
 
 def _one_condition(
@@ -77,9 +59,8 @@ def hand_phase(
     seed: int,
 ) -> Phase:
     """Noise loss on the latent and `mask_weight` x MSE of the mask, on one random step t per sample."""
-    schedule = settings.schedule
     device = pick_device()
-    alpha_bar = torch.from_numpy(Schedule(schedule).alpha_bar).float()
+    noising = Noising(settings.schedule, options.snr_cap).to(device)
     mask_channels = slice(10 * settings.hand.condition.fold**2, settings.condition_channels)
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
@@ -87,22 +68,15 @@ def hand_phase(
         rng = np.random.default_rng((seed, 5, step))
         count = options.batch
         i = torch.from_numpy(rng.integers(len(data.latents), size=count))
-        t = torch.from_numpy(rng.integers(schedule.train_steps, size=count))
+        t = torch.from_numpy(rng.integers(settings.schedule.train_steps, size=count))
         x_0, c_p = data.latents[i].float(), data.conditions[i].float()
         c_p[torch.from_numpy(rng.random(count) < options.mask_dropout), mask_channels] = 0
         context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
         context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
         eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        a = alpha_bar[t]
-        sample = torch.cat([add_noise(x_0, eps, a), c_p], 1).to(device, memory_format=torch.channels_last)
-        prediction, feature = module(sample, t.to(device), context.to(device))
-        wanted = target(x_0, eps, a, schedule.prediction).to(device)
-        weights = weight(a, schedule, options.snr_cap).to(device)
-        mask = (data.masks[i] > 0).float()[:, None].to(device)
-        return {
-            "noise": noise_loss(prediction, wanted, weights),
-            "mask": options.mask_weight * mask_loss(module.mask(feature), mask),
-        }
+        mask = (data.masks[i] > 0).float()[:, None]
+        parts = (x.to(device) for x in (x_0, eps, t, c_p, context, mask))
+        return hand_losses(module, HandBatch(*parts), noising, options.mask_weight)
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, HandGenerator)

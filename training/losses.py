@@ -37,7 +37,7 @@ def weight(alpha_bar: Tensor, schedule: ScheduleSettings, snr_cap: float) -> Ten
 
 def noise_loss(predicted: Tensor, wanted: Tensor, weights: Tensor, region: Tensor | None = None) -> Tensor:
     """Weighted MSE; with `region` [B, 1, h, w] only inside it (stage 2's masked L2: the area to paint)."""
-    square = (predicted.float() - wanted.float()) ** 2
+    square = (widened(predicted) - widened(wanted)) ** 2
     if region is None:
         return (square.mean((1, 2, 3)) * weights).mean()
     area = region.expand_as(square)
@@ -46,4 +46,9 @@ def noise_loss(predicted: Tensor, wanted: Tensor, weights: Tensor, region: Tenso
 
 def mask_loss(predicted: Tensor, mask: Tensor) -> Tensor:
     """MSE between the mask head's output and the true mask, both [B, 1, H, W]."""
-    return ((predicted.float() - mask.float()) ** 2).mean()
+    return ((widened(predicted) - widened(mask)) ** 2).mean()
+
+
+def widened(x: Tensor) -> Tensor:
+    """At least float32: sums of squares overflow in half precision."""
+    return x if x.dtype == torch.float64 else x.float()

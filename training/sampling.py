@@ -6,10 +6,12 @@ The product samples in the runtime; this serves looking at a model while it trai
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import LatentSettings, TwoStageSettings
 from handfirst.training.models.body_outpainter import BodyOutpainter
@@ -28,18 +30,30 @@ def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
     return latent.float() * torch.tensor(settings.std, device=latent.device)[:, None, None] + mean
 
 
-def _ddim(predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, settings: TwoStageSettings, steps: int) -> Tensor:
-    schedule = Schedule(settings.schedule)
-    for t, t_prev in schedule.timesteps(steps):
-        a, b = float(schedule.alpha_bar[t]), float(schedule.alpha_bar_prev(t_prev))
-        out = predict(x_t, torch.full((len(x_t),), t, device=x_t.device)).float()
-        if settings.schedule.prediction == "sample":
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What stays known while a sheet's pictures are painted: x_c [B, C, h, w], and bool [B, S, h, w], the cells that
+    are kept after each of S steps (runtime/masks.py, mask_table)."""
+
+    x_c: Tensor
+    cells: Tensor
+
+
+def _ddim(predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, plan: StepPlan, kept: Kept | None = None) -> Tensor:
+    eps_0 = x_t
+    for row in range(len(plan)):
+        a, b = float(plan.alpha_bar[row]), float(plan.alpha_bar_prev[row])
+        out = predict(x_t, torch.full((len(x_t),), int(plan.timestep[row]), device=x_t.device)).float()
+        if plan.prediction == "sample":
             x_0, eps = out, (x_t - a**0.5 * out) / (1 - a) ** 0.5
-        elif settings.schedule.prediction == "epsilon":
+        elif plan.prediction == "epsilon":
             x_0, eps = (x_t - (1 - a) ** 0.5 * out) / a**0.5, out
         else:
             x_0, eps = a**0.5 * x_t - (1 - a) ** 0.5 * out, a**0.5 * out + (1 - a) ** 0.5 * x_t
         x_t = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
+        if kept is not None and plan.blend[row]:
+            known = float(plan.known_signal[row]) * kept.x_c + float(plan.known_noise[row]) * eps_0
+            x_t = torch.where(kept.cells[:, row, None], known, x_t)
     return x_t
 
 
@@ -72,7 +86,7 @@ def sample_hands(
         feature = features.chunk(2)[1]
         return _guide(u, c, guidance)
 
-    x_0 = _ddim(predict, x_t, settings, steps)
+    x_0 = _ddim(predict, x_t, make_plan(Schedule(settings.schedule), steps, guidance))
     return x_0, model.mask(feature)
 
 
@@ -86,8 +100,9 @@ def sample_bodies(
     steps: int,
     guidance: float,
     seed: int,
+    kept: Kept | None = None,
 ) -> Tensor:
-    """hint [B, 4, H, W], context [B, L, D], empty [L, D] -> x_0 [B, C, h, w]; no hands are kept here."""
+    """hint [B, 4, H, W], context [B, L, D], empty [L, D] -> x_0 [B, C, h, w]; `kept` is blended in as at run time."""
     noise = torch.Generator().manual_seed(seed)
     factor = settings.latent.factor
     shape = (len(hint), settings.latent.channels, hint.shape[-2] // factor, hint.shape[-1] // factor)
@@ -98,4 +113,8 @@ def sample_bodies(
         u, c = model(torch.cat([x, x]), torch.cat([t, t]), both, hints).float().chunk(2)
         return _guide(u, c, guidance)
 
-    return _ddim(predict, x_t, settings, steps)
+    body = settings.body
+    plan = make_plan(
+        Schedule(settings.schedule), steps, guidance, unblended=body.unblended, blend_source=body.blend_source
+    )
+    return _ddim(predict, x_t, plan, kept)

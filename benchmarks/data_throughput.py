@@ -1,0 +1,135 @@
+"""How many training samples a core makes in a second: reading, decoding, colours, conditions, at 512 x 512.
+
+    python benchmarks/data_throughput.py        # -> benchmarks/results/data-throughput.json; one core, a minute
+
+What `handfirst train` runs in its workers, without any network. A GPU that trains at RATE samples a second on CORES
+cores is fed where one core makes RATE / CORES samples; the figures say by how much. Parts are timed alone as well, to
+show where the time goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from full_size import machine
+
+from handfirst.engines.files import atomic_write_bytes
+from handfirst.runtime.pose.skeleton import draw_skeleton
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.conditions import hand_condition, kept_cells, to_pose
+from handfirst.training.data.example import Example, encode
+from handfirst.training.data.procedural.sample import SAMPLERS
+from handfirst.training.finetune.augment import recolour
+from handfirst.training.finetune.feed import TrainingSamples
+from handfirst.training.finetune.mixture import Mixture
+from handfirst.training.finetune.options import BodyOptions, Colours, HandOptions
+from handfirst.training.finetune.samples import BodySamples, HandSamples, fit, noise
+from handfirst.training.finetune.shards import Shards, open_shards
+from handfirst.training.models.text_encoder import train_tokenizer
+
+RESULT = Path(__file__).parent / "results" / "data-throughput.json"
+EVERYTHING = Colours(shift_probability=1, contrast_probability=1)
+
+
+def main() -> None:
+    """Renders a few pictures at a quarter of the size, enlarges them, measures, writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=16, help="different examples per stage")
+    parser.add_argument("--seconds", type=float, default=8, help="time per figure")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--rate", type=float, default=200, help="samples a second that the GPU trains on")
+    parser.add_argument("--cores", type=int, default=16)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(0)
+    settings = TwoStageSettings()
+    stages = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for stage, kind in (("hand", "hand"), ("body", "person")):
+            shards = write_shard(Path(folder) / stage, kind, arguments.count, arguments.size)
+            stages[stage] = measure(stage, shards, settings, arguments)
+    report = {
+        "size": arguments.size,
+        "stages": stages,
+        "machine": machine(("handfirst", "numpy", "opencv-python-headless")),
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(arguments.out, (json.dumps(report, indent=1) + "\n").encode())
+    print(json.dumps(report, indent=1))
+
+
+def write_shard(folder: Path, kind: str, count: int, size: int) -> Shards:
+    """Rendered pictures, enlarged; film grain on top, so that a JPEG is as large as a photograph's."""
+    import webdataset
+
+    folder.mkdir()
+    with webdataset.TarWriter(str(folder / "0.tar")) as tar:
+        for seed in range(count):
+            sample = SAMPLERS[kind](seed, 128)
+            example = fit(Example(str(seed), sample.rgb, sample.hands, sample.keypoints, sample.caption), size)
+            grain = np.random.default_rng(seed).normal(0, 4, example.rgb.shape)
+            rgb = np.clip(example.rgb + grain, 0, 255).astype(np.uint8)
+            members = encode(Example(example.key, rgb, example.hands, example.keypoints, example.caption))
+            tar.write({"__key__": f"{seed:05d}", **members})
+    return open_shards(folder, folder)
+
+
+def measure(stage: str, shards: Shards, settings: TwoStageSettings, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Samples a second of one core, and milliseconds of each part."""
+    tokenizer = train_tokenizer(["a hand", "a person"], 300)
+    make: HandSamples | BodySamples
+    if stage == "hand":
+        make = HandSamples(settings, HandOptions(), tokenizer)
+    else:
+        make = BodySamples(settings, BodyOptions(kept_region="expanded"), tokenizer)
+    samples = TrainingSamples([shards], Mixture([len(shards)], [1.0], 0), make, 0)
+    example, rng = shards.read(0), np.random.default_rng(0)
+    mask = example.hands > 0
+    parts: dict[str, Callable[[int], Any]] = {
+        "read and decode": lambda i: shards.read(i % len(shards)),
+        "noise": lambda i: noise(rng, settings, arguments.size, arguments.size),
+    }
+    if stage == "hand":
+        parts["colours"] = lambda i: recolour(example.rgb, EVERYTHING, rng)
+        parts["heat maps"] = lambda i: hand_condition(example.keypoints, mask, settings)
+    else:
+        pose = to_pose(example.keypoints, arguments.size)
+        parts["skeleton"] = lambda i: draw_skeleton(pose, arguments.size, arguments.size)
+        parts["kept cells, widest"] = lambda i: kept_cells(mask, settings, settings.schedule.train_steps - 1)
+    milliseconds = timed(samples.__getitem__, arguments.seconds)
+    rate = 1000 / milliseconds
+    return {
+        "jpeg_bytes": int(shards.span[:, 0, 1].mean()),
+        "milliseconds_per_sample": round(milliseconds, 2),
+        "samples_per_second_per_core": round(rate, 1),
+        "parts_in_milliseconds": {name: round(timed(part, arguments.seconds / 8), 2) for name, part in parts.items()},
+        "samples_per_second_on_cores": {str(arguments.cores): round(rate * arguments.cores)},
+        "times_what_the_gpu_needs": round(rate * arguments.cores / arguments.rate, 1),
+        "rate_of_the_gpu": arguments.rate,
+    }
+
+
+def timed(work: Callable[[int], Any], seconds: float) -> float:
+    """Median milliseconds of a call in process time, so that other work on the machine does not count."""
+    for i in range(3):
+        work(i)
+    spent, end, i = [], time.monotonic() + seconds, 0
+    while time.monotonic() < end or len(spent) < 5:
+        started = time.process_time()
+        work(i)
+        spent.append(1000 * (time.process_time() - started))
+        i += 1
+    return statistics.median(spent)
+
+
+if __name__ == "__main__":
+    main()

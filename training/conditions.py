@@ -1,0 +1,75 @@
+"""The conditions of a training picture, built by the runtime's own functions: what is trained is what is served.
+
+A picture here is already a crop or a canvas; its key points are in its own pixels. Knows nothing about torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.masks import dilate, expansion_radii, reduce_mask
+from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.pose.heatmaps import condition
+from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.pose.topology import SIDES
+from handfirst.runtime.pose.view import hand_words
+from handfirst.runtime.settings import BodySettings, TwoStageSettings
+
+Keypoints = NDArray[np.float32]
+
+
+def to_person(keypoints: Keypoints) -> Person:
+    """keypoints [133, 3], third column > 0 where known -> the runtime's person."""
+    seen = keypoints[:, 2] > 0
+    points = np.where(seen[:, None], keypoints[:, :2], np.nan).astype(np.float64)
+    return Person(points=points, scores=seen.astype(np.float64))
+
+
+def to_pose(keypoints: Keypoints, size: int) -> Pose:
+    """keypoints [133, 3] -> a Pose of one person on a square canvas."""
+    return Pose(people=(to_person(keypoints),), width=size, height=size, warnings=())
+
+
+def hand_condition(
+    keypoints: Keypoints, mask: NDArray[np.bool_] | None, settings: TwoStageSettings
+) -> NDArray[np.float32]:
+    """The runtime's c_p, float32 [K', h, w], for a picture that is one crop; mask bool [S, S] or None."""
+    person, hand = to_person(keypoints), settings.hand
+    return condition(
+        person.left_hand if person.has_hand("left") else None,
+        person.right_hand if person.has_hand("right") else None,
+        None if mask is None else mask.astype(np.float32),
+        hand.size,
+        hand.condition,
+        settings.latent.factor,
+    )
+
+
+def hand_prompt(caption: str, keypoints: Keypoints, settings: TwoStageSettings) -> str:
+    """The prompt that the runtime makes of `caption` for these hands: view words first, where the model has them."""
+    person, size = to_person(keypoints), settings.hand.size
+    sides = tuple(side for side in SIDES if person.has_hand(side))
+    if not settings.hand.view_words or not sides:
+        return caption
+    return f"{hand_words(person, HandCrop(sides, Similarity(1.0, 0.0, 0.0), size, size))}, {caption}"
+
+
+def hands_alone(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], settings: BodySettings) -> NDArray[np.uint8]:
+    """I_c: the hands of a true picture uint8 [H, W, 3] on the uniform background; mask bool [H, W]."""
+    return np.where(mask[..., None], rgb, np.uint8(round(settings.background * 255)))
+
+
+def kept_cells(mask: NDArray[np.bool_], settings: TwoStageSettings, t: int | None = None) -> NDArray[np.bool_]:
+    """The latent cells that are blended, bool [h, w].
+
+    Args:
+        mask: the hands, bool [H, W].
+        t: None: the mask itself; else the mask as the sampler has it when it leaves time t, were every training step
+            a step of the sampler: widest at T - 1, the mask itself at 0.
+    """
+    body, steps = settings.body, settings.schedule.train_steps
+    if t is not None:
+        widest = body.mask_radius * min(mask.shape)
+        mask = dilate(mask, int(expansion_radii(steps, widest)[steps - 1 - t]))
+    return reduce_mask(mask, settings.latent.factor, body.mask_reduction)

@@ -1,0 +1,1 @@
+"""Training at scale: a model folder and shards in, a better model folder out."""

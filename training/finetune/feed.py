@@ -1,0 +1,158 @@
+"""Batches for a training process: which samples come in which step, made by worker processes ahead of time.
+
+A sample's place in the whole run is its only identity: order, noise and dropouts follow from (seed, place). So a run
+that goes on at step n sees what it would have seen, whatever the number of workers, parts or processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from handfirst.engines.errors import UserError
+from handfirst.training.finetune.mixture import Mixture
+from handfirst.training.finetune.samples import Sample, SampleMaker
+from handfirst.training.finetune.shards import Shards
+
+TRAINING, VALIDATION = 0, 1
+"""Word of the seeds that tells the two kinds of samples apart."""
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step's batch is this process's own.
+
+    Attributes:
+        batch: samples of a step.
+        parts: micro-batches of a process.
+        processes, rank: how many processes there are, and which one this is.
+    """
+
+    batch: int
+    parts: int = 1
+    processes: int = 1
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch % (self.parts * self.processes):
+            raise UserError(
+                f"expected a batch that {self.processes} processes x {self.parts} parts divide, got {self.batch}"
+            )
+
+    @property
+    def size(self) -> int:
+        """Samples of one micro-batch."""
+        return self.batch // (self.parts * self.processes)
+
+    def places(self, first: int, last: int) -> Iterator[int]:
+        """The places of this process in the steps first .. last - 1, micro-batch after micro-batch."""
+        for step in range(first, last):
+            for part in range(self.parts):
+                start = step * self.batch + (part * self.processes + self.rank) * self.size
+                yield from range(start, start + self.size)
+
+
+@dataclass
+class TrainingSamples(Dataset[Sample]):
+    """Samples by their place in the run."""
+
+    sources: Sequence[Shards]
+    mixture: Mixture
+    make: SampleMaker
+    seed: int
+
+    def __getitem__(self, place: int) -> Sample:
+        pick = self.mixture.pick(place)
+        example = self.sources[pick.source].read(pick.example)
+        return self.make.draw(example, np.random.default_rng((self.seed, TRAINING, place)))
+
+
+@dataclass
+class HeldOutSamples(Dataset[Sample]):
+    """The same samples at every validation: evenly spread over the examples and over the time steps.
+
+    Args:
+        count: most samples; where there are fewer examples, each is there once.
+        train_steps: T of the schedule.
+        t: the time of all of them; None: spread over 0 .. T - 1.
+    """
+
+    shards: Shards
+    make: SampleMaker
+    count: int
+    train_steps: int
+    t: int | None = None
+
+    def __len__(self) -> int:
+        return min(self.count, len(self.shards))
+
+    def __getitem__(self, index: int) -> Sample:
+        example = self.shards.read(index * len(self.shards) // len(self))
+        # steps of the golden ratio spread any count of samples evenly over time
+        spread = int((index * 0.6180339887 % 1) * self.train_steps)
+        rng = np.random.default_rng((VALIDATION, index))
+        return self.make.fix(example, rng, spread if self.t is None else self.t)
+
+
+def training_batches(
+    samples: TrainingSamples, share: Share, steps: tuple[int, int], workers: int, pin: bool
+) -> Iterator[Batch]:
+    """The micro-batches of the steps `steps[0] .. steps[1] - 1`, in order.
+
+    Raises:
+        UserError: an example cannot be read.
+    """
+    yield from _load(samples, _Places(share, *steps), share.size, workers, pin)
+
+
+def held_out_batches(samples: HeldOutSamples, size: int, workers: int) -> Iterator[Batch]:
+    """All of them, the last batch smaller.
+
+    Raises:
+        UserError: an example cannot be read.
+    """
+    yield from _load(samples, range(len(samples)), size, workers, False)
+
+
+@dataclass(frozen=True)
+class _Places:
+    share: Share
+    first: int
+    last: int
+
+    def __iter__(self) -> Iterator[int]:
+        return self.share.places(self.first, self.last)
+
+    def __len__(self) -> int:
+        return (self.last - self.first) * self.share.parts * self.share.size
+
+
+def _load(samples: Dataset[Sample], places: _Places | range, size: int, workers: int, pin: bool) -> Iterator[Batch]:
+    loader = DataLoader(
+        samples,
+        batch_size=size,
+        sampler=places,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_alone,
+        prefetch_factor=4 if workers else None,
+    )
+    try:
+        yield from loader
+    except UserError as error:  # from a worker it comes with the worker's traceback in front
+        last = str(error).strip().splitlines()[-1]
+        raise UserError(last.removeprefix("handfirst.engines.errors.UserError: ")) from error
+
+
+def _alone(worker: int) -> None:
+    """A worker is one thread: there is one for every core already."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

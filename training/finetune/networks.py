@@ -1,0 +1,133 @@
+"""A stage's networks out of a model folder, ready to be trained; and back into a model folder afterwards.
+
+What a training does not touch is copied, not loaded: of a full-size model, a stage loads about half. Knows nothing
+about the loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from torch import nn
+
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.adapters import add_adapter, has_adapter, save_adapter
+from handfirst.training.checkpoint import ADAPTER, ModelFolder, save_hand, save_mask_head
+from handfirst.training.finetune.body_task import BodyTask
+from handfirst.training.finetune.encoders import Encoders
+from handfirst.training.finetune.hand_task import HandTask
+from handfirst.training.finetune.options import BodyOptions, HandOptions, Options
+from handfirst.training.models.body_outpainter import BodyOutpainter
+from handfirst.training.models.hand_generator import HandGenerator
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_task(source: ModelFolder, settings: TwoStageSettings, options: Options) -> HandTask | BodyTask:
+    """What these options train, with the networks of a folder."""
+    encoders = Encoders(source.network("autoencoder"), source.network("text_encoder"), settings)
+    if isinstance(options, HandOptions):
+        return hand_task(source.network("hand"), encoders, settings, options)
+    assert isinstance(options, BodyOptions)
+    return body_task(source.network("base"), source.network("controlnet"), encoders, settings, options)
+
+
+def hand_task(hand: HandGenerator, encoders: Encoders, settings: TwoStageSettings, options: HandOptions) -> HandTask:
+    """All of the hand generator is trained; with an adapter: the adapter, the first convolution (its key-point
+    channels are new to the UNet) and the mask head."""
+    if options.checkpoint_activations:
+        hand.unet.enable_gradient_checkpointing()
+    if (adapter := options.adapter) is not None:
+        alpha = adapter.alpha or float(adapter.rank)
+        hand.unet = add_adapter(hand.unet, adapter.rank, alpha, adapter.layers, trained=("conv_in",))
+        hand.conv_out.requires_grad_(False)
+    return _ready(HandTask(hand, encoders, settings, options))  # type: ignore[no-any-return]
+
+
+def body_task(
+    unet: UNet2DConditionModel,
+    controlnet: ControlNetModel,
+    encoders: Encoders,
+    settings: TwoStageSettings,
+    options: BodyOptions,
+) -> BodyTask:
+    """The ControlNet is trained, its base frozen (paper, section III-C); with an adapter: the base's adapter alone."""
+    unet.requires_grad_(False)
+    if options.precision != "no":
+        unet.to(HALF[options.precision])  # what never changes needs no float32 copy
+    if options.checkpoint_activations:
+        unet.enable_gradient_checkpointing()
+        controlnet.enable_gradient_checkpointing()
+    if (adapter := options.adapter) is not None:
+        controlnet.requires_grad_(False)
+        unet = add_adapter(unet, adapter.rank, adapter.alpha or float(adapter.rank), adapter.layers)
+    return _ready(BodyTask(BodyOutpainter(unet, controlnet), encoders, settings, options))  # type: ignore[no-any-return]
+
+
+def _ready(task: Any) -> Any:
+    """In training mode, in the memory layout in which convolutions are faster."""
+    return task.train().to(memory_format=torch.channels_last)
+
+
+def write_model(
+    source: ModelFolder, task: HandTask | BodyTask, options: Options, training: dict[str, Any], out: Path
+) -> None:
+    """The source's folder with what was trained in its place; `out` is replaced in one step.
+
+    An adapter lies beside its UNet, whose own weights stay as they were; whoever reads the UNet gets it merged.
+
+    Args:
+        training: added to what the source's training.json says.
+    """
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(source.folder, temporary, ignore=shutil.ignore_patterns(*_replaced(task, options)))
+        if isinstance(task, HandTask):
+            _write_hand(source, task, options, temporary)
+        else:
+            _write_body(source, task, options, temporary)
+        (temporary / "training.json").write_text(json.dumps({**source.training, **training}, indent=1))
+        (temporary / "settings.json").write_text(task.settings.model_dump_json(indent=1))
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replaced(task: HandTask | BodyTask, options: Options) -> tuple[str, ...]:
+    """Folders of the source that are not copied, because they are written."""
+    if isinstance(task, HandTask):
+        return ("mask_head", f"hand_unet{ADAPTER}") if options.adapter else ("mask_head", "hand_unet*")
+    return (f"body_unet{ADAPTER}",) if options.adapter else ("controlnet",)
+
+
+def _write_hand(source: ModelFolder, task: HandTask, options: Options, folder: Path) -> None:
+    if options.adapter is None:
+        save_hand(task.model, folder)
+        return
+    save_mask_head(task.model.mask_head, folder)
+    save_adapter(task.model.unet, folder / f"hand_unet{ADAPTER}")
+    if has_adapter(source.folder / f"hand_unet{ADAPTER}"):  # the new one was trained on top of the old one
+        save_hand(source.network("hand"), folder)
+        save_mask_head(task.model.mask_head, folder)
+
+
+def _write_body(source: ModelFolder, task: BodyTask, options: Options, folder: Path) -> None:
+    if options.adapter is None:
+        task.model.controlnet.save_pretrained(folder / "controlnet")
+        return
+    save_adapter(task.model.unet, folder / f"body_unet{ADAPTER}")
+    if has_adapter(source.folder / f"body_unet{ADAPTER}"):
+        source.network("base").save_pretrained(folder / "body_unet")
+
+
+def trained_parameters(task: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in task.parameters() if p.requires_grad)

@@ -1,0 +1,165 @@
+"""One training run from its arguments to its model folder: data, networks, loop, result.
+
+RUN/options.json     what it was begun with; the same command goes on where it was
+RUN/losses.jsonl validation.jsonl sheet-*.png board/       what it says
+RUN/checkpoints/     what going on needs
+RUN/model/           the result, a model folder as `handfirst export` takes it
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.text import token_ids
+from handfirst.training.checkpoint import ModelFolder
+from handfirst.training.finetune.config import changed_settings, pin
+from handfirst.training.finetune.feed import HeldOutSamples, TrainingSamples
+from handfirst.training.finetune.journal import VALIDATION, read_journal
+from handfirst.training.finetune.loop import Loop
+from handfirst.training.finetune.mixture import Mixture
+from handfirst.training.finetune.networks import build_task, trained_parameters, write_model
+from handfirst.training.finetune.options import HandOptions, Options
+from handfirst.training.finetune.samples import BodySamples, HandSamples, SampleMaker
+from handfirst.training.finetune.shards import Shards, open_shards, split
+from handfirst.training.finetune.validate import Validator
+
+
+@dataclass(frozen=True)
+class Data:
+    """Folders of shards, their weights in the mixture, and shards to validate on (None: a part of the former)."""
+
+    folders: tuple[Path, ...]
+    weights: tuple[float, ...]
+    held_out: Path | None = None
+
+
+def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = True) -> Path | None:
+    """Trains one stage of a model.
+
+    Args:
+        model: a model folder.
+        options: HandOptions train stage 1, BodyOptions stage 2.
+        out: of the run; that of an earlier, unfinished run goes on.
+        show: whether to draw a progress bar.
+
+    Returns:
+        The new model's folder; None where the run was asked to stop before its end.
+
+    Raises:
+        UserError: a model, shards or options that do not fit; or a run in `out` that was begun otherwise.
+    """
+    source = ModelFolder(model)
+    settings = changed_settings(source.settings, options)
+    stage = "hand" if isinstance(options, HandOptions) else "body"
+    if stage == "body" and settings.body.height != settings.body.width:
+        raise UserError(f"expected a square canvas, got {settings.body.width} x {settings.body.height} in the model")
+    accelerator = _accelerator(options)
+    if accelerator.is_main_process:
+        pin(out, _description(stage, model, data, options))
+    accelerator.wait_for_everyone()
+    with accelerator.main_process_first():  # the others find the index that the first one made
+        sources, held_out = _open(data, options, out / "index")
+    make = _maker(source, settings, options)
+    mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
+    samples = TrainingSamples(sources, mixture, make, options.seed)
+    torch.manual_seed(options.seed)  # of a fresh adapter's weights
+    task = build_task(source, settings, options)
+    validator = _validator(held_out, make, source, settings, options)
+    loop = Loop(task, samples, validator, options, out, accelerator, show)
+    finished = loop.run()
+    if finished and accelerator.is_main_process:
+        note = {stage: _note(out, options, mixture, trained_parameters(task))}
+        write_model(source, accelerator.unwrap_model(task), options, note, out / "model")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return out / "model" if finished else None
+
+
+def _accelerator(options: Options) -> Accelerator:
+    try:
+        found = Accelerator(mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate)
+    except ValueError as error:
+        raise UserError(f"--precision {options.precision}: {error}") from error
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if found.num_processes != launched:  # without a GPU accelerate joins processes only where it is told to
+        raise UserError(
+            f"expected {launched} processes that know of each other, got {found.num_processes} alone; "
+            "on machines without a GPU set ACCELERATE_USE_CPU=true"
+        )
+    return found
+
+
+def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shards]:
+    """What is trained on, by source, and what is held out."""
+    sources = [open_shards(folder, cache) for folder in data.folders]
+    if data.held_out is not None:
+        return sources, open_shards(data.held_out, cache)
+    parts = [split(shards, options.held_out) for shards in sources]
+    return [kept for kept, _ in parts], _joined([held for _, held in parts])
+
+
+def _joined(sources: Sequence[Shards]) -> Shards:
+    """One after the other."""
+    files = tuple(file for shards in sources for file in shards.files)
+    starts = np.cumsum([0, *(len(shards.files) for shards in sources)])
+    return Shards(
+        files,
+        np.concatenate([shards.keys for shards in sources]),
+        np.concatenate([shards.shard + start for shards, start in zip(sources, starts, strict=False)]),
+        np.concatenate([shards.span for shards in sources]),
+    )
+
+
+def _maker(source: ModelFolder, settings: TwoStageSettings, options: Options) -> SampleMaker:
+    if isinstance(options, HandOptions):
+        return HandSamples(settings, options, source.tokenizer)
+    return BodySamples(settings, options, source.tokenizer)  # type: ignore[arg-type]
+
+
+def _validator(
+    held_out: Shards, make: SampleMaker, source: ModelFolder, settings: TwoStageSettings, options: Options
+) -> Validator:
+    return Validator(
+        samples=HeldOutSamples(held_out, make, options.validation_samples, settings.schedule.train_steps),
+        empty=token_ids(source.tokenizer, "", settings.text)[0],
+        size=min(8, options.batch),
+        sheet_samples=options.sheet_samples,
+        sheet_steps=options.sheet_steps,
+        seed=options.seed,
+        workers=options.workers,
+    )
+
+
+def _description(stage: str, model: Path, data: Data, options: Options) -> dict[str, Any]:
+    """What a resumed run is compared with."""
+    return {
+        "stage": stage,
+        "model": str(model.absolute()),
+        "data": [[str(f.absolute()), w] for f, w in zip(data.folders, data.weights, strict=True)],
+        "validation": None if data.held_out is None else str(data.held_out.absolute()),
+        **options.model_dump(mode="json"),
+    }
+
+
+def _note(out: Path, options: Options, mixture: Mixture, parameters: int) -> dict[str, Any]:
+    """For the model's training.json: what the training was and what it came to."""
+    last = read_journal(out / VALIDATION)
+    return {
+        "steps": options.steps,
+        "samples": options.steps * options.batch,
+        "epochs": round(options.steps * options.batch / mixture.epoch, 2),
+        "parameters": parameters,
+        "validation": last[-1] if last else {},
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "options": options.model_dump(mode="json"),
+    }
