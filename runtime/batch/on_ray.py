@@ -7,6 +7,7 @@ machines but the model. A worker that dies with its group is replaced, and the g
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from handfirst.runtime.request import Request
 
 PATIENCE_S = 120.0
 """Without any work done, until a cluster on which no worker starts is given up."""
+ANSWER_S = 10.0
+"""Until a cluster at a given address has to accept a connection."""
 MOST_OPENINGS = 3
 """Deaths of workers in a row, in one place, before they have opened the model."""
 
@@ -77,20 +80,24 @@ class OnRay:
 
     def __init__(self, address: str, opening: Opening, image_format: ImageFormat, workers: int | None = None) -> None:
         self._ray = _import_ray()
+        self._format: ImageFormat = image_format
+        self._actors: list[Any] = []
+        self._busy: dict[Any, _Place] = {}  # by the reference to its answer
+        self._idle: list[_Place] = []
         self._connected = not self._ray.is_initialized()
         if self._connected:
             _connect(self._ray, address)
-        self._format: ImageFormat = image_format
-        share = share_out(self._ray.nodes(), opening.threads, workers)
+        try:
+            share = share_out(self._ray.nodes(), opening.threads, workers)
+        except BatchError:
+            self.close()
+            raise
+        self.workers = share.workers
+        """How many there are."""
         self._opening = opening.with_threads(share.cpus)
         self._actor = self._ray.remote(Painter).options(
             num_cpus=share.cpus, num_gpus=share.gpus, scheduling_strategy="SPREAD", max_restarts=0
         )
-        self.workers = share.workers
-        """How many there are."""
-        self._actors: list[Any] = []
-        self._busy: dict[Any, _Place] = {}  # by the reference to its answer
-        self._idle: list[_Place] = []
         for _ in range(self.workers):
             self._open(_Place())
 
@@ -124,7 +131,7 @@ class OnRay:
         return any(place.group is not None for place in self._busy.values())
 
     def _wait(self) -> list[Any]:
-        """References to what is ready, at least one."""
+        """References to what is ready; none if nothing was for long, though a group is being painted."""
         try:
             ready: list[Any] = self._ray.wait(list(self._busy), timeout=PATIENCE_S)[0]
         except (self._ray.exceptions.RayError, ConnectionError) as error:
@@ -162,6 +169,10 @@ class OnRay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the workers, and the connection if it was made here."""
         for actor in self._actors:
             with suppress(Exception):
                 self._ray.kill(actor)
@@ -180,8 +191,11 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     try:
+        host, _, port = address.rpartition("://")[2].rpartition(":")
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), ANSWER_S).close()  # Ray itself would try for minutes
         ray.init(address=address, logging_level="ERROR", log_to_driver=False, include_dashboard=False)
-    except (ConnectionError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise BatchError(
             f"no Ray cluster answers at '{address}' ({_line(error)}); start one: ray start --head"
         ) from error

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,6 +121,18 @@ def test_a_worker_that_cannot_open_the_model_says_why(cluster, tmp_path):
 def test_no_room_for_a_worker(cluster):
     with pytest.raises(BatchError, match="no node of the cluster has 64 CPUs"):
         on_ray(threads=64)
+
+
+def test_an_address_without_a_cluster(tmp_path):
+    """In a process of its own, as this one is connected."""
+    code = (
+        "import sys; from handfirst.runtime.batch.on_ray import OnRay;"
+        "from handfirst.runtime.batch.workers import Opening;"
+        "OnRay(sys.argv[1], Opening(None, ''), 'png')"
+    )
+    for address in ("127.0.0.1:9", "127.0.0.1:99999"):
+        done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, check=False)
+        assert f"BatchError: no Ray cluster answers at '{address}'" in done.stderr
 
 
 def test_the_model_must_be_the_callers():
