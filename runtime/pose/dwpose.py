@@ -1,10 +1,10 @@
 """DWPose's raw arrays, and the dict of parts that its users pass on. As .npz or as JSON, never as a pickle.
 
-Raw: keypoints [N, 134, 2] in pixels and scores [N, 134], or one array [N, 134, 3] (x, y, score). Order: OpenPose's 18 body
-points, 6 feet, 68 face, 21 left hand, 21 right hand.
+Raw: keypoints [N, 134, 2] in pixels and scores [N, 134], or one array [N, 134, 3] (x, y, score). Order: OpenPose's 18
+body points, 6 feet, 68 face, 21 left hand, 21 right hand.
 Parts: bodies {candidate [18 N, 2], subset [N, 18]}, hands [2 N, 21, 2] (all left hands, then all right ones), faces
-[N, 68, 2], hands_score [2 N, 21], faces_score [N, 68], in units of the picture's sides, -1 where missing. In a .npz file
-candidate and subset stand beside the others.
+[N, 68, 2], hands_score [2 N, 21], faces_score [N, 68], in units of the picture's sides, -1 where missing. In a .npz
+file candidate and subset stand beside the others.
 
 DWPose's own rule is kept: a score below 0.3 means missing.
 """

@@ -39,7 +39,7 @@ def read_photo(content: bytes) -> Pose:
     mediapipe = solutions()
     image = _decoded(content)
     height, width = image.shape[:2]
-    with mediapipe.holistic.Holistic(static_image_mode=True, model_complexity=2) as holistic:
+    with mediapipe.holistic.Holistic(static_image_mode=True, model_complexity=1) as holistic:  # 2 is not in the wheel
         found = whole_body(holistic.process(enlarged(image)), width, height)
     if found is None:
         return Pose((), width, height, ("MediaPipe found nobody in the photo",))
