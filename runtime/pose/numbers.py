@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +39,7 @@ def number(value: Any, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PoseError(f"{what}: expected numbers, got {str(value)[:40]!r}; mend the file")
-    if not math.isfinite(value) or abs(value) > LARGEST:
+    if not abs(value) <= LARGEST:  # NaN too; whole numbers may be too large for a float
         raise PoseError(f"{what}: expected numbers up to {LARGEST:g}, got {str(value)[:40]}; mend the file")
     return float(value)
 

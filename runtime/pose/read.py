@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.array_file import is_array_file, read_arrays
 from handfirst.runtime.pose.coco import is_coco, read_coco
@@ -75,14 +77,14 @@ def parse_pose(
 
 def _told(data: Any) -> PoseFormat:
     """The format that the content shows."""
+    if has_42_points(data):
+        raise PoseError(
+            "42 points do not say their order; add --format interhand (tips first) or --format foundhand (wrist first)"
+        )
     sure: tuple[PoseFormat, ...] = ("handfirst", "dwpose", "mediapipe", "openpose", "coco", "foundhand")
     for name in sure:
         if _may_be(name, data):
             return name
-    if has_42_points(data):
-        raise PoseError(
-            "42 points in an unknown order; add --format interhand (tip to base) or foundhand (wrist first)"
-        )
     if isinstance(data, dict) and "joints" in data:
         return "interhand"
     raise PoseError(
@@ -92,13 +94,14 @@ def _told(data: Any) -> PoseFormat:
 
 
 def _may_be(format: PoseFormat, data: Any) -> bool:
+    arrays = isinstance(data, dict) and any(isinstance(value, np.ndarray) for value in data.values())
     match format:
         case "openpose" | "a1111":
-            return is_openpose(data)
+            return not arrays and is_openpose(data)
         case "coco":
-            return is_coco(data)
+            return not arrays and is_coco(data)
         case "mediapipe":
-            return is_mediapipe(data)
+            return not arrays and is_mediapipe(data)
         case "dwpose":
             return is_dwpose(data)
         case "handfirst":
@@ -139,9 +142,7 @@ def _content(path: Path) -> bytes:
     if len(content) > LARGEST_FILE:
         raise PoseError(f"expected at most {LARGEST_FILE >> 20} MB, got more; is it a pose?")
     if content.startswith(PICKLE):
-        raise PoseError(
-            "a pickle can run code and is not loaded; save its arrays as .npz (numpy.savez) where it is safe"
-        )
+        raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
     return content
 
 

@@ -103,7 +103,7 @@ def test_pycocotools_reads_our_annotations(tmp_path: Path) -> None:
 
 def test_two_people_do_not_fit_every_format() -> None:
     for format in SINGLE:
-        with pytest.raises(PoseError, match="one person.*got 2"):
+        with pytest.raises(PoseError, match=r"one person.*got 2"):
             encode_pose(random_pose(1, people=2), format)
 
 
