@@ -95,7 +95,7 @@ def _holistic(data: dict[str, Any]) -> list[Marks]:
 
 
 def _hands(data: dict[str, Any], mirrored: bool) -> tuple[list[Marks], tuple[str, ...]]:
-    hands, labels = (next((data[name] for name in names if data.get(name)), []) for names in (HANDS, HANDEDNESS))
+    hands, labels = _first(data, HANDS), _first(data, HANDEDNESS)
     if not isinstance(hands, list) or not isinstance(labels, list) or len(hands) != len(labels):
         raise PoseError("expected as many multi_handedness as multi_hand_landmarks, in two lists; save both")
     found: dict[Side, list[Marks]] = {"left": [], "right": []}
@@ -109,6 +109,11 @@ def _hands(data: dict[str, Any], mirrored: bool) -> tuple[list[Marks], tuple[str
     pairs = [[found[side][i] if i < len(found[side]) else None for side in SIDES] for i in range(count)]
     warned = ("which hands belong together is not in the file: they are paired in its order",) if count > 1 else ()
     return [joined(None, None, *pair) for pair in pairs], warned
+
+
+def _first(data: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these that is there and not empty; else an empty list."""
+    return next((data[name] for name in names if data.get(name)), [])
 
 
 def _side(label: Any, mirrored: bool, who: str) -> Side:
