@@ -45,17 +45,29 @@ def read_pose(
     """
     path = Path(path)
     try:
-        if size is not None:
-            size = canvas_size(*size, "size")
-        content = _content(path)
-        if is_photo(content):
-            if size is not None or format is not None or mirrored:
-                raise PoseError("a photo has its own size and no format; drop --size, --format and --mirrored")
-            pose = read_photo(content)
-            return replace(pose, warnings=(*pose.warnings, *remarks(pose)))
-        return parse_pose(read_arrays(content) if is_array_file(content) else _json(content), size, format, mirrored)
+        return decode_pose(_content(path), size, format, mirrored)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error
+
+
+def decode_pose(
+    content: bytes, size: tuple[int, int] | None = None, format: PoseFormat | None = None, mirrored: bool = False
+) -> Pose:
+    """A pose from the content of a file; the arguments as in `read_pose`.
+
+    Raises:
+        PoseError: one line: what was expected, what came, how to mend it.
+    """
+    if size is not None:
+        size = canvas_size(*size, "size")
+    if content.startswith(PICKLE):
+        raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
+    if is_photo(content):
+        if size is not None or format is not None or mirrored:
+            raise PoseError("a photo has its own size and no format; drop --size, --format and --mirrored")
+        pose = read_photo(content)
+        return replace(pose, warnings=(*pose.warnings, *remarks(pose)))
+    return parse_pose(read_arrays(content) if is_array_file(content) else _json(content), size, format, mirrored)
 
 
 def parse_pose(
@@ -141,8 +153,6 @@ def _content(path: Path) -> bytes:
         raise PoseError("cannot be read (no path of a file); give the path of a pose file") from error
     if len(content) > LARGEST_FILE:
         raise PoseError(f"expected at most {LARGEST_FILE >> 20} MB, got more; is it a pose?")
-    if content.startswith(PICKLE):
-        raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
     return content
 
 
