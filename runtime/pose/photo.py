@@ -6,23 +6,23 @@ It finds one person at most and does not say whether there are more. Landmarks t
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.mediapipe_landmarks import VISIBLE, whole_body
-from handfirst.runtime.pose.numbers import canvas_size
 from handfirst.runtime.pose.person import Person, Pose
 
 SMALLEST = 384
 """Pictures whose shorter side is below this are enlarged: MediaPipe misses hands that are small."""
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
-Image = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 
 
 def is_photo(content: bytes) -> bool:
@@ -63,21 +63,28 @@ def solutions() -> Any:
     return mediapipe.solutions
 
 
-def enlarged(image: Image) -> Image:
-    """The picture itself, or a whole multiple of it whose shorter side is at least SMALLEST."""
-    times = -(-SMALLEST // min(image.shape[:2]))
+def enlarged(picture: Picture) -> Picture:
+    """uint8 RGB [H, W, 3]: the picture itself, or a whole multiple of it whose shorter side is at least SMALLEST."""
+    height, width = picture.shape[:2]
+    times = -(-SMALLEST // min(height, width))
     if times > 1:
-        image = np.asarray(cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return np.ascontiguousarray(image)
+        from PIL import Image
+
+        large = Image.fromarray(picture).resize((times * width, times * height), Image.Resampling.BICUBIC)
+        picture = np.asarray(large, np.uint8)
+    return np.ascontiguousarray(picture)
 
 
-def _decoded(content: bytes) -> Image:
+def _decoded(content: bytes) -> Picture:
     """uint8 RGB [H, W, 3], turned as the camera's orientation says."""
+    from PIL import Image, ImageOps
+
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise PoseError("a damaged or far too large photo; save it again, smaller") from error
-    if image is None:
-        raise PoseError("a damaged photo; save it again")
-    canvas_size(image.shape[1], image.shape[0], "photo")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PoseError("a photo of far too many pixels; make it smaller") from error
+    except Exception as error:  # a damaged picture can raise anything
+        raise PoseError("a damaged photo; save it again") from error

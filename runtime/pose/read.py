@@ -58,8 +58,6 @@ def decode_pose(
     Raises:
         PoseError: one line: what was expected, what came, how to mend it.
     """
-    if size is not None:
-        size = canvas_size(*size, "size")
     if content.startswith(PICKLE):
         raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
     if is_photo(content):
@@ -78,6 +76,8 @@ def parse_pose(
     Raises:
         PoseError: one line: what was expected, what came, how to mend it.
     """
+    if size is not None:
+        size = canvas_size(*size, "size")
     chosen = format or _told(data)
     if not _may_be(chosen, data):
         raise PoseError(f"expected the format '{chosen}', but the content is not that; try without --format")

@@ -102,6 +102,9 @@ def test_refusals(played: None, tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:20])
     with pytest.raises(PoseError, match="a damaged photo"):
         read_pose(tmp_path / "cut.png")
+    Image.fromarray(np.zeros((10_000, 10_000), np.bool_)).save(tmp_path / "bomb.png")
+    with pytest.raises(PoseError, match="too many pixels"):
+        read_pose(tmp_path / "bomb.png")
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
