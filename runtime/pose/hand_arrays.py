@@ -91,7 +91,7 @@ def write_interhand(pose: Pose) -> dict[str, NDArray[np.float64]]:
 
 
 def _points(data: Any, name: str) -> NDArray[np.float64]:
-    """[42, 2 or 3]: the array of that name, or the only one there is."""
+    """[42, 2 or 3]: the array of that name, or the bare one."""
     value = data
     if isinstance(data, dict):
         value = data.get(name, data.get("arr_0"))
