@@ -43,7 +43,7 @@ def read_coco(data: Any, size: tuple[int, int] | None) -> Pose:
     """
     whole = data if isinstance(data, dict) and "annotations" in data else {}
     annotations = whole["annotations"] if whole else data if isinstance(data, list) else [data]
-    if not all(isinstance(a, dict) for a in annotations):
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise PoseError("annotations: expected objects with keypoints, got something else; is it another format?")
     warnings = []
     image = annotations[0].get("image_id") if annotations else _only(whole.get("images"))
