@@ -20,7 +20,7 @@ class Blend(StrEnum):
 
 
 def render(
-    pose: Annotated[Path, typer.Option(help="OpenPose, A1111/ComfyUI or COCO-WholeBody JSON.", metavar="FILE")],
+    pose: Annotated[Path, typer.Option(help="A pose in any of the formats, or a photo (eval extra).", metavar="FILE")],
     prompt: Annotated[str, typer.Option(help="What the picture shows.", metavar="TEXT")],
     out: Annotated[Path, typer.Option(help="The picture to write.", metavar="FILE.png")],
     bundle: Annotated[

@@ -43,10 +43,10 @@ def read_coco(data: Any, size: tuple[int, int] | None) -> Pose:
     """
     whole = data if isinstance(data, dict) and "annotations" in data else {}
     annotations = whole["annotations"] if whole else data if isinstance(data, list) else [data]
-    if not all(isinstance(a, dict) for a in annotations):
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise PoseError("annotations: expected objects with keypoints, got something else; is it another format?")
     warnings = []
-    image = annotations[0].get("image_id") if annotations else None
+    image = annotations[0].get("image_id") if annotations else _only(whole.get("images"))
     chosen = [a for a in annotations if a.get("image_id") == image]
     if len(chosen) < len(annotations):
         warnings.append(f"the file has annotations of several images; only image {image} is read")
@@ -56,6 +56,43 @@ def read_coco(data: Any, size: tuple[int, int] | None) -> Pose:
         points = _points(annotation, f"annotation {i + 1}")
         people.append(Person(points[:, :2], points[:, 2]))
     return Pose(tuple(people), width, height, tuple(warnings))
+
+
+def write_coco(pose: Pose) -> dict[str, Any]:
+    """A whole annotation file of one image; visibility 2 for all that is known, so confidences are lost.
+
+    The box of a person is that of its known points.
+    """
+    annotations = [_annotation(person.rows, i + 1) for i, person in enumerate(pose.people)]
+    return {
+        "images": [{"id": 1, "file_name": "pose.png", "width": pose.width, "height": pose.height}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person", "supercategory": "person"}],
+    }
+
+
+def _annotation(rows: NDArray[np.float64], number: int) -> dict[str, Any]:
+    rows[:, 2] = 2 * (rows[:, 2] > 0)
+    x, y, w, h = _box(rows)
+    out: dict[str, Any] = {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0}
+    out |= {"bbox": [x, y, w, h], "area": w * h, "num_keypoints": int((rows[BODY, 2] > 0).sum())}
+    out |= {key: rows[where].ravel().tolist() for key, where, _ in PARTS}
+    for name, where in (("face", FACE), ("lefthand", LEFT_HAND), ("righthand", RIGHT_HAND)):
+        out |= {f"{name}_box": _box(rows[where]), f"{name}_valid": bool(rows[where, 2].any())}
+    return out | {"foot_valid": bool(rows[FEET, 2].any())}
+
+
+def _box(rows: NDArray[np.float64]) -> list[float]:
+    """x, y, width, height around the known points; zeros without any."""
+    known = rows[rows[:, 2] > 0, :2]
+    return [*known.min(0).tolist(), *np.ptp(known, 0).tolist()] if len(known) else [0.0] * 4
+
+
+def _only(images: Any) -> Any:
+    """The id of the one image of a file in which nobody is annotated."""
+    return (
+        images[0].get("id") if isinstance(images, list) and len(images) == 1 and isinstance(images[0], dict) else None
+    )
 
 
 def _size(images: Any, image: Any) -> tuple[int, int]:

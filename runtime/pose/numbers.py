@@ -1,8 +1,8 @@
-"""Numbers out of JSON: lists of (x, y, confidence) that may hold anything, checked before anything uses them."""
+"""Numbers out of files: lists and arrays that may hold anything, checked before anything uses them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,67 @@ def number(value: Any, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PoseError(f"{what}: expected numbers, got {str(value)[:40]!r}; mend the file")
-    if not math.isfinite(value) or abs(value) > LARGEST:
+    if not abs(value) <= LARGEST:  # NaN too; whole numbers may be too large for a float
         raise PoseError(f"{what}: expected numbers up to {LARGEST:g}, got {str(value)[:40]}; mend the file")
     return float(value)
+
+
+def numbers(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
+    """A list of lists (`ndim` deep) or an array of plain numbers -> float64 with `ndim` axes; NaN only from an array.
+
+    Raises:
+        PoseError: rows of different lengths, another depth, or a value that is no ordinary number.
+    """
+    if not isinstance(value, np.ndarray):
+        try:
+            return np.array(_checked(value, ndim, what), np.float64)
+        except ValueError as error:
+            raise PoseError(f"{what}: expected rows of equal length; mend the file") from error
+    if value.ndim != ndim or value.dtype.kind not in "biuf":
+        raise PoseError(f"{what}: expected {ndim} axes of numbers, got {list(value.shape)} {value.dtype}")
+    out = value.astype(np.float64)
+    if (np.isinf(out) | (np.abs(out) > LARGEST)).any():
+        raise PoseError(f"{what}: expected numbers up to {LARGEST:g}, got larger ones; mend the file")
+    return out
+
+
+def _checked(value: Any, depth: int, what: str) -> Any:
+    if depth == 0:
+        return number(value, what)
+    if not isinstance(value, list):
+        raise PoseError(f"{what}: expected a list, got {str(value)[:40]!r}; is it another format?")
+    return [_checked(v, depth - 1, what) for v in value]
+
+
+def expect_shape(array: NDArray[np.float64], shape: tuple[int | None, ...], what: str) -> None:
+    """Compares an array's shape with the expected one; None stands for any length.
+
+    Raises:
+        PoseError: they differ.
+    """
+    fits = array.ndim == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+    if not fits:
+        wanted = " x ".join("N" if side is None else str(side) for side in shape)
+        raise PoseError(f"{what}: expected {wanted} numbers, got {list(array.shape)}; is it another format?")
+
+
+def named_size(data: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[int, int]:
+    """`size` if it is given, else the file's width and height (H and W will do): a number, or an array of one.
+
+    Raises:
+        PoseError: neither.
+    """
+    if size is not None:
+        return size
+    for names in (("width", "height"), ("image_width", "image_height"), ("W", "H")):
+        if all(data.get(name) is not None for name in names):
+            width, height = (_single(data[name]) for name in names)
+            return canvas_size(width, height, "canvas")
+    raise PoseError("the file does not say how large its canvas is; add --size WIDTHxHEIGHT")
+
+
+def _single(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def canvas_size(width: Any, height: Any, what: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.numbers import canvas_size, triples, visible
+from handfirst.runtime.pose.openpose_rows import openpose_rows
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import FACE, LEFT_HAND, OPENPOSE_18, OPENPOSE_25, POINTS, RIGHT_HAND
 
@@ -46,6 +47,42 @@ def read_openpose(data: Any, size: tuple[int, int] | None) -> Pose:
             points[:, :2] *= (width, height)
     people = tuple(Person(points[:, :2], points[:, 2]) for points in raw)
     return Pose(people, width, height, tuple(warnings))
+
+
+def write_openpose(pose: Pose) -> dict[str, Any]:
+    """As OpenPose itself writes it: BODY_25, so that feet are kept, 70 face points (pupils unknown), pixels.
+
+    The size of the canvas is lost, and confidences are at most 1.
+    """
+    people = [_person(rows, OPENPOSE_25, []) for rows in (person.rows for person in pose.people)]
+    return {"version": 1.3, "people": people}
+
+
+def write_a1111(pose: Pose) -> dict[str, Any]:
+    """As the editors export it: 18 body points, confidence 1 for all that is known, null for absent parts, the canvas.
+
+    Feet and confidences are lost.
+    """
+    tables = [person.rows for person in pose.people]
+    if tables and np.abs([rows[:, :2] for rows in tables]).max() <= 1:
+        tables = [rows / (pose.width, pose.height, 1) for rows in tables]  # else it would be read as such
+    for rows in tables:
+        rows[:, 2] = rows[:, 2] > 0
+    people = [_person(rows, OPENPOSE_18, None) for rows in tables]
+    return {"people": people, "animals": [], "canvas_width": pose.width, "canvas_height": pose.height}
+
+
+def _person(rows: NDArray[np.float64], order: tuple[int | None, ...], absent: list[float] | None) -> dict[str, Any]:
+    parts = {
+        "pose_keypoints_2d": openpose_rows(rows, order),
+        "face_keypoints_2d": np.concatenate([rows[FACE], np.zeros((2, 3))]),
+        "hand_left_keypoints_2d": rows[LEFT_HAND],
+        "hand_right_keypoints_2d": rows[RIGHT_HAND],
+    }
+    return {
+        name: (part.clip(max=(np.inf, np.inf, 1)).ravel().tolist() if part[:, 2].any() else absent)
+        for name, part in parts.items()
+    }
 
 
 def _canvas(data: dict[str, Any], size: tuple[int, int] | None) -> tuple[int, int]:

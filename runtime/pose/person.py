@@ -31,6 +31,20 @@ class Person:
                 f"a person has points [133, 2] and scores [133], got {self.points.shape}, {self.scores.shape}"
             )
 
+    @classmethod
+    def of(cls, rows: NDArray[np.float64]) -> Person:
+        """rows [133, 3] of x, y, score; a point without a score, or without coordinates, is missing."""
+        points, scores = rows[:, :2].copy(), rows[:, 2].copy()
+        missing = ~(np.isfinite(rows).all(1) & (scores > 0))
+        points[missing], scores[missing] = np.nan, 0
+        return cls(points, scores)
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """[133, 3] of x, y, score; zeros where a point is missing."""
+        known = np.isfinite(self.points).all(axis=1, keepdims=True)
+        return np.where(known, np.column_stack([self.points, self.scores]), 0.0)
+
     @property
     def body(self) -> Points:
         """[17, 2]."""

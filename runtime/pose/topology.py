@@ -20,7 +20,8 @@ HANDS: dict[Side, slice] = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 ELBOW: dict[Side, int] = {"left": 7, "right": 8}
 WRIST: dict[Side, int] = {"left": 9, "right": 10}
-LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
+SHOULDERS = LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
+HIPS = 11, 12
 
 # A hand's 21 points: wrist, then four joints of each finger from the palm to the tip (MediaPipe and OpenPose agree).
 FINGERS: tuple[tuple[int, ...], ...] = tuple(tuple(range(1 + 4 * f, 5 + 4 * f)) for f in range(5))

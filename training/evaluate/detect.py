@@ -17,22 +17,19 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.pose.mediapipe_landmarks import FINDABLE, whole_body
 from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.pose.photo import enlarged, solutions
 from handfirst.runtime.pose.topology import SIDES
 from handfirst.training.evaluate.cases import Case
 from handfirst.training.evaluate.crops import cut
 from handfirst.training.evaluate.detections import Detections, Found, FoundHand, FoundPart, FoundPerson
-from handfirst.training.evaluate.holistic import FINDABLE, whole_body
-from handfirst.training.evaluate.judge import solutions
 from handfirst.training.evaluate.oks import box_area
 from handfirst.training.evaluate.pictures import read_picture
 
-SMALLEST = 384
-"""Pictures whose shorter side is below this are enlarged: MediaPipe misses hands that are small."""
 CONFIDENCE = 0.5
 Image = NDArray[np.uint8]
 
@@ -95,14 +92,6 @@ def _hands(mediapipe: Any, confidence: float) -> Any:
     return mediapipe.hands.Hands(
         static_image_mode=True, max_num_hands=2, model_complexity=1, min_detection_confidence=confidence
     )
-
-
-def enlarged(image: Image) -> Image:
-    """The picture itself, or a whole multiple of it whose shorter side is at least SMALLEST."""
-    times = -(-SMALLEST // min(image.shape[:2]))
-    if times > 1:
-        image = np.asarray(cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return np.ascontiguousarray(image)
 
 
 def _person(points: NDArray[np.float64]) -> FoundPerson:

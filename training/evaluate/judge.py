@@ -6,7 +6,6 @@ so every figure is to be read beside that of the true renders.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.engines.errors import UserError
+from handfirst.runtime.pose.photo import solutions
 
 # MediaPipe Pose's landmark -> COCO body point, from the nose to the hips (decision A6.19); a half-body ends there.
 POSE_TO_COCO = {0: 0, 2: 1, 5: 2, 7: 3, 8: 4, 11: 5, 12: 6, 13: 7, 14: 8, 15: 9, 16: 10, 23: 11, 24: 12}
@@ -32,22 +31,6 @@ class Verdict:
     found: bool
     error: float | None = None
     side_right: bool | None = None
-
-
-def solutions() -> Any:
-    """MediaPipe's ready-made graphs.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    try:
-        import mediapipe
-    except ImportError as error:
-        raise UserError(
-            "mediapipe is not installed; run in a fresh environment: pip install 'handfirst[cpu,eval]'"
-        ) from error
-    return mediapipe.solutions
 
 
 class HandJudge:

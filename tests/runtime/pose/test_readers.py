@@ -140,6 +140,8 @@ def raw(number: str) -> str:
 
 
 BAD: dict[str, tuple[Any, str]] = {
+    "a number for annotations": ({"keypoints": [0] * 51, "annotations": 0.5}, "annotations: expected objects"),
+    "a number too large for floats": (raw(str(10**400)), "up to 1e"),
     "broken": ("{", "not valid JSON"),
     "deep": ("[" * 100_000, "too deeply|not valid JSON"),
     "other JSON": ({"hello": 1}, "not a pose: expected OpenPose JSON"),

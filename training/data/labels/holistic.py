@@ -6,7 +6,6 @@ finds one person at most, and does not say whether there are more.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,21 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.engines.errors import UserError
-from handfirst.runtime.pose.topology import BODY, FACE, FEET, LEFT_HAND, POINTS, RIGHT_HAND
+from handfirst.runtime.pose.mediapipe_landmarks import VISIBLE, joined
+from handfirst.runtime.pose.photo import solutions
 from handfirst.training.data.people import shows_a_hand
-
-VISIBLE = 0.5
-"""Below this visibility a pose landmark is a guess at what is hidden or outside the picture."""
-# COCO's 17 body points and 6 foot points as pose landmarks; MediaPipe has no small toes.
-POSE = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-POSE_FEET = (31, None, 29, 32, None, 30)
-# The usual 68 face points as landmarks of the face mesh.
-MESH = (
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389, 71, 63, 105, 66, 107, 336, 296,
-    334, 293, 301, 168, 197, 5, 4, 75, 97, 2, 326, 305, 33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380, 61,
-    39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
-)  # fmt: skip
 
 Finder = Callable[[NDArray[np.uint8]], NDArray[np.float32] | None]
 
@@ -54,21 +41,16 @@ def to_wholebody(
     The third column is 1 for known points. A pose landmark counts from a visibility of VISIBLE on, and every point only
     inside the picture.
     """
-    out = np.zeros((POINTS, 3), np.float32)
-    if pose is not None:
-        out[BODY] = [_point(pose[i], pose[i].visibility >= VISIBLE) for i in POSE]
-        out[FEET] = [(0, 0, 0) if i is None else _point(pose[i], pose[i].visibility >= VISIBLE) for i in POSE_FEET]
-    if face is not None:
-        out[FACE] = [_point(face[i], True) for i in MESH]
-    for hand, where in ((left, LEFT_HAND), (right, RIGHT_HAND)):
-        if hand is not None:
-            out[where] = [_point(mark, True) for mark in hand]
-    return np.asarray(out * np.array([width, height, 1], np.float32))
+    rows = joined(_rows(pose, seen=True), _rows(face), _rows(left), _rows(right))
+    inside = ((rows[:, :2] >= 0) & (rows[:, :2] <= 1)).all(1)
+    known = inside & (rows[:, 2] >= VISIBLE)
+    rows[:, 2] = 1
+    return (rows * known[:, None] * (width, height, 1)).astype(np.float32)
 
 
-def _point(mark: Landmark, known: bool) -> tuple[float, float, float]:
-    inside = 0 <= mark.x <= 1 and 0 <= mark.y <= 1
-    return (mark.x, mark.y, 1.0) if known and inside else (0.0, 0.0, 0.0)
+def _rows(marks: Sequence[Landmark] | None, seen: bool = False) -> NDArray[np.float64] | None:
+    """x, y and visibility, which is 1 where MediaPipe has none (all but `seen` landmarks of the body)."""
+    return None if marks is None else np.array([(m.x, m.y, m.visibility if seen else 1.0) for m in marks])
 
 
 @lru_cache(maxsize=1)
@@ -80,15 +62,8 @@ def open_holistic() -> Finder:
     Raises:
         UserError: MediaPipe is not installed.
     """
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    try:
-        import mediapipe
-    except ImportError as error:
-        raise UserError(
-            "mediapipe is not installed; run in a fresh environment: pip install 'handfirst[cpu,eval]'"
-        ) from error
     # Complexity 2 would be fetched; 1 is in the wheel
-    model = mediapipe.solutions.holistic.Holistic(static_image_mode=True, model_complexity=1)
+    model = solutions().holistic.Holistic(static_image_mode=True, model_complexity=1)
 
     def find(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         result = model.process(np.ascontiguousarray(image))

@@ -1,0 +1,90 @@
+"""A pose from a photo: MediaPipe Holistic looks at it (the `eval` extra, an environment of its own).
+
+It finds one person at most and does not say whether there are more. Landmarks that it only guesses (visibility below
+0.5) count as missing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.mediapipe_landmarks import VISIBLE, whole_body
+from handfirst.runtime.pose.person import Person, Pose
+
+SMALLEST = 384
+"""Pictures whose shorter side is below this are enlarged: MediaPipe misses hands that are small."""
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+Picture = NDArray[np.uint8]
+
+
+def is_photo(content: bytes) -> bool:
+    """Whether the bytes begin like a JPEG, PNG or WebP file."""
+    return content.startswith(BEGINNINGS) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+
+
+def read_photo(content: bytes) -> Pose:
+    """The person whom MediaPipe finds in a JPEG, PNG or WebP file, in the photo's pixels; nobody if it finds none.
+
+    Raises:
+        PoseError: a damaged picture, one that is too large, or MediaPipe is not installed.
+    """
+    mediapipe = solutions()
+    image = _decoded(content)
+    height, width = image.shape[:2]
+    with mediapipe.holistic.Holistic(static_image_mode=True, model_complexity=1) as holistic:  # 2 is not in the wheel
+        found = whole_body(holistic.process(enlarged(image)), width, height)
+    if found is None:
+        return Pose((), width, height, ("MediaPipe found nobody in the photo",))
+    found[found[:, 2] < VISIBLE] = 0
+    return Pose((Person.of(found),), width, height)
+
+
+def solutions() -> Any:
+    """MediaPipe's ready-made graphs.
+
+    Raises:
+        PoseError: it is not installed.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise PoseError(
+            "mediapipe is not installed; run in a fresh environment: pip install 'handfirst[cpu,eval]'"
+        ) from error
+    return mediapipe.solutions
+
+
+def enlarged(picture: Picture) -> Picture:
+    """uint8 RGB [H, W, 3]: the picture itself, or a whole multiple of it whose shorter side is at least SMALLEST."""
+    height, width = picture.shape[:2]
+    times = -(-SMALLEST // min(height, width))
+    if times > 1:
+        from PIL import Image
+
+        large = Image.fromarray(picture).resize((times * width, times * height), Image.Resampling.BICUBIC)
+        picture = np.asarray(large, np.uint8)
+    return np.ascontiguousarray(picture)
+
+
+def _decoded(content: bytes) -> Picture:
+    """uint8 RGB [H, W, 3], turned as the camera's orientation says."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PoseError("a photo of far too many pixels; make it smaller") from error
+    except Exception as error:  # a damaged picture can raise anything
+        raise PoseError("a damaged photo; save it again") from error
