@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from handfirst.training.data.labels.holistic import MESH, to_wholebody
+from handfirst.runtime.pose.mediapipe_landmarks import FACE_MESH
+from handfirst.training.data.labels.holistic import to_wholebody
 
 WIDTH, HEIGHT = 200, 100
 
@@ -44,7 +45,7 @@ def test_body_and_feet_by_name() -> None:
 def test_face(mesh: int, point: int) -> None:
     points = to_wholebody(None, marks(468), None, None, WIDTH, HEIGHT)
     np.testing.assert_allclose(points[23 + point], at(mesh), rtol=1e-5)
-    assert (points[23:91, 2] == 1).all() and len(set(MESH)) == 68
+    assert (points[23:91, 2] == 1).all() and len(set(FACE_MESH)) == 68
 
 
 def test_hands_keep_their_order_left_before_right() -> None:
