@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.numbers import expect_shape, named_size, numbers
+from handfirst.runtime.pose.numbers import canvas_size, expect_shape, named_size, numbers
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import LEFT_HAND, POINTS, RIGHT_HAND
 
@@ -48,7 +48,7 @@ def read_foundhand(data: Any, size: tuple[int, int] | None) -> Pose:
     """
     mask = data.get("hand_mask") if isinstance(data, dict) else None
     if size is None and isinstance(mask, np.ndarray) and mask.ndim == 2:
-        size = (mask.shape[1], mask.shape[0])
+        size = canvas_size(mask.shape[1], mask.shape[0], "hand_mask")
     points = _points(data, "kpts")
     return _pose(data, size, points, np.ones(JOINTS), np.arange(21))
 

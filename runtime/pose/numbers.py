@@ -57,7 +57,8 @@ def numbers(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
             raise PoseError(f"{what}: expected rows of equal length; mend the file") from error
     if value.ndim != ndim or value.dtype.kind not in "biuf":
         raise PoseError(f"{what}: expected {ndim} axes of numbers, got {list(value.shape)} {value.dtype}")
-    out = value.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN that signals is a NaN
+        out = value.astype(np.float64)
     if (np.isinf(out) | (np.abs(out) > LARGEST)).any():
         raise PoseError(f"{what}: expected numbers up to {LARGEST:g}, got larger ones; mend the file")
     return out

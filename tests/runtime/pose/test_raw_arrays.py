@@ -147,6 +147,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "people of 132 points": ({"people": np.zeros((1, 132, 3)), "width": 9, "height": 9}, "people: expected N x 133"),
     "width of nothing": ({"people": np.zeros((0, 133, 3)), "width": 0, "height": 9}, "1 to 16384 pixels"),
     "two widths": ({"people": np.zeros((0, 133, 3)), "width": np.ones(2), "height": 9}, "canvas width"),
+    "a mask of nothing": ({"kpts": RAW[0, :42], "hand_mask": np.zeros((64, 0)), "width": 9}, "hand_mask: expected 1 to"),
     "something else": ({"weights": np.ones(3)}, "not a pose"),
 }
 
@@ -156,6 +157,14 @@ def test_one_clear_line(arrays: dict[str, Any], message: str, tmp_path: Path) ->
     with pytest.raises(PoseError, match=message) as caught:
         read_pose(saved(tmp_path, **arrays), None if "width" in arrays else SIZE)
     assert "\n" not in str(caught.value) and "pose.npz" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_signalling_nan_is_a_missing_point(tmp_path: Path) -> None:
+    points = RAW.astype(np.float32)
+    points.view(np.uint32)[0, 0, 0] = 0x7F800001
+    (person,) = read_pose(saved(tmp_path, keypoints=points, scores=SCORES), SIZE).people
+    assert np.flatnonzero(person.scores == 0).tolist() == [0]
 
 
 def test_pickles_are_not_loaded(tmp_path: Path) -> None:
