@@ -100,7 +100,6 @@ class Request:
         return replace(
             self,
             pose=self.pose.fit(width, height),
-            size=(width, height),
             hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             steps=steps,

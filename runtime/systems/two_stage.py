@@ -136,7 +136,8 @@ class TwoStage:
         resolved = [request.resolve(self.settings) for request in requests]
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, request in enumerate(resolved):
-            key = (request.size, request.steps, request.guidance, request.hand_guidance, request.eta)
+            canvas = request.pose.width, request.pose.height
+            key = (canvas, request.steps, request.guidance, request.hand_guidance, request.eta)
             groups.setdefault(key, []).append(i)
         results: dict[int, Result] = {}
         for indices in groups.values():
