@@ -23,7 +23,7 @@ from handfirst.runtime.settings import LARGEST_SIDE, BodySettings, TwoStageSetti
 
 LONGEST_PROMPT = 10_000
 
-Loop = tuple[tuple[int, int] | None, int | None, float | None, float | None, float | None]
+Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ class Request:
 
     @property
     def loop(self) -> Loop:
-        """Size, steps, guidance, hand guidance and eta: requests that agree in them can be denoised together."""
-        return self.size, self.steps, self.guidance, self.hand_guidance, self.eta
+        """Canvas, steps, guidance, hand guidance and eta: resolved requests that agree in them are denoised together."""
+        return (self.pose.width, self.pose.height), self.steps, self.guidance, self.hand_guidance, self.eta
 
     def resolve(self, settings: TwoStageSettings) -> Request:
         """The same request for one model: its defaults in place of every None, pose and mask on its canvas.
@@ -107,7 +107,6 @@ class Request:
         return replace(
             self,
             pose=self.pose.fit(width, height),
-            size=(width, height),
             hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             steps=steps,

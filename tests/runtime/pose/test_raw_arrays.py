@@ -147,7 +147,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "people of 132 points": ({"people": np.zeros((1, 132, 3)), "width": 9, "height": 9}, "people: expected N x 133"),
     "width of nothing": ({"people": np.zeros((0, 133, 3)), "width": 0, "height": 9}, "1 to 16384 pixels"),
     "two widths": ({"people": np.zeros((0, 133, 3)), "width": np.ones(2), "height": 9}, "canvas width"),
-    "a mask of nothing": ({"kpts": RAW[0, :42], "hand_mask": np.zeros((64, 0)), "width": 9}, "hand_mask: expected 1 to"),
+    "a mask of nothing": (
+        {"kpts": RAW[0, :42], "hand_mask": np.zeros((64, 0)), "width": 9},
+        "hand_mask: expected 1 to",
+    ),
     "something else": ({"weights": np.ones(3)}, "not a pose"),
 }
 
