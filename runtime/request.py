@@ -89,7 +89,7 @@ class Request:
 
     @property
     def loop(self) -> Loop:
-        """Canvas, steps, guidance, hand guidance and eta: resolved requests that agree in them are denoised together."""
+        """Canvas, steps, guidance, hand guidance and eta: resolved requests that agree in all are denoised together."""
         return (self.pose.width, self.pose.height), self.steps, self.guidance, self.hand_guidance, self.eta
 
     def resolve(self, settings: TwoStageSettings) -> Request:
