@@ -41,8 +41,9 @@ def draw_skeleton(pose: Pose, width: int, height: int) -> Image:
     unit = min(image.shape[:2]) / REFERENCE
     for person in fitted.people:
         _draw_person(image, person.moved(enlarge, 0, 0), unit)
-    blocks = image.reshape(height, enlarge, width, enlarge, 3)
-    return np.asarray(np.rint(blocks.mean((1, 3))), np.uint8)
+    sums = image.reshape(height, enlarge, width * enlarge, 3).sum(1, dtype=np.uint32)
+    sums = sums.reshape(height, width, enlarge, 3).sum(2, dtype=np.uint32)
+    return np.asarray(np.rint(sums / enlarge**2), np.uint8)
 
 
 def hint(pose: Pose, kept: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:

@@ -45,7 +45,7 @@ def test_strokes(a, b):
     stroke(mine, a, b, 2, WHITE)
     cv2.line(theirs, fixed(a), fixed(b), WHITE, 2, cv2.LINE_AA, 4)
     half = 1 + REACH
-    np.testing.assert_allclose(mine.sum() / 765, np.hypot(*(b - a)) * 2 * half + np.pi * half**2, rtol=0.02, atol=0.6)
+    np.testing.assert_allclose(mine.sum() / 765, np.hypot(*(b - a)) * 2 * half + np.pi * half**2, rtol=0.04, atol=0.6)
     if np.hypot(*(b - a)) > 10:
         assert apart(mine, theirs) < 0.2
 
