@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=None, help="default: the embedded demo bundle")
     parser.add_argument("--hands", type=int, default=64)
-    parser.add_argument("--people", type=int, default=48)
+    parser.add_argument("--people", type=int, default=192)
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
