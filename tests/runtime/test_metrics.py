@@ -96,5 +96,5 @@ def test_it_is_served_here_and_nowhere_else():
 
 def test_without_the_library_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(UserError, match=r"pip install 'handfirst\[metrics\]'"):
+    with pytest.raises(UserError, match=r"pip install 'handfirst\[prometheus\]'"):
         Metrics()

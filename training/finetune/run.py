@@ -9,6 +9,7 @@ RUN/model/           the result, a model folder as `handfirst export` takes it
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,20 @@ def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = 
     if finished and accelerator.is_main_process:
         note = {stage: _note(out, options, mixture, trained_parameters(task))}
         write_model(source, accelerator.unwrap_model(task), options, note, out / "model")
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    _leave(accelerator)
     return out / "model" if finished else None
+
+
+def _leave(accelerator: Accelerator) -> None:
+    """Ends the group of processes.
+
+    gloo's own thread frees the tensors of the last exchange and needs the interpreter for it. A group that is torn down
+    meanwhile holds the interpreter and waits for that thread, for ever: so the thread gets a second of it first.
+    """
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        time.sleep(1)
+    accelerator.end_training()
 
 
 def _accelerator(options: Options) -> Accelerator:
