@@ -113,11 +113,25 @@ def _accelerator(options: Options) -> Accelerator:
 
 def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shards]:
     """What is trained on, by source, and what is held out."""
-    sources = [open_shards(folder, cache) for folder in data.folders]
     if data.held_out is not None:
-        return sources, open_shards(data.held_out, cache)
-    parts = [split(shards, options.held_out) for shards in sources]
+        return [open_shards(_part(folder, "train"), cache) for folder in data.folders], open_shards(
+            data.held_out, cache
+        )
+    parts = [_parts(folder, options, cache) for folder in data.folders]
     return [kept for kept, _ in parts], _joined([held for _, held in parts])
+
+
+def _parts(folder: Path, options: Options, cache: Path) -> tuple[Shards, Shards]:
+    """What `handfirst prepare` held out stays held out; of other shards a share is."""
+    held_out = _part(folder, "val")
+    if held_out == folder or not any(held_out.glob("*.tar")):
+        return split(open_shards(_part(folder, "train"), cache), options.held_out)
+    return open_shards(_part(folder, "train"), cache), open_shards(held_out, cache)
+
+
+def _part(folder: Path, name: str) -> Path:
+    """A part of what `handfirst prepare` wrote; any other folder as it is."""
+    return folder / name if (folder / "train").is_dir() else folder
 
 
 def _joined(sources: Sequence[Shards]) -> Shards:
