@@ -1,7 +1,7 @@
 """What embedding costs: importing, opening, previews, threads against batches, and the disk that an installation takes.
 
-    python -m venv /tmp/lean && /tmp/lean/bin/pip install '.[cpu]'
-    /tmp/lean/bin/python benchmarks/embedding.py            # -> results/embedding.json
+    python -m venv .venv-lean && .venv-lean/bin/pip install '.[cpu]'
+    .venv-lean/bin/python benchmarks/embedding.py            # -> results/embedding.json
 
 Medians of repeated measurements that take turns, so that a machine that is shared slows all of them alike. The disk is
 measured where no torch is installed; pip and setuptools, which came with the environment, are counted apart.

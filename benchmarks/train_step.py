@@ -3,7 +3,7 @@
     pip install -e '.[train]'
     python benchmarks/train_step.py                       # -> benchmarks/results/train-step.json; needs 20 GB of memory
     python benchmarks/train_step.py --optimizer adafactor --stages hand
-    python benchmarks/train_step.py --config demo --out /tmp/step.json      # tries the script itself in a minute
+    python benchmarks/train_step.py --config demo --out step.json           # tries the script itself in a minute
 
 Random weights in the sizes of Stable Diffusion 1.5 (training/configs/sd15.toml); everything else is what
 `handfirst train` runs: samples, frozen encoders, losses, activation checkpointing, optimizer. Each stage is a process
