@@ -57,6 +57,8 @@ def session_options(ort: Any, graph: Graph, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = graph.size < ARENA  # a full-size UNet's activations are 2 GB, held for nothing
     options.add_session_config_entry("session.load_model_format", "ONNX")  # never guessed from the bytes
+    # threads that wait for work while spinning take half of the processors' time and, on a busy machine, the work's own
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if graph.data:
         names, buffers = list(graph.data), list(graph.data.values())
         options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])

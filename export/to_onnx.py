@@ -20,6 +20,7 @@ from torch.export import Dim
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
+from handfirst.export.group_norm import FLOAT32
 from handfirst.export.modules import InPrecision
 from handfirst.export.parts import BATCH, CELLS, Part
 from handfirst.export.weights import store_half
@@ -56,6 +57,7 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
             dynamic_shapes=_dynamic_shapes(part, precision != "float32"),
             external_data=False,
             verbose=False,
+            custom_translation_table=FLOAT32 if precision == "float32" else None,
         )
     model: ir.Model = program.model
     if precision == "float32" and weights == "float16":
