@@ -4,8 +4,9 @@
     python benchmarks/full_size.py WORK_FOLDER          # -> benchmarks/results/fullsize-cpu.json
 
 init, export, verify, then renders of both stages at 512 x 512 with two steps, on onnxruntime in float32 and on
-OpenVINO in bfloat16, each with all networks in memory and with those of one stage at a time. Each command is a process of its own, so that its peak memory is its own. The figures do not
-depend on what the weights know; the pictures are noise.
+OpenVINO in bfloat16, each with all networks in memory and with those of one stage at a time. Each command is a process
+of its own, so that its peak memory is its own. The figures do not depend on what the weights know; the pictures are
+noise.
 """
 
 from __future__ import annotations
