@@ -87,14 +87,17 @@ class _Turns:
         """The opened engine, which stays open during the block."""
         thread = threading.get_ident()
         with self._changed:
-            stays = role in self._groups or thread in self._needed
+            stays = role in self._groups or self._needed.get(thread, 0.0) > monotonic()
             engine = self._open(role)
             self._needed[thread] = inf
         try:
             yield engine
         finally:
             with self._changed:
-                self._needed[thread] = monotonic() + (PATIENCE if stays else 0)
+                if stays:
+                    self._needed[thread] = monotonic() + PATIENCE
+                else:
+                    del self._needed[thread]
                 self._changed.notify_all()
 
     def close(self, role: str) -> None:

@@ -12,6 +12,7 @@ from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime import lazy
+from handfirst.runtime.recorder import Recording, recording
 
 SPEC = EngineSpec(
     inputs=(TensorSpec(name="x", dtype="float32", shape=("n",)),),
@@ -66,6 +67,13 @@ def patience(monkeypatch, seconds):
     monkeypatch.setattr(lazy, "PATIENCE", seconds)
 
 
+def waits(world, *roles):
+    """How often the calling thread had to wait."""
+    with recording(Recording()) as heard:
+        world.run(*roles)
+    return sum(span.name == "waiting" for span in heard.spans)
+
+
 def test_a_group_is_opened_as_a_whole_and_stays_until_another_runs(world):
     assert world.open == []
     world.run("shared", "A", "a", "shared", "shared", "A", "b", "shared", "B", "a")
@@ -108,9 +116,8 @@ def test_an_opening_that_fails_says_so_and_is_tried_again(world):
 
 
 def test_one_thread_never_waits_for_itself(world, monkeypatch):
-    patience(monkeypatch, 1e6)
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(world.run, "a", "b", "shared", "a", "b").result(HANG)
+    patience(monkeypatch, HANG)
+    assert waits(world, "a", "b", "shared", "a", "b") == 0
     assert len(world.openings) == 5
 
 
@@ -170,11 +177,11 @@ def test_a_thread_that_stops_in_the_middle_keeps_nobody_waiting(world, monkeypat
 
 
 def test_a_preview_from_another_thread_keeps_no_group(world, monkeypatch):
-    patience(monkeypatch, 1e6)
+    patience(monkeypatch, HANG)
     world.run("a")
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(world.run, "shared").result(HANG)
-    world.run("b")
+        pool.submit(world.run, "shared", "shared").result(HANG)
+    assert waits(world, "b") == 0
     assert world.openings == [GROUPS[0], ("shared",), GROUPS[1]]
 
 
