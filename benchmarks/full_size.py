@@ -3,9 +3,10 @@
     pip install -e '.[export,cpu,openvino]'
     python benchmarks/full_size.py WORK_FOLDER          # -> benchmarks/results/fullsize-cpu.json
 
-init, export, verify, then one render of both stages at 512 x 512 with two steps, on onnxruntime in float32 and on
-OpenVINO in bfloat16. Each command is a process of its own, so that its peak memory is its own. The figures do not
-depend on what the weights know; the pictures are noise.
+init, export, verify, then renders of both stages at 512 x 512 with two steps, on onnxruntime in float32 and on
+OpenVINO in bfloat16, each with all networks in memory and with those of one stage at a time. Each command is a process
+of its own, so that its peak memory is its own. The figures do not depend on what the weights know; the pictures are
+noise.
 """
 
 from __future__ import annotations
@@ -62,12 +63,8 @@ def main() -> None:
         run(commands, f"verify on {engine}", [*HANDFIRST, "verify", str(bundle), "--engine", engine])
     pictures = {}
     for engine in options.engines:
-        picture = work / f"{engine}.png"
-        arguments = ["--bundle", str(bundle), "--pose", str(POSE), "--prompt", PROMPT, "--out", str(picture), "--json"]
-        said = run(
-            commands, f"render on {engine}", [*HANDFIRST, "render", *arguments, "--steps", "2", "--engine", engine]
-        )
-        pictures[engine] = json.loads(said)["seconds"]
+        for name, more in ((engine, []), (f"{engine} with --low-memory", ["--low-memory"])):
+            pictures[name] = render(commands, name, bundle, work / f"{name}.png", ["--engine", engine, *more])
     graphs = [row for role in Bundle.open(bundle).manifest.engines for row in compare(bundle, role, options)]
     report = {
         "what": f"two-stage model with random weights, {size} x {size}, batch 1 per graph, against torch in float32",
@@ -99,6 +96,14 @@ def run(commands: dict[str, Any], name: str, command: list[str]) -> str:
         print(said, file=sys.stderr)
         raise SystemExit(f"{name} failed with exit code {process.returncode}")
     return said
+
+
+def render(commands: dict[str, Any], name: str, bundle: Path, picture: Path, more: list[str]) -> dict[str, float]:
+    """Seconds of the stages of one picture with two steps."""
+    arguments = ["--bundle", str(bundle), "--pose", str(POSE), "--prompt", PROMPT, "--out", str(picture), "--json"]
+    said = run(commands, f"render on {name}", [*HANDFIRST, "render", *arguments, "--steps", "2", *more])
+    seconds: dict[str, float] = json.loads(said)["seconds"]
+    return seconds
 
 
 def compare(folder: Path, role: str, options: argparse.Namespace) -> list[dict[str, Any]]:

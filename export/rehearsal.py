@@ -7,7 +7,6 @@ files. Knows nothing about how graphs are made.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -23,6 +22,7 @@ from handfirst.export.gate import ENGINE, EQUAL
 from handfirst.export.parts import Networks, Part, PartMaker, part_makers
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.demo import demo_pose
+from handfirst.runtime.lazy import lazy_engines
 from handfirst.runtime.request import Request, Result
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage import TwoStage
@@ -51,7 +51,7 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
     specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
     expected = _render(model.settings, _torch_engines(part_makers(model), specs, rounded), tokenizer)
     precision = next(iter(bundle.manifest.engines.values())).precision
-    got = _render(model.settings, _bundle_engines(bundle, ENGINE[precision]), tokenizer)
+    got = _render(model.settings, _bundle_engines(bundle, specs, ENGINE[precision]), tokenizer)
     figure = min(EQUAL, psnr(expected.latents, got.latents))
     if not figure >= TOLERANCE[precision]:
         changed = np.mean(expected.mask != got.mask)
@@ -61,32 +61,6 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
             "nothing was written, try another precision or other versions of torch and onnxscript"
         )
     return figure
-
-
-class LazyEngine:
-    """An engine that is opened when it runs, after all others were closed."""
-
-    def __init__(self, name: str, spec: EngineSpec, opens: Callable[[], Engine], others: list[LazyEngine]) -> None:
-        self.name = name
-        self.spec = spec
-        self._opens = opens
-        self._others = others
-        self._engine: Engine | None = None
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """As the engine does."""
-        if self._engine is None:
-            for other in self._others:
-                other.close()
-            self._engine = self._opens()
-        return self._engine.run(inputs)
-
-    def close(self) -> None:
-        """Frees the engine; the next run opens it again."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-            gc.collect()
 
 
 class TorchEngine:
@@ -108,37 +82,30 @@ class TorchEngine:
         self._part = None
 
 
-def _render(settings: TwoStageSettings, engines: Mapping[str, LazyEngine], tokenizer: bytes) -> Result:
-    result = TwoStage(settings, engines, tokenizer).render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS))
-    for engine in engines.values():
-        engine.close()
-    return result
+def _render(settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes) -> Result:
+    system = TwoStage(settings, engines, tokenizer)
+    try:
+        return system.render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS))
+    finally:
+        system.close()
 
 
 def _torch_engines(
     makers: Mapping[str, PartMaker], specs: Mapping[str, EngineSpec], rounded: bool
-) -> dict[str, LazyEngine]:
-    def opener(make: PartMaker) -> Callable[[], Engine]:
-        def opens() -> Engine:
-            part = make()
-            if rounded:
-                round_weights(part.module)
-            return TorchEngine(part)
+) -> Mapping[str, Engine]:
+    def opens(role: str) -> Engine:
+        part = makers[role]()
+        if rounded:
+            round_weights(part.module)
+        return TorchEngine(part)
 
-        return opens
-
-    return _lazy({role: (opener(make), specs[role]) for role, make in makers.items()})
+    return _one_by_one(specs, opens)
 
 
-def _bundle_engines(bundle: Bundle, engine: str) -> dict[str, LazyEngine]:
-    def opener(role: str) -> Callable[[], Engine]:
-        return lambda: bundle.engine(role, engine)
-
-    return _lazy({role: (opener(role), entry.spec) for role, entry in bundle.manifest.engines.items()})
+def _bundle_engines(bundle: Bundle, specs: Mapping[str, EngineSpec], engine: str) -> Mapping[str, Engine]:
+    return _one_by_one(specs, lambda role: bundle.engine(role, engine))
 
 
-def _lazy(opens: Mapping[str, tuple[Callable[[], Engine], EngineSpec]]) -> dict[str, LazyEngine]:
-    engines: list[LazyEngine] = []
-    for role, (open_one, spec) in opens.items():
-        engines.append(LazyEngine(role, spec, open_one, engines))
-    return {engine.name: engine for engine in engines}
+def _one_by_one(specs: Mapping[str, EngineSpec], opens: Callable[[str], Engine]) -> Mapping[str, Engine]:
+    """One open at a time."""
+    return lazy_engines(specs, [(role,) for role in specs], lambda roles: {role: opens(role) for role in roles})

@@ -66,6 +66,14 @@ def test_kept_pixels_stay_kept(pair: tuple[TwoStageModel, TwoStage], blend: str,
     assert (result.image[result.mask] == result.canvas[result.mask]).all()
 
 
+def test_one_stage_in_memory_gives_the_same_latents(pair: tuple[TwoStageModel, TwoStage]) -> None:
+    _, pipeline = pair
+    low = TwoStage.open(pipeline.bundle.path, engine="cpu", resident="stage")
+    for got, wanted in zip(*(system.render_batch(make_requests(2)) for system in (low, pipeline)), strict=True):
+        np.testing.assert_array_equal(got.latents, wanted.latents)
+        np.testing.assert_array_equal(got.image, wanted.image)
+
+
 def test_the_fixture_has_hands_to_keep(pair: tuple[TwoStageModel, TwoStage]) -> None:
     _, pipeline = pair
     (request,) = make_requests(1)

@@ -10,6 +10,7 @@ from typing import Any
 from handfirst.engines.errors import BundleError
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.systems.two_stage_engines import Resident
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Opening:
     """What it must be there."""
     engine: str = "auto"
     threads: int | None = None
+    resident: Resident = "all"
 
     def with_threads(self, threads: int) -> Opening:
         """The same with so many CPU threads."""
@@ -33,7 +35,7 @@ class Opening:
         Raises:
             UserError: it cannot be opened here, or is another one.
         """
-        system = TwoStage.open(self.bundle, self.engine, self.threads)
+        system = TwoStage.open(self.bundle, self.engine, self.threads, self.resident)
         if system.bundle.digest != self.digest:
             system.close()
             raise BundleError(f"{system.bundle.path}: another model than the caller's; copy the caller's bundle here")

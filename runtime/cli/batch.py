@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import options, output, pipeline
 from handfirst.runtime.cli.bars import Throughput
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from handfirst.runtime.batch.job import BadJob, Job
     from handfirst.runtime.batch.ledger import Ledger
     from handfirst.runtime.batch.render import Renderer
+    from handfirst.runtime.systems.two_stage_engines import Resident
 
 EXIT_SOME_FAILED = 3
 MOST_NAMED = 10
@@ -45,6 +47,7 @@ class _How:
     bundle: Path | None
     engine: str
     threads: int | None
+    resident: Resident
     overlap: bool | None
     ray: str | None
     workers: int | None
@@ -76,6 +79,7 @@ def batch(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed jobs again.")] = False,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    low_memory: options.LowMemory = False,
     overlap: Annotated[
         bool | None,
         typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="only on GPUs"),
@@ -92,6 +96,8 @@ def batch(
     """Paint a list of jobs; run it again after any end, and it goes on."""
     output.folder_target(out)
     options.parse_size(size)
+    if low_memory and overlap:
+        raise UserError("--overlap needs the networks of both stages at once; leave out --overlap or --low-memory")
 
     from handfirst.engines.bundle import Bundle, demo_bundle_path
     from handfirst.runtime.batch.read_jobs import read_jobs
@@ -101,7 +107,7 @@ def batch(
     model = Bundle.open(bundle or demo_bundle_path())
     said = {"seed": seed, "steps": steps, "size": size}
     wanted = read_jobs(jobs, prompts, {name: value for name, value in said.items() if value is not None})
-    how = _How(bundle, engine, threads, overlap, ray, workers, batch_size, image_format)
+    how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
         todo = pending(wanted, ledger, retry_failed)
@@ -146,14 +152,15 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         from handfirst.runtime.batch.on_ray import OnRay
         from handfirst.runtime.batch.workers import Opening
 
-        opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads)
+        opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
 
     from handfirst.engines.choice import ON_CPU
     from handfirst.runtime.batch.render import Here
 
-    system = pipeline.open_pipeline(how.bundle, how.engine, how.threads)
-    overlap = system.engine.engine not in ON_CPU if how.overlap is None else how.overlap
+    system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
+    usual = system.engine.engine not in ON_CPU and how.resident == "all"
+    overlap = usual if how.overlap is None else how.overlap
     return Here(system, how.image_format.value, overlap)
 
 

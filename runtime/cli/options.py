@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from handfirst.runtime.pose.size import parse_size as read_size
+
+if TYPE_CHECKING:
+    from handfirst.runtime.systems.two_stage_engines import Resident
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Progress = Annotated[
@@ -17,6 +20,10 @@ Seed = Annotated[int, typer.Option(help="Equal seeds give equal pictures.", meta
 Engine = Annotated[
     str,
     typer.Option(help="What runs it: auto, cpu, cuda, openvino, openvino-bf16 or tensorrt.", metavar="NAME"),
+]
+LowMemory = Annotated[
+    bool,
+    typer.Option("--low-memory", help="Keep one stage's networks in memory at a time: less memory, more time."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all cores", metavar="N")]
 Size = Annotated[
@@ -33,6 +40,11 @@ Canvas = Annotated[
 def show_progress(progress: bool | None, json: bool) -> bool | None:
     """What `Bars` is told: machines that read JSON see bars only if they ask for them."""
     return False if progress is None and json else progress
+
+
+def resident(low_memory: bool) -> Resident:
+    """What `--low-memory` asks of `TwoStage.open`."""
+    return "stage" if low_memory else "all"
 
 
 def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from handfirst.runtime.parts import Part
     from handfirst.runtime.progress import Progress
     from handfirst.runtime.request import Request, Result
+    from handfirst.runtime.systems.two_stage_engines import Resident
 
 
 class Pipeline(Protocol):
@@ -39,11 +40,11 @@ class Pipeline(Protocol):
     def paint_bodies(self, drawn: Drawn) -> list[Result]: ...
 
 
-def open_pipeline(bundle: Path | None, engine: str, threads: int | None) -> Pipeline:
+def open_pipeline(bundle: Path | None, engine: str, threads: int | None, resident: Resident = "all") -> Pipeline:
     """The system of the bundle at `bundle`, or of the embedded one. Imports the engines."""
     from handfirst.runtime.systems.two_stage import TwoStage
 
-    return TwoStage.open(bundle, engine=engine, threads=threads)
+    return TwoStage.open(bundle, engine=engine, threads=threads, resident=resident)
 
 
 def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:

@@ -42,6 +42,7 @@ def profile(
     ] = None,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    low_memory: options.LowMemory = False,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -58,6 +59,7 @@ def profile(
     from handfirst.runtime.request import Request
     from handfirst.runtime.systems.two_stage import TwoStage
 
+    resident = options.resident(low_memory)
     request = Request(pose=demo_pose() if pose is None else read_pose(pose), prompt=PROMPT, steps=steps)
     with ExitStack() as stack:
         if metrics_port is not None:
@@ -69,8 +71,8 @@ def profile(
             stack.enter_context(recording(metrics))
         bars = stack.enter_context(Bars(options.show_progress(progress, json)))
         with timed_engines():
-            system = TwoStage.open(bundle, engine=engine, threads=threads)
-        found = measure(system, request, Plan(warmup, jobs, batch_limit, threads), bars.update)
+            system = TwoStage.open(bundle, engine, threads, resident)
+        found = measure(system, request, Plan(warmup, jobs, batch_limit, threads, resident), bars.update)
     _write(found, out, trace)
     if json:
         output.print_json(found.describe())

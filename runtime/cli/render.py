@@ -47,6 +47,7 @@ def render(
     ] = 1,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    low_memory: options.LowMemory = False,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -76,7 +77,7 @@ def render(
         )
         for i in range(count)
     ]
-    system = pipeline.open_pipeline(bundle, engine, threads)
+    system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
     results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
     pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
     if sheet:

@@ -19,6 +19,7 @@ from handfirst.runtime.profile.memory import gpu_bytes, peak_bytes
 from handfirst.runtime.profile.peak import Peak, measure_peak
 from handfirst.runtime.request import Request
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage_engines import Resident
 
 HEAVIEST = "body_unet"
 """The role whose precision the peak is measured in."""
@@ -39,12 +40,14 @@ class OpenedSystem(System, Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: untimed jobs, timed ones, the largest batch (0: no curve), CPU threads."""
+    """How much is measured: untimed jobs, timed ones, the largest batch (0: no curve), CPU threads; and whose networks
+    are in memory."""
 
     warmup: int
     jobs: int
     batch_limit: int
     threads: int | None = None
+    resident: Resident = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +161,7 @@ def measure(
     return Profile(
         bundle=(bundle.manifest.name, bundle.digest),
         engine=system.engine,
-        asked=_asked(request.resolve(system.settings)),
+        asked=_asked(request.resolve(system.settings)) | {"resident": plan.resident},
         machine=stamp,
         cold=cold,
         steady=steady,

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
-from handfirst.engines.opening import open_engines
 from handfirst.runtime.body import BodyStage
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
@@ -34,7 +33,8 @@ from handfirst.runtime.recorded import recorded
 from handfirst.runtime.request import HandResult, Loop, Request, Result
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
+from handfirst.runtime.systems.two_stage_engines import Resident, open_stages
+from handfirst.runtime.systems.two_stage_roles import check_roles
 from handfirst.runtime.systems.two_stage_settings import SYSTEM, read_settings
 from handfirst.runtime.text import Text
 
@@ -76,13 +76,17 @@ class TwoStage:
         self._make_stages()
 
     @classmethod
-    def open(cls, path: Path | None = None, engine: str = "auto", threads: int | None = None) -> TwoStage:
+    def open(
+        cls, path: Path | None = None, engine: str = "auto", threads: int | None = None, resident: Resident = "all"
+    ) -> TwoStage:
         """The model of a bundle, or the embedded one.
 
         Args:
             path: folder of the bundle.
             engine: what runs the networks: "auto" or one of engines.choice.ENGINES.
             threads: CPU threads; None leaves the choice to the engine.
+            resident: "all" networks stay in memory, or those of one "stage" at a time, for machines with little of it;
+                the pictures are the same (docs/engines.md).
 
         Raises:
             BundleError: if the bundle is broken, of another system, or its parts do not fit each other.
@@ -93,7 +97,7 @@ class TwoStage:
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
-        engines = open_engines(bundle, ROLES, chosen.engine, threads)
+        engines = open_stages(bundle, chosen.engine, threads, resident)
         return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
 
     def _make_stages(self) -> None:

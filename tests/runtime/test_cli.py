@@ -43,10 +43,10 @@ class TestRender:
     def test_asks_for_what_was_asked(self, system, here, capsys):
         said = (
             "--bundle model --negative-prompt blurry --hand-prompt hands --seed 3 --steps 9 --guidance 2.5 --eta 0.5"
-            " --hand-guidance 1.5 --blend bounding-box --feather 2 --engine cuda --threads 2"
+            " --hand-guidance 1.5 --blend bounding-box --feather 2 --engine cuda --threads 2 --low-memory"
         )
         assert main([*RENDER, *said.split()]) == 0
-        assert system.opened == (Path("model"), "cuda", 2)
+        assert system.opened == (Path("model"), "cuda", 2, "stage")
         (asked,) = system.asked
         assert (asked.prompt, asked.negative_prompt, asked.hand_prompt) == ("a person", "blurry", "hands")
         assert (asked.seed, asked.steps, asked.guidance, asked.hand_guidance) == (3, 9, 2.5, 1.5)
@@ -60,7 +60,7 @@ class TestRender:
     def test_leaves_the_rest_to_the_model(self, system, here):
         assert main(RENDER) == 0
         (asked,) = system.asked
-        assert system.opened == (None, "auto", None)
+        assert system.opened == (None, "auto", None, "all")
         assert (asked.negative_prompt, asked.hand_prompt, asked.steps, asked.guidance) == ("", None, None, None)
         assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, "expansion", 0.0)
 

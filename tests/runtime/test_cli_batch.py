@@ -65,7 +65,7 @@ BATCH = ("batch", "jobs.jsonl", "-o", "out")
 def test_paints_every_job_and_says_so(system, jobs, capsys):
     assert main([*BATCH, "--batch-size", "2", "--engine", "cpu", "--threads", "3"]) == 0
     assert system.groups == [2, 2, 1]
-    assert system.given == (None, "cpu", 3)
+    assert system.given == (None, "cpu", 3, "all")
     for i in range(5):
         assert cv2.imread(f"out/j{i}.png")[0, 0].tolist() == [i, i, i]
     said = capsys.readouterr()
@@ -158,10 +158,19 @@ def test_an_interrupt_keeps_what_is_done(system, jobs):
     assert main([*BATCH, "--batch-size", "2"]) == 0
 
 
+def test_low_memory_reaches_the_model_and_excludes_overlap(system, jobs, capsys):
+    assert main([*BATCH, "--low-memory", "--overlap"]) == 2
+    said = capsys.readouterr().err
+    assert "leave out --overlap or --low-memory" in said and len(said.splitlines()) == 1
+    assert not Path("out").exists()
+    assert main([*BATCH, "--low-memory"]) == 0
+    assert system.given == (None, "auto", None, "stage")
+
+
 @pytest.mark.parametrize(
     ("engine", "options", "overlaps"),
     [("cpu", [], False), ("cuda", [], True), ("tensorrt", [], True), ("openvino", [], False),
-     ("cpu", ["--overlap"], True), ("cuda", ["--no-overlap"], False)],
+     ("cpu", ["--overlap"], True), ("cuda", ["--no-overlap"], False), ("cuda", ["--low-memory"], False)],
 )  # fmt: skip
 def test_stages_overlap_on_gpus_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
     seen = []

@@ -36,6 +36,7 @@ def test_everything_that_is_said_and_written(here, capsys, monkeypatch):
     assert found["request"] == {
         "people": 1,
         "steps": 1,
+        "resident": "all",
         **{k: found["request"][k] for k in ("guidance", "hand_guidance")},
     }
     parts = found["parts"]
@@ -58,6 +59,15 @@ def test_everything_that_is_said_and_written(here, capsys, monkeypatch):
         if sample.name.endswith("_count") and sample.labels["stage"] == "body"
     }
     assert counted["body_unet"] == 3 + 4 * 2  # three jobs, then twice four batches; one step each
+
+
+def test_low_memory_shows_what_opening_takes(here, capsys):
+    assert main([*QUICK, "--batch-limit", "0", "--low-memory", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["request"]["resident"] == "stage"
+    opening = {part["stage"]: part["calls"] for part in found["parts"] if part["part"] == "opening"}
+    assert opening == {"text": 1, "hands": 1, "hands_decode": 1, "body": 2, "body_decode": 1}
+    assert sum(part["job_ms"] for part in found["parts"]) == pytest.approx(found["wall_ms"]["mean"], rel=1e-3)
 
 
 def test_the_table_is_the_default(here, capsys):
