@@ -6,8 +6,8 @@ list alone; a landmark is {x, y, z, visibility} or [x, y, z, visibility] in unit
 be in camel case, as in a browser. MediaPipe does not say how large the picture is.
 
 Tasks: HandLandmarkerResult {hand_landmarks, handedness}, PoseLandmarkerResult {pose_landmarks}, FaceLandmarkerResult
-and HolisticLandmarkerResult. All but Holistic's in Python list such parts, one per hand or person; in JavaScript the hands
-and the bodies are both called `landmarks`. World landmarks are not read.
+and HolisticLandmarkerResult. All list such parts, one per hand or person, but for Holistic's in Python; in JavaScript
+hands and bodies are both called `landmarks`. World landmarks are not read.
 
 Hands takes every picture for a mirrored one and so calls a right hand "Left". Holistic names sides as they are, and so
 do Tasks since 0.10.5; before, they named them as Hands does, which shows in the label's index.
