@@ -178,7 +178,8 @@ def _looks_right(label: Any, mirror: bool, who: str) -> bool:
         index, label = label.get("index"), next((label[name] for name in NAMES if name in label), None)
     if label not in ("Left", "Right"):
         raise PoseError(f'{who}: expected the label "Left" or "Right", got {str(label)[:40]!r}')
-    return (label == "Right") != (mirror or (index, label) in SWAPPED)
+    swapped = mirror or (index, label) in SWAPPED
+    return bool(label == ("Left" if swapped else "Right"))
 
 
 def _marks(part: Any, counts: tuple[int, ...], what: str) -> Marks | None:

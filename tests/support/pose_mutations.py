@@ -161,7 +161,10 @@ def _arrays(content: bytes, rng: random.Random) -> bytes:
         case 0:
             arrays[rng.choice(KEYS)] = arrays.pop(name)
         case 1:
-            arrays[name] = array.astype(rng.choice(DTYPES))
+            dtype = rng.choice(DTYPES)
+            if array.dtype.kind == "S" and "M8" in dtype:
+                raise TypeError("NumPy 2.4.6 dies of this cast")
+            arrays[name] = array.astype(dtype)
         case 2:
             shape = list(array.shape) or [1]
             shape[rng.randrange(len(shape))] = rng.choice((0, 1, 2, 3, 17, 18, 21, 42, 68, 133, 134))
