@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.batch_jobs import lines
-from support.free_sizes import export_free_sizes
 
 from handfirst.engines.bundle import Bundle
 from handfirst.runtime.batch.job import BadJob, Job
@@ -41,8 +40,8 @@ SHAPES = {"usual": (128, 128), "wide": (128, 256), "listed": (192, 192), "wide-2
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_free_sizes(tmp_path_factory.mktemp("sizes"))[1]
+def bundle(free_sizes: tuple[Path, Path]) -> Path:
+    return free_sizes[1]
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support.free_sizes import export_free_sizes
 from support.two_stage_reference import check, make_requests
 
 from handfirst.engines.bundle import Bundle
@@ -25,9 +25,9 @@ def asking(size: tuple[int, int], seed: int = 7) -> Request:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageModel, TwoStage]:
+def pair(free_sizes: tuple[Path, Path]) -> tuple[TwoStageModel, TwoStage]:
     """The same random weights twice: as torch modules, and in graphs of free size."""
-    folder, bundle = export_free_sizes(tmp_path_factory.mktemp("sizes"))
+    folder, bundle = free_sizes
     model = load_model(folder)
     for network in model.networks().values():
         round_weights(network)

@@ -12,7 +12,6 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support.batch_jobs import assert_whole, lines
-from support.free_sizes import export_free_sizes
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError, EngineError
@@ -104,8 +103,8 @@ def where(worker):
     return ray.get_runtime_context().get_node_id()
 
 
-def test_jobs_choose_their_canvas(cluster, tmp_path):
-    bundle = Bundle.open(export_free_sizes(tmp_path)[1])
+def test_jobs_choose_their_canvas(cluster, tmp_path, free_sizes):
+    bundle = Bundle.open(free_sizes[1])
     jobs = [job("a", canvas="256x128"), job("b"), job("c", canvas=[128, 192])]
     settings = read_settings(bundle.manifest)
     render(tmp_path / "out", jobs, on_ray(bundle=bundle.path, digest=bundle.digest), settings=settings)
