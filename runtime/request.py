@@ -22,6 +22,8 @@ from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
 
 LONGEST_PROMPT = 10_000
+SIZE = "size of the picture"
+"""What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
 
 Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
 
@@ -122,12 +124,12 @@ def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]
         return body.width, body.height
     if body.widths is None or body.heights is None:
         raise RequestError(
-            f"size: this model paints {body.width}x{body.height} alone, got {size[0]}x{size[1]}; leave it out, or "
+            f"{SIZE}: this model paints {body.width}x{body.height} alone, got {size[0]}x{size[1]}; leave it out, or "
             "export the model with --sizes"
         )
     if size[0] not in body.widths or size[1] not in body.heights:
         raise RequestError(
-            f"size: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
+            f"{SIZE}: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
         )
     return size
 
@@ -159,8 +161,8 @@ def _check_mask(mask: object, shape: tuple[int, int]) -> None:
 
 def _size(size: object) -> tuple[int, int]:
     if not isinstance(size, tuple | list) or len(size) != 2:
-        raise RequestError(f"size: expected width and height, got {size!r}")
-    return _whole("size", size[0], 1, LARGEST_SIDE), _whole("size", size[1], 1, LARGEST_SIDE)
+        raise RequestError(f"{SIZE}: expected width and height, got {size!r}")
+    return _whole(SIZE, size[0], 1, LARGEST_SIDE), _whole(SIZE, size[1], 1, LARGEST_SIDE)
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

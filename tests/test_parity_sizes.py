@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny_model import tiny_model, tiny_settings
-from support.two_stage_reference import check, make_requests, spread_masks
+from support.two_stage_reference import check, make_requests
 
 from handfirst.engines.bundle import Bundle
-from handfirst.export.bundle_writer import export_bundle
-from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.request import Request
-from handfirst.runtime.settings import BodySettings
 from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
+from handfirst.training.checkpoint import TwoStageModel, load_model
 
-SIZES = ((128, 128), (256, 192))
 STEPS = 4
 
 
@@ -29,14 +25,10 @@ def asking(size: tuple[int, int], seed: int = 7) -> Request:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageModel, TwoStage]:
+def pair(free_sizes: tuple[Path, Path]) -> tuple[TwoStageModel, TwoStage]:
     """The same random weights twice: as torch modules, and in graphs of free size."""
-    folder = tmp_path_factory.mktemp("sizes")
-    fresh = tiny_model(settings=tiny_settings(body=BodySettings(width=128, height=128)))
-    spread_masks(fresh)
-    save_model(fresh, folder / "model")
-    bundle = export_bundle(folder / "model", folder / "bundle", ExportOptions("free", sizes=SIZES))
-    model = load_model(folder / "model")
+    folder, bundle = free_sizes
+    model = load_model(folder)
     for network in model.networks().values():
         round_weights(network)
     return model, TwoStage.open(bundle, engine="cpu")
@@ -72,7 +64,7 @@ def test_a_size_out_of_bounds_is_one_line(pair: tuple[TwoStageModel, TwoStage], 
     with pytest.raises(RequestError) as caught:
         pair[1].render(asking(size))
     assert str(caught.value) == (
-        "size: expected a width of 128 to 256 in steps of 64 and a height of 128 to 192 in steps of 64, "
+        "size of the picture: expected a width of 128 to 256 in steps of 64 and a height of 128 to 192 in steps of 64, "
         f"got {size[0]}x{size[1]}"
     )
 

@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.errors import JobError
 from handfirst.runtime.masks import BlendRule
 from handfirst.runtime.pose.read import parse_pose, read_pose
-from handfirst.runtime.pose.size import parse_size
+from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
 from handfirst.runtime.request import Request
 
 VERSION = 1
@@ -33,8 +34,19 @@ def _no_truth(value: object) -> object:
     return value
 
 
+def _two_sides(value: object) -> object:
+    """ "640x512" or [640, 512] -> (640, 512)."""
+    if isinstance(value, list | tuple) and all(type(side) is int for side in value):
+        value = "x".join(map(str, value))
+    try:
+        return parse_size(value if isinstance(value, str | None) else "", "canvas")
+    except UserError:
+        raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
+
+
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 Real = Annotated[float, BeforeValidator(_no_truth)]
+Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
 
 
 class JobFields(BaseModel):
@@ -54,6 +66,8 @@ class JobFields(BaseModel):
     feather: Real = 0.0
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
+    canvas: Sides = None
+    """Width and height of the picture, for models of free size."""
 
 
 NAMES = ("id", "pose", *JobFields.model_fields)
@@ -82,7 +96,7 @@ class Job:
         """
         size = parse_size(self.fields.size, "size")
         pose = read_pose(self.pose, size) if isinstance(self.pose, Path) else parse_pose(self.pose, size)
-        return Request(pose=pose, **self.fields.model_dump(exclude={"size"}))
+        return Request(pose=pose, size=self.fields.canvas, **self.fields.model_dump(exclude={"size", "canvas"}))
 
 
 @dataclass(frozen=True)
@@ -127,8 +141,12 @@ def job_id(value: object) -> str:
 
 
 def content_key(pose_digest: str, fields: JobFields) -> str:
-    """The key of a job: the bytes of its pose and every field, defaults too."""
-    content = {"version": VERSION, "pose": pose_digest, **fields.model_dump()}
+    """The key of a job: the bytes of its pose and every field, defaults too.
+
+    A canvas that is not said is left out: keys are what they were before jobs could say it.
+    """
+    said = fields.model_dump(exclude=None if fields.canvas else {"canvas"})
+    content = {"version": VERSION, "pose": pose_digest, **said}
     return digest(json.dumps(content, sort_keys=True))
 
 

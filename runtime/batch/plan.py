@@ -39,8 +39,8 @@ def plan(
 ) -> Iterator[Group | Failed]:
     """Every job once, in a group or as a failure, the failures of a window first.
 
-    Jobs share a group if their steps, guidance, hand guidance and eta are equal once the model's defaults are filled
-    in, and if they have the same number of hands to draw.
+    Jobs share a group if their canvas, steps, guidance, hand guidance and eta are equal once the model's defaults are
+    filled in, and if they have the same number of hands to draw.
 
     Args:
         most: jobs in a group.

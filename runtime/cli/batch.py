@@ -72,6 +72,7 @@ def batch(
         typer.Option(min=1, max=1000, help="Of jobs that name none.", show_default="the model's", metavar="N"),
     ] = None,
     size: options.Size = None,
+    canvas: options.Canvas = None,
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Pictures at once.", metavar="N")] = 4,
     image_format: Annotated[ImageFormat, typer.Option("--format", help="Of the pictures; neither loses anything.")] = (
         ImageFormat.png
@@ -96,6 +97,7 @@ def batch(
     """Paint a list of jobs; run it again after any end, and it goes on."""
     output.folder_target(out)
     options.parse_size(size)
+    options.parse_size(canvas, "--canvas")
     if low_memory and overlap:
         raise UserError("--overlap needs the networks of both stages at once; leave out --overlap or --low-memory")
 
@@ -105,7 +107,7 @@ def batch(
     from handfirst.runtime.batch.run import pending
 
     model = Bundle.open(bundle or demo_bundle_path())
-    said = {"seed": seed, "steps": steps, "size": size}
+    said = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
     wanted = read_jobs(jobs, prompts, {name: value for name, value in said.items() if value is not None})
     how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,31 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.cached import BLOB, KEY, OTHER, age, stored
 
 from handfirst.engines import cache as module
 from handfirst.engines.cache import EngineCache, Key
 
-KEY = Key("openvino", "ab" * 32, "openvino 1.0", "a CPU", "x=1x3")
-OTHER = replace(KEY, options="x=2x3")
-BLOB = bytes(range(256)) * 4
-
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="only POSIX says who may write")
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> EngineCache:
-    return EngineCache(tmp_path / "deep" / "cache")
-
-
-def stored(cache: EngineCache, key: Key = KEY, blob: bytes = BLOB) -> Path:
-    path = cache.store(key, blob)
-    assert path is not None
-    return path
-
-
-def age(path: Path, days: float) -> None:
-    then = time.time() - days * 86400
-    os.utime(path, (then, then))
 
 
 words = st.text(max_size=20)

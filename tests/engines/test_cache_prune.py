@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.cached import BLOB, KEY, OTHER, age, stored
 
 from handfirst.engines import cache as module
-from handfirst.engines.cache import EngineCache, Key, default_folder
-
-KEY = Key("openvino", "ab" * 32, "openvino 1.0", "a CPU", "x=1x3")
-OTHER = replace(KEY, options="x=2x3")
-BLOB = bytes(range(256)) * 4
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> EngineCache:
-    return EngineCache(tmp_path / "deep" / "cache")
-
-
-def stored(cache: EngineCache, key: Key = KEY, blob: bytes = BLOB) -> Path:
-    path = cache.store(key, blob)
-    assert path is not None
-    return path
-
-
-def age(path: Path, days: float) -> None:
-    then = time.time() - days * 86400
-    os.utime(path, (then, then))
+from handfirst.engines.cache import EngineCache, default_folder
 
 
 def keys(cache: EngineCache) -> list[str]:

@@ -63,11 +63,11 @@ def cluster():
     made.shutdown()
 
 
-def render(folder, jobs, renderer, after=lambda outcomes: None):
+def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTINGS):
     shared = {"model": BUNDLE.digest, "format": "png"}
     with open_results(folder, shared) as ledger, renderer:
         todo = pending(jobs, ledger)
-        for outcomes in run(todo, plan(todo, SETTINGS, 2), ledger, lambda: renderer, "png"):
+        for outcomes in run(todo, plan(todo, settings, 2), ledger, lambda: renderer, "png"):
             after(outcomes)
 
 
@@ -101,6 +101,18 @@ def test_a_node_dies_with_a_group_and_nothing_is_lost(cluster, tmp_path, monkeyp
 
 def where(worker):
     return ray.get_runtime_context().get_node_id()
+
+
+def test_jobs_choose_their_canvas(cluster, tmp_path, free_sizes):
+    bundle = Bundle.open(free_sizes[1])
+    jobs = [job("a", canvas="256x128"), job("b"), job("c", canvas=[128, 192])]
+    settings = read_settings(bundle.manifest)
+    render(tmp_path / "out", jobs, on_ray(bundle=bundle.path, digest=bundle.digest), settings=settings)
+    assert_whole(tmp_path / "out", ["a", "b", "c"])
+    single = TwoStage.open(bundle.path, "cpu", 1)
+    for each in jobs:
+        image = cv2.imread(str(tmp_path / "out" / f"{each.id}.png"))[..., ::-1]
+        np.testing.assert_array_equal(image, single.render(each.request()).image)
 
 
 def test_a_job_that_fails_on_a_worker_fails_alone(cluster, tmp_path):

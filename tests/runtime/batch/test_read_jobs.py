@@ -58,6 +58,7 @@ def test_every_format_gives_the_same_jobs(folder):
     first, second, third = (job.request() for job in read[0])
     assert (first.prompt, first.seed, first.steps, first.guidance) == ('a "red", man', 7, 4, 1.5)
     assert (second.seed, second.steps, second.guidance) == (0, None, None)
+    assert first.size is second.size is None
     assert (third.prompt, third.seed, third.guidance) == ("ein Mann mit Hüten 手", 2**62, 0.0)
 
 
@@ -84,6 +85,19 @@ def test_a_folder_of_poses_with_a_file_of_prompts(folder):
     assert len({job.id for job in jobs}) == 4
 
 
+def test_a_canvas_in_every_format(folder):
+    rows = [{**GOOD, "canvas": "640x512"}, {**GOOD, "canvas": None}]
+    (folder / "t.csv").write_text("pose,prompt,canvas\na.json,x,640x512\na.json,x,\n")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "t.parquet")
+    listed = [{**row, "canvas": row["canvas"] and [640, 512]} for row in rows]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed), folder / "l.parquet")
+    files = [json_lines(folder / "t.jsonl", rows), json_lines(folder / "l.jsonl", listed)]
+    for path in (*files, folder / "t.csv", folder / "t.parquet", folder / "l.parquet"):
+        first, second = read_jobs(path)
+        assert (first.request().size, second.request().size) == ((640, 512), None)
+    assert read_jobs(folder / "t.csv", None, {"canvas": "64x48"})[1].request().size == (64, 48)
+
+
 def test_defaults_give_way_to_what_a_job_says(folder):
     path = json_lines(
         folder / "t.jsonl", [{"pose": "a.json", "prompt": "x"}, {"pose": "a.json", "prompt": "x", "seed": 4}]
@@ -107,10 +121,16 @@ class TestSame:
 
     @pytest.mark.parametrize(
         "change", [{"seed": 1}, {"prompt": "y"}, {"steps": 3}, {"eta": 0.5}, {"blend": "naive"}, {"pose": "b.json"},
-                   {"feather": 1.0}, {"hand_prompt": "z"}, {"negative_prompt": "z"}, {"size": "9x9"}, {"guidance": 2}]
+                   {"feather": 1.0}, {"hand_prompt": "z"}, {"negative_prompt": "z"}, {"size": "9x9"}, {"guidance": 2},
+                   {"canvas": "64x48"}]
     )  # fmt: skip
     def test_every_field_matters(self, folder, change):
         assert self.key(folder, **change) != self.key(folder)
+
+    def test_a_canvas_is_the_same_however_it_is_written(self, folder):
+        assert self.key(folder, canvas=[640, 512]) == self.key(folder, canvas="640X512 ")
+        assert self.key(folder, canvas=[512, 640]) != self.key(folder, canvas="640x512")
+        assert self.key(folder, canvas=None) == self.key(folder)
 
     def test_the_pose_counts_by_its_content_not_by_its_name(self, folder):
         before = self.key(folder)
@@ -128,7 +148,16 @@ class TestSame:
         assert self.key(folder) == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+CANVAS = "canvas: expected WIDTHxHEIGHT up to 8192, such as 640x512 or [640, 512], got "
 BAD_LINES = [
+    *(
+        (f'{{"pose": "a.json", "prompt": "y", "canvas": {said}}}', "line 2", CANVAS + got)
+        for said, got in (
+            ('"big"', "'big'"), ("640", "640"), ("[640]", "[640]"), ("[640, 512, 3]", "[640, 512, 3]"),
+            ("[640, true]", "[640, True]"), ("[640.5, 512]", "[640.5, 512]"), ("[0, 512]", "[0, 512]"), ("[]", "[]"),
+            ('"640x9000"', "'640x9000'"), ("[-640, 512]", "[-640, 512]"), ('{"width": 640}', "{'width': 640}"),
+        )
+    ),
     ("{", "line 2", "not valid JSON"),
     ('{"pose": "a.json", "prompt": "x", "guidance": NaN}', "line 2", "NaN is no number of JSON"),
     ("[1, 2]", "line 2", "expected a JSON object, got list"),

@@ -6,18 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.landmarks import BODY, FACE
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.read import parse_pose
 
 SIZE = (200, 100)
-# MediaPipe's PoseLandmark numbers beside COCO's names in COCO's order, the feet after them.
-BODY = {
-    "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8, "left_shoulder": 11, "right_shoulder": 12,
-    "left_elbow": 13, "right_elbow": 14, "left_wrist": 15, "right_wrist": 16, "left_hip": 23, "right_hip": 24,
-    "left_knee": 25, "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_big_toe": 31, "left_small_toe": None,
-    "left_heel": 29, "right_big_toe": 32, "right_small_toe": None, "right_heel": 30,
-}  # fmt: skip
 
 
 def marks(count: int, shift: float = 0.0, **more: float) -> dict[str, Any]:
@@ -51,13 +45,7 @@ def test_body_and_feet_by_name() -> None:
     assert np.isnan(person.points[23:]).all()
 
 
-# The face mesh's well-known vertices, and the places of the 68 that mean the same.
-@pytest.mark.parametrize(
-    ("mesh", "point"),
-    [(152, 8), (33, 36), (133, 39), (362, 42), (263, 45), (61, 48), (291, 54), (0, 51), (17, 57), (13, 62), (14, 66)],
-    ids=["chin", "right eye, outer", "right eye, inner", "left eye, inner", "left eye, outer", "right mouth corner",
-         "left mouth corner", "upper lip", "lower lip", "inner upper lip", "inner lower lip"],
-)  # fmt: skip
+@pytest.mark.parametrize(("mesh", "point"), FACE.values(), ids=FACE)
 @pytest.mark.parametrize("count", [468, 478])
 def test_face(mesh: int, point: int, count: int) -> None:
     (person,) = parse_pose(holistic(face_landmarks=marks(count)), SIZE).people

@@ -4,19 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.landmarks import BODY, FACE
 
 from handfirst.runtime.pose.mediapipe_landmarks import FACE_MESH
 from handfirst.training.data.labels.holistic import to_wholebody
 
 WIDTH, HEIGHT = 200, 100
-
-# MediaPipe's PoseLandmark numbers beside COCO's names in COCO's order, the feet after them.
-BODY = {
-    "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8, "left_shoulder": 11, "right_shoulder": 12,
-    "left_elbow": 13, "right_elbow": 14, "left_wrist": 15, "right_wrist": 16, "left_hip": 23, "right_hip": 24,
-    "left_knee": 25, "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_big_toe": 31, "left_small_toe": None,
-    "left_heel": 29, "right_big_toe": 32, "right_small_toe": None, "right_heel": 30,
-}  # fmt: skip
 
 
 def marks(count: int, visibility: float = 1.0) -> list[SimpleNamespace]:
@@ -35,13 +28,7 @@ def test_body_and_feet_by_name() -> None:
     assert not points[23:].any()
 
 
-# Anatomy: the face mesh's well-known landmarks and the places of the 68 that mean the same.
-@pytest.mark.parametrize(
-    ("mesh", "point"),
-    [(152, 8), (33, 36), (133, 39), (362, 42), (263, 45), (61, 48), (291, 54), (0, 51), (17, 57), (13, 62), (14, 66)],
-    ids=["chin", "right eye, outer", "right eye, inner", "left eye, inner", "left eye, outer", "right mouth corner",
-         "left mouth corner", "upper lip", "lower lip", "inner upper lip", "inner lower lip"],
-)  # fmt: skip
+@pytest.mark.parametrize(("mesh", "point"), FACE.values(), ids=FACE)
 def test_face(mesh: int, point: int) -> None:
     points = to_wholebody(None, marks(468), None, None, WIDTH, HEIGHT)
     np.testing.assert_allclose(points[23 + point], at(mesh), rtol=1e-5)
