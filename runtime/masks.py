@@ -65,7 +65,7 @@ def cell_radii(steps: int, count: int) -> NDArray[np.int64]:
     for steps // count + 1 steps: step s has the mask (s - 1) // (steps // count + 1).
     Source: read_mask of ldm/image_editor.py and ddim_sampling of ldm/models/diffusion/ddim.py in
     omriav/blended-latent-diffusion, whose count is its --mask_dilation_iterations + 1. OURS: the last step always has
-    the true mask, which theirs does not reach where steps // count + 1 is too long a share (10 steps, 4 masks).
+    the true mask, which theirs does not reach where steps // count + 1 is too long a share (30 steps, 7 masks).
     """
     masks = np.minimum(np.arange(steps) // (steps // count + 1), count - 1)
     masks[-1] = count - 1
