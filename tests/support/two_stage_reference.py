@@ -26,12 +26,12 @@ from handfirst.training.checkpoint import TwoStageModel
 STEPS = 20
 
 
-def spread_masks(model: TwoStageModel) -> None:
-    """Random weights would see no hand at all: spreads the mask's values around its threshold."""
+def spread_masks(model: TwoStageModel, middle: float = 0.56) -> None:
+    """Random weights would see no hand at all: spreads the mask's values around `middle`."""
     with torch.no_grad():
         last = model.hand.mask_head.layers[-1]
         last.weight.mul_(30)
-        last.bias.fill_(0.56)  # enough of the field lies above it to hang together
+        last.bias.fill_(middle)  # enough of the field lies above it to hang together
 
 
 def make_pose(seed: int, width: int = 64, height: int = 64) -> Pose:

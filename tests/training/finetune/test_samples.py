@@ -83,7 +83,7 @@ def test_hint_canvas_and_kept_cells_are_those_of_inference(tiny: Path, person: E
 def test_an_expanded_mask_shrinks_as_the_samplers_does(tiny: Path, change: dict[str, Any]) -> None:
     settings = changed_settings(ModelFolder(tiny).settings, BodyOptions(settings={"body": change}))
     mask = np.zeros((64, 64), np.bool_)
-    mask[28:36, 28:36] = True
+    mask[24:40, 24:40] = True
     steps = settings.schedule.train_steps
     table = mask_table([mask], steps, "expansion", settings.body, settings.latent.factor)
     for t in (steps - 1, 700, 300, 1, 0):  # after step s of T, the sampler stands at time T - s
