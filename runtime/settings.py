@@ -169,7 +169,8 @@ class BodySettings(Settings):
     mask_reduction: Literal["area", "nearest", "max"] = "area"
     mask_schedule: Literal["pixels", "latent"] = "pixels"
     """How the kept mask shrinks: a little at every step, before it is reduced to latent cells; or as in Blended Latent
-    Diffusion, a cell at a time, after it was."""
+    Diffusion, a cell at a time, after it was. What no cell keeps, "latent" cannot dilate either: with "area", hands of
+    a few pixels."""
     mask_radius: float = Field(50 / 512, ge=0, le=1)
     """Schedule "pixels": radius R of the widest dilation, as a fraction of the canvas' shorter side."""
     mask_count: int = Field(7, ge=1, le=1000)
