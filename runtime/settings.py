@@ -129,7 +129,7 @@ class MaskHeadSettings(Settings):
         Raises:
             ValueError: the layers do not reach the picture's size, or cannot be pooled to it.
         """
-        reach = 2**self.layers // self.stride
+        reach = (1 << self.layers) // self.stride
         if reach % factor:
             raise ValueError(
                 f"mask_head: {self.layers} layers on the feature {self.source!r} give {reach} pixels per latent cell, "
