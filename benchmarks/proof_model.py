@@ -110,7 +110,7 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
 
     from handfirst.training.models.autoencoder import Autoencoder
     from handfirst.training.models.hand_generator import HandGenerator
-    from handfirst.training.models.mask_head import MaskHead
+    from handfirst.training.models.mask_head import build_mask_head
 
     def unet(channels: int) -> UNet2DConditionModel:
         up = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
@@ -125,7 +125,7 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
         return Autoencoder(vae)
     if name == "base":
         return unet(latent.channels)
-    head = MaskHead(FULL_TRUNK["block_out_channels"][0], latent.factor)
+    head = build_mask_head(FULL_TRUNK["block_out_channels"], latent.factor, settings.hand.mask_head)
     if name == "mask_head":
         return head
     if name == "hand":

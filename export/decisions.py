@@ -31,6 +31,11 @@ def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision
             "mask head on the feature of the conditional branch at the last step, clipped to [0, 1], "
             f"hand above {hand.mask_threshold:g}"
         ),
+        "mask_head": (
+            f"{hand.mask_head.layers} transposed convolutions on what "
+            + ("conv_out" if hand.mask_head.source == "last" else "the last upsampler")
+            + f" gets, average pool of {hand.mask_head.pool(settings.latent.factor)}"
+        ),
         "background": f"uniform grey {body.background:g} around the hands",
         "hint_channels": "skeleton red, green, blue in [0, 1]; 1 where the body is to be painted, 0 on the hands",
         "blend_source": (
@@ -39,8 +44,12 @@ def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision
             else "kept latents are the clean canvas at every step"
         ),
         "blend_schedule": (
-            f"the kept region shrinks from a dilation of {body.mask_radius:g} of the shorter side to the hands; "
-            f"the last {body.unblended} steps are not blended; masks reach latent cells by {body.mask_reduction}"
+            (
+                f"the kept region shrinks from a dilation of {body.mask_radius:g} of the shorter side to the hands; "
+                if body.mask_schedule == "pixels"
+                else f"the kept region shrinks to the hands in {body.mask_count} masks, one latent cell at a time; "
+            )
+            + f"the last {body.unblended} steps are not blended; masks reach latent cells by {body.mask_reduction}"
         ),
         "paste": "inside the hand mask the picture is the canvas, exactly",
         "latents": "graphs take and give raw latents (the encoder's mode); the settings' mean and std standardise them",

@@ -13,20 +13,21 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.hand_generator import HandGenerator
+from handfirst.training.models.hand_generator import HandGenerator, decoder_features
 
 
 class HandUNet(nn.Module):
-    """sample [B, C + K', h, w], timestep [B], context [B, L, D] -> prediction [B, C, h, w], feature [B, F, h, w]."""
+    """sample [B, C + K', h, w], timestep [B], context [B, L, D] -> prediction [B, C, h, w], the mask head's feature."""
 
     def __init__(self, hand: HandGenerator) -> None:
         super().__init__()
         self.unet = hand.unet
         self.conv_out = hand.conv_out
+        self.source = hand.mask_head.settings.source
 
     def forward(self, sample: Tensor, timestep: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        feature: Tensor = self.unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
-        return self.conv_out(feature), feature
+        last, feature = decoder_features(self.unet, self.source, sample, timestep, context)
+        return self.conv_out(last), feature
 
 
 class ControlNet(nn.Module):

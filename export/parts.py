@@ -180,8 +180,9 @@ def _canvas_cells(model: Networks) -> tuple[int, int]:
 
 
 def _feature(model: Networks) -> TensorSpec:
-    side = model.settings.hand.size // model.settings.latent.factor
-    return _tensor("feature", model.outline("mask_head").layers[0].in_channels, side, side)
+    settings = model.settings
+    side = settings.hand.size // settings.latent.factor // settings.hand.mask_head.stride
+    return _tensor("feature", model.outline("mask_head").in_channels, side, side)
 
 
 def _hint_feature(model: Networks) -> TensorSpec:

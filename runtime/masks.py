@@ -58,6 +58,38 @@ def expansion_radii(steps: int, widest: float) -> NDArray[np.int64]:
     return np.floor(widest * (steps - s) / (steps - 1) + 0.5).astype(np.int64)
 
 
+def cell_radii(steps: int, count: int) -> NDArray[np.int64]:
+    """The same in latent cells, as Blended Latent Diffusion has it: `count` masks, the widest first, in equal shares.
+
+    Mask m = 0..count - 1 has the radius count - 1 - m (kernels 2 count - 1, ..., 5, 3, and the true mask) and is used
+    for steps // count + 1 steps: step s has the mask (s - 1) // (steps // count + 1).
+    Source: read_mask of ldm/image_editor.py and ddim_sampling of ldm/models/diffusion/ddim.py in
+    omriav/blended-latent-diffusion, whose count is its --mask_dilation_iterations + 1. OURS: the last step always has
+    the true mask, which theirs does not reach where steps // count + 1 is too long a share (30 steps, 7 masks).
+    """
+    masks = np.minimum(np.arange(steps) // (steps // count + 1), count - 1)
+    masks[-1] = count - 1
+    return np.asarray(count - 1 - masks, np.int64)
+
+
+def kept_radii(steps: int, settings: BodySettings, shorter: int) -> NDArray[np.int64]:
+    """Radius of the kept mask's dilation after step s = 1..steps by the model's schedule, for `dilated_cells`.
+
+    Args:
+        shorter: side of the canvas in pixels.
+    """
+    if settings.mask_schedule == "latent":
+        return cell_radii(steps, settings.mask_count)
+    return expansion_radii(steps, settings.mask_radius * shorter)
+
+
+def dilated_cells(mask: Mask, radius: int, settings: BodySettings, factor: int) -> Mask:
+    """The latent cells of a mask dilated by a radius of `kept_radii`: bool [H, W] -> bool [H / factor, W / factor]."""
+    if settings.mask_schedule == "latent":
+        return dilate(reduce_mask(mask, factor, settings.mask_reduction), radius)
+    return reduce_mask(dilate(mask, radius), factor, settings.mask_reduction)
+
+
 def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: BodySettings, factor: int) -> Mask:
     """Which latent cells are kept after each step.
 
@@ -68,7 +100,7 @@ def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: Bod
         steps: T.
         rule: "expansion" shrinks the mask step by step; "naive" keeps the true mask throughout; "bounding-box" keeps
             the filled box of every hand throughout.
-        settings: radius and reduction.
+        settings: schedule and reduction.
         factor: pixels per latent cell.
 
     Returns:
@@ -77,11 +109,9 @@ def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: Bod
     empty = np.zeros((settings.height, settings.width), np.bool_)
     union = np.logical_or.reduce([empty, *hands])
     if rule == "expansion":
-        radii = expansion_radii(steps, settings.mask_radius * min(settings.height, settings.width))
-        rows = {
-            int(r): reduce_mask(dilate(union, int(r)), factor, settings.mask_reduction) for r in set(radii.tolist())
-        }
-        return np.stack([rows[int(r)] for r in radii])
+        radii = kept_radii(steps, settings, min(settings.height, settings.width)).tolist()
+        rows = {radius: dilated_cells(union, radius, settings, factor) for radius in set(radii)}
+        return np.stack([rows[radius] for radius in radii])
     kept = union if rule == "naive" else np.logical_or.reduce([empty, *(bounding_box(hand) for hand in hands)])
     return np.repeat(reduce_mask(kept, factor, settings.mask_reduction)[None], steps, 0)
 

@@ -98,6 +98,47 @@ class ConditionSettings(Settings):
         return self
 
 
+MaskSource = Literal["last", "up_block"]
+
+
+class MaskHeadSettings(Settings):
+    """The mask head: transposed convolutions that double the side, then an average pool to the crop's size.
+
+    The paper names four layers on "the last decoder layer" and a mask of the picture's size, which do not agree at 8
+    pixels per latent cell: 64 doubled four times is 1024, not 512. SD1.5's ways out, F x side:
+
+        source    layers    feature     before the pool    pool
+        last      4         320 x 64    1024               2      the default: the paper's words
+        last      3         320 x 64    512                none   less to compute
+        up_block  4         640 x 32    512                none   the paper's numbers
+    """
+
+    source: MaskSource = "last"
+    """Its feature: what conv_out gets (after the last norm and SiLU), or what the last upsampler gets, at the end of
+    the last up block but one, which has half the side."""
+    layers: Literal[3, 4] = 4
+
+    @property
+    def stride(self) -> int:
+        """Latent cells to a cell of the feature, along a side."""
+        return 2 if self.source == "up_block" else 1
+
+    def pool(self, factor: int) -> int:
+        """Side of the average pool that leaves `factor` pixels to a latent cell; 1: there is none.
+
+        Raises:
+            ValueError: the layers do not reach the picture's size, or cannot be pooled to it.
+        """
+        reach = (1 << self.layers) // self.stride
+        if reach % factor:
+            raise ValueError(
+                f"mask_head: {self.layers} layers on the feature {self.source!r} give {reach} pixels per latent cell, "
+                f"which cannot become latent.factor = {factor}; expected a power of two up to {reach}"
+                + ("" if self.layers == 4 else ", or layers = 4")
+            )
+        return reach // factor
+
+
 class HandSettings(Settings):
     """Stage 1."""
 
@@ -111,6 +152,7 @@ class HandSettings(Settings):
     view_words: bool = False
     """Whether the prompt of the hands begins with words derived from the key points ("palm of a left hand, ...")."""
     condition: ConditionSettings = ConditionSettings()
+    mask_head: MaskHeadSettings = MaskHeadSettings()
 
 
 class BodySettings(Settings):
@@ -125,8 +167,15 @@ class BodySettings(Settings):
     blend_source: Literal["noised", "clean"] = "noised"
     """Whether the kept region of x_t is the canvas noised to t or the clean canvas (paper, eq. 11, leaves it open)."""
     mask_reduction: Literal["area", "nearest", "max"] = "area"
+    mask_schedule: Literal["pixels", "latent"] = "pixels"
+    """How the kept mask shrinks: a little at every step, before it is reduced to latent cells; or as in Blended Latent
+    Diffusion, a cell at a time, after it was. What no cell keeps, "latent" cannot dilate either: with "area", hands of
+    a few pixels."""
     mask_radius: float = Field(50 / 512, ge=0, le=1)
-    """Radius R of the widest kept mask's dilation, as a fraction of the canvas' shorter side."""
+    """Schedule "pixels": radius R of the widest dilation, as a fraction of the canvas' shorter side."""
+    mask_count: int = Field(7, ge=1, le=1000)
+    """Schedule "latent": how many masks there are, the true one and its dilations with kernels of 3, 5, 7, ... cells.
+    7: the widest kernel has 13 cells, as wide as the 50 of 512 pixels."""
     unblended: int = Field(2, ge=0, le=1000)
     """Last steps without blending."""
     widths: AxisLimits | None = None
@@ -175,6 +224,9 @@ class TwoStageSettings(Settings):
                 raise ValueError(f"{name}: expected multiples of {factor} up to {LARGEST_SIDE}, got {limits}")
         if self.hand.condition.grid // self.hand.condition.fold != self.hand.size // factor:
             raise ValueError("condition.grid / condition.fold must equal hand.size / latent.factor")
+        self.hand.mask_head.pool(factor)
+        if (cells := self.hand.size // factor) % self.hand.mask_head.stride:
+            raise ValueError(f"mask_head: source 'up_block' needs an even number of latent cells, got {cells} a side")
         return self
 
     def on_canvas(self, width: int, height: int) -> TwoStageSettings:

@@ -55,8 +55,9 @@ def new_hand(config: TrainingConfig) -> HandGenerator:
     """Fresh weights."""
     settings = config.settings
     hand = build_hand_generator(
-        config.hand_unet, settings.latent.channels, settings.condition_channels, settings.latent.factor
-    )
+        config.hand_unet, settings.latent.channels, settings.condition_channels, settings.latent.factor,
+        settings.hand.mask_head,
+    )  # fmt: skip
     return typed(channels_last(hand), HandGenerator)  # type: ignore[no-any-return]
 
 

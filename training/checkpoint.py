@@ -36,7 +36,7 @@ from handfirst.training.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
-from handfirst.training.models.mask_head import MaskHead
+from handfirst.training.models.mask_head import MaskHead, build_mask_head
 from handfirst.training.pretrained.folder import read_folder
 
 MASK_HEAD_FILE = "mask_head.safetensors"
@@ -163,8 +163,8 @@ class ModelFolder:
             if name == "hand":
                 return HandGenerator(self._blank(UNet2DConditionModel, "hand_unet"), self.outline("mask_head"))
             if name == "mask_head":
-                first = self._config("hand_unet")["block_out_channels"][0]
-                return MaskHead(first, self.settings.latent.factor)
+                widths = self._config("hand_unet")["block_out_channels"]
+                return build_mask_head(widths, self.settings.latent.factor, self.settings.hand.mask_head)
             if name == "base":
                 return self._blank(UNet2DConditionModel, "body_unet")
             if name == "controlnet":

@@ -40,7 +40,8 @@ def demo(
     """Everything from nothing: render people, train all networks, write OUT/model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.training.config import load_config
-    from handfirst.training.recipe import Recipe, run_recipe
+    from handfirst.training.recipe import run_recipe
+    from handfirst.training.recipe_run import Recipe
 
     loaded = load_config(config)
     scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)

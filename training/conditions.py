@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.masks import dilate, expansion_radii, reduce_mask
+from handfirst.runtime.masks import dilated_cells, kept_radii, reduce_mask
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.person import Person, Pose
@@ -69,7 +69,7 @@ def kept_cells(mask: NDArray[np.bool_], settings: TwoStageSettings, t: int | Non
             a step of the sampler: widest at T - 1, the mask itself at 0.
     """
     body, steps = settings.body, settings.schedule.train_steps
-    if t is not None:
-        widest = body.mask_radius * min(mask.shape)
-        mask = dilate(mask, int(expansion_radii(steps, widest)[steps - 1 - t]))
-    return reduce_mask(mask, settings.latent.factor, body.mask_reduction)
+    if t is None:
+        return reduce_mask(mask, settings.latent.factor, body.mask_reduction)
+    radius = int(kept_radii(steps, body, min(mask.shape))[steps - 1 - t])
+    return dilated_cells(mask, radius, body, settings.latent.factor)

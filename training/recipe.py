@@ -8,9 +8,7 @@ other with all of them); on a GPU they run in turn. What a step leaves on disk i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,56 +27,17 @@ from handfirst.training import (
     prompts,
     text_training,
 )
-from handfirst.training.assembly import (
-    assemble,
-    channels_last,
-    new_body,
-    new_hand,
-    trained_autoencoder,
-    typed,
-)
-from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
-from handfirst.training.data.arrays import Pictures, load_pictures
+from handfirst.training.assembly import assemble, channels_last, new_body, new_hand, trained_autoencoder, typed
+from handfirst.training.config import PhaseName
+from handfirst.training.data.arrays import Pictures
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.recipe_run import Recipe, body_data, pictures
 from handfirst.training.run_folder import add_note, ema_weights, load_tensor, save_tensor
 from handfirst.training.sampling import denormalise, normalise
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One run of the recipe.
-
-    Attributes:
-        config: the configuration.
-        out: the run's folder; everything lies below it.
-        scale: factor on every phase's minutes.
-        max_steps: steps per phase instead of minutes (tests).
-        seed: of weights, batches and captions.
-        show: whether to draw progress bars.
-    """
-
-    config: TrainingConfig
-    out: Path
-    scale: float = 1.0
-    max_steps: int | None = None
-    seed: int = 0
-    show: bool = True
-
-    def options(self, phase: PhaseName) -> PhaseOptions:
-        """The phase's options with its minutes scaled."""
-        if phase not in self.config.train:
-            raise UserError(f"the configuration has no [train.{phase}] block")
-        options = self.config.train[phase]
-        return options.model_copy(update={"minutes": options.minutes * self.scale})
-
-    @property
-    def workers(self) -> int:
-        """Processes for drawing."""
-        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def run_recipe(recipe: Recipe) -> Path:
@@ -103,12 +62,6 @@ def render(recipe: Recipe) -> None:
     data, settings = recipe.config.data, recipe.config.settings
     for kind, count, size in (("hand", data.hands, settings.hand.size), ("person", data.people, settings.body.height)):
         render_dataset(kind, recipe.out / "shards" / kind, count, size, workers=recipe.workers, progress=recipe.show)
-
-
-def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
-    """Hands and people as arrays."""
-    shards, cache = recipe.out / "shards", recipe.out / "arrays"
-    return load_pictures(shards / "hand", cache / "hand"), load_pictures(shards / "person", cache / "person")
 
 
 def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
@@ -214,20 +167,6 @@ def train_hand(recipe: Recipe) -> None:
         recipe.seed,
     )
     fit(phase, options, recipe.out / "hand", recipe.max_steps, recipe.show)
-
-
-def body_data(recipe: Recipe) -> body_training.BodyData:
-    """What `prepare` left of the people."""
-    arrays = recipe.out / "arrays"
-    _, people = pictures(recipe)
-    return body_training.BodyData(
-        latents=load_tensor(arrays / "person-latents.pt"),
-        canvases=load_tensor(arrays / "person-canvases.pt"),
-        skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
-        hands=people.hands,
-        contexts=load_tensor(arrays / "person-contexts.pt"),
-        empty=load_tensor(arrays / "empty.pt"),
-    )
 
 
 def train_body(recipe: Recipe) -> None:

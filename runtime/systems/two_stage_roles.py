@@ -67,6 +67,7 @@ def _expected(
     factor, channels = settings.latent.factor, settings.latent.channels
     size, body = settings.hand.size, settings.body
     cells = (size // factor, size // factor)
+    coarse = (cells[0] // settings.hand.mask_head.stride,) * 2
     rows, columns = body.height // factor, body.width // factor
     context: _Axes = (None, settings.text.length, settings.text.width)
     any_map: _Axes = (None, None, None, None)
@@ -82,8 +83,8 @@ def _expected(
     hint_feature: _Axes = (None, None, rows, columns)
     return {
         "text_encoder": ({"ids": (None, settings.text.length)}, {"context": context}),
-        "hand_unet": (hand_in, {"prediction": (None, channels, *cells), "feature": (None, None, *cells)}),
-        "mask_head": ({"feature": (None, None, *cells)}, {"mask": (None, 1, size, size)}),
+        "hand_unet": (hand_in, {"prediction": (None, channels, *cells), "feature": (None, None, *coarse)}),
+        "mask_head": ({"feature": (None, None, *coarse)}, {"mask": (None, 1, size, size)}),
         "hint_encoder": (
             {"hint": (None, body.hint_channels, body.height, body.width)},
             {"hint_feature": hint_feature},

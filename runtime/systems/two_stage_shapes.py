@@ -31,13 +31,14 @@ def batches(
     factor, defaults = settings.latent.factor, settings.defaults
     body, side = (settings.body.height, settings.body.width), settings.hand.size
     latent, cells = (body[0] // factor, body[1] // factor), (side // factor, side // factor)
+    coarse = (cells[0] // settings.hand.mask_head.stride,) * 2
     hands = (pictures, 2 * pictures)
     hand_rows = [count if defaults.hand_guidance == 1 else 2 * count for count in hands]
     body_rows = pictures if defaults.guidance == 1 else 2 * pictures
     return {
         "text_encoder": [(1, latent)],
         "hand_unet": _all((_cut(rows, most["hand_unet"]) for rows in hand_rows), cells),
-        "mask_head": _all((_cut(count, most["mask_head"]) for count in hands), cells),
+        "mask_head": _all((_cut(count, most["mask_head"]) for count in hands), coarse),
         "hint_encoder": _all([_cut(pictures, most["hint_encoder"])], body),
         "controlnet": _all([_cut(body_rows, most["controlnet"])], latent),
         "body_unet": _all([_cut(body_rows, most["body_unet"])], latent),

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from handfirst.runtime.masks import binarise, bounding_box, dilate, expansion_radii, mask_table, reduce_mask
+from handfirst.runtime.masks import (
+    binarise,
+    bounding_box,
+    cell_radii,
+    dilate,
+    expansion_radii,
+    mask_table,
+    reduce_mask,
+)
 from handfirst.runtime.settings import BodySettings
 
 BODY = BodySettings(height=64, width=64)
@@ -64,6 +72,31 @@ def test_the_kept_region_shrinks_to_the_true_mask(steps: int, y: int, x: int) ->
     assert table.shape == (steps, 8, 8)
     assert not (table[1:] & ~table[:-1]).any()
     assert (table[-1] == reduce_mask(blob(y, x), 8, "area")).all()
+
+
+def test_masks_of_cells_take_equal_shares_the_widest_first() -> None:
+    """By hand: shares of 10 // 3 + 1 = 4, of 50 // 7 + 1 = 8, and of 30 // 7 + 1 = 5 steps; then the true mask."""
+    assert cell_radii(10, 3).tolist() == [2] * 4 + [1] * 4 + [0] * 2
+    assert cell_radii(50, 7).tolist() == [6] * 8 + [5] * 8 + [4] * 8 + [3] * 8 + [2] * 8 + [1] * 8 + [0] * 2
+    assert cell_radii(30, 7).tolist() == [6] * 5 + [5] * 5 + [4] * 5 + [3] * 5 + [2] * 5 + [1] * 4 + [0]
+    assert cell_radii(3, 7).tolist() == [6, 5, 0]
+    assert cell_radii(4, 1).tolist() == [0] * 4 and cell_radii(1, 5).tolist() == [0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 9), arrays(np.bool_, (64, 64), elements=st.booleans()))
+def test_the_latent_schedule_is_blended_latent_diffusions(steps: int, count: int, noise: np.ndarray) -> None:
+    body = BodySettings(height=64, width=64, mask_schedule="latent", mask_count=count)
+    mask = noise & blob(radius=9) if steps % 2 else blob(radius=9)
+    table = mask_table([mask], steps, "expansion", body, 8)
+    cells = F.avg_pool2d(torch.from_numpy(mask)[None, None].float(), 8)[0, 0].numpy() > 0.5
+    masks = [ndimage.binary_dilation(cells, np.ones((3 + 2 * i, 3 + 2 * i))) for i in reversed(range(count - 1))] + [
+        cells
+    ]
+    for i in range(steps - 1):
+        assert (table[i] == masks[i // (steps // count + 1)]).all()
+    assert (table[-1] == cells).all()
+    assert not (table[1:] & ~table[:-1]).any()
 
 
 def test_naive_keeps_the_mask_and_boxes_are_per_hand() -> None:

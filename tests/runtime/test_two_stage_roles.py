@@ -10,8 +10,10 @@ from handfirst.engines.choice import Choice
 from handfirst.engines.errors import BundleError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import AxisLimits, TensorSpec
+from handfirst.runtime.settings import MaskHeadSettings
 from handfirst.runtime.systems.two_stage import TwoStage, read_settings
 from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
+from handfirst.runtime.systems.two_stage_shapes import batches
 
 
 def test_every_role_is_needed():
@@ -171,3 +173,16 @@ def test_a_model_put_together_by_hand_has_no_bundle_and_can_be_closed():
     system.close()
     with pytest.raises(Exception, match="closed"):
         system.render(request())
+
+
+def test_the_mask_heads_feature_has_the_size_that_its_source_has():
+    hand = SETTINGS.hand.model_copy(update={"mask_head": MaskHeadSettings(source="up_block")})
+    settings = SETTINGS.model_copy(update={"hand": hand})
+    half = ("b", 2, 2, 2)  # 32 pixels are 4 cells, and 2 before the last upsampler
+    specs = altered("hand_unet", "outputs", "feature", shape=half)
+    with pytest.raises(BundleError, match=r"hand_unet: output 'feature': expected float32 \[\*,\*,4,4\]"):
+        check_roles(SETTINGS, specs)
+    specs["mask_head"] = altered("mask_head", "inputs", "feature", shape=half)["mask_head"]
+    check_roles(settings, specs)
+    assert batches(settings, specs, 1)["mask_head"] == [(1, (2, 2)), (2, (2, 2))]
+    assert batches(SETTINGS, specs, 1)["mask_head"] == [(1, (4, 4)), (2, (4, 4))]

@@ -128,7 +128,9 @@ def tiny_model(
             autoencoder=build_autoencoder(
                 {"class": autoencoder, "latent_channels": latent.channels, **AUTOENCODERS[autoencoder]}
             ),
-            hand=build_hand_generator(HAND_UNET, latent.channels, settings.condition_channels, latent.factor),
+            hand=build_hand_generator(
+                HAND_UNET, latent.channels, settings.condition_channels, latent.factor, settings.hand.mask_head
+            ),
             body=BodyOutpainter(base, controlnet),
             training={"note": "random weights"},
         )

@@ -26,12 +26,12 @@ from handfirst.training.checkpoint import TwoStageModel
 STEPS = 20
 
 
-def spread_masks(model: TwoStageModel) -> None:
-    """Random weights would see no hand at all: spreads the mask's values around its threshold."""
+def spread_masks(model: TwoStageModel, middle: float = 0.56) -> None:
+    """Random weights would see no hand at all: spreads the mask's values around `middle`."""
     with torch.no_grad():
         last = model.hand.mask_head.layers[-1]
         last.weight.mul_(30)
-        last.bias.fill_(0.56)  # enough of the field lies above it to hang together
+        last.bias.fill_(middle)  # enough of the field lies above it to hang together
 
 
 def make_pose(seed: int, width: int = 64, height: int = 64) -> Pose:
@@ -119,6 +119,15 @@ def reference_hands(model: TwoStageModel, request: Request) -> list[HandResult]:
     return out
 
 
+def blended_latent_diffusion(mask: np.ndarray, steps: int, count: int) -> list[torch.Tensor]:
+    """The kept cells after each step: `count` masks, dilated in latent cells, in equal shares, the largest first."""
+    cells = (F.avg_pool2d(torch.tensor(mask)[None, None].float(), 8) > 0.5)[0, 0].numpy()
+    kernels = [2 * i + 1 for i in range(1, count)]
+    masks = [*(ndimage.binary_dilation(cells, np.ones((k, k))) for k in reversed(kernels)), cells]
+    chosen = [masks[step // (steps // count + 1)] for step in range(steps)]
+    return [torch.tensor(each)[None, None] for each in [*chosen[:-1], cells]]
+
+
 @torch.no_grad()
 def reference_body(
     model: TwoStageModel, request: Request, canvas: np.ndarray, mask: np.ndarray
@@ -139,8 +148,11 @@ def reference_body(
         x_t = steps.step(u + g * (c - u), t, x_t, eta=0.0).prev_sample
         if s <= total - 2:
             radius = int(np.floor(widest * (total - s) / (total - 1) + 0.5))
-            grown = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=radius) if radius else mask
-            kept = F.avg_pool2d(torch.tensor(grown)[None, None].float(), 8) > 0.5
+            if model.settings.body.mask_schedule == "latent":
+                kept = blended_latent_diffusion(mask, total, model.settings.body.mask_count)[s - 1]
+            else:
+                grown = ndimage.binary_dilation(mask, np.ones((3, 3)), iterations=radius) if radius else mask
+                kept = F.avg_pool2d(torch.tensor(grown)[None, None].float(), 8) > 0.5
             x_t = torch.where(kept, steps.add_noise(x_c, eps_0, torch.tensor([times[s]])), x_t)
     image = decode(model, x_t)[0]
     return x_t[0], np.where(mask[..., None], canvas, image)

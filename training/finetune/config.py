@@ -67,6 +67,8 @@ def changed_settings(settings: TwoStageSettings, options: Options) -> TwoStageSe
     ):
         if before != after:
             raise UserError(f"settings.{name} is part of the networks: expected {before}, got {after}")
+    if isinstance(options, BodyOptions) and changed.hand.mask_head != settings.hand.mask_head:
+        raise UserError("settings.hand.mask_head is part of stage 1: change it in 'handfirst train hand'")
     return changed
 
 

@@ -25,6 +25,7 @@ from handfirst.training.finetune.hand_task import HandTask
 from handfirst.training.finetune.options import BodyOptions, HandOptions, Options
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
+from handfirst.training.models.mask_head import build_mask_head
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,9 +34,18 @@ def build_task(source: ModelFolder, settings: TwoStageSettings, options: Options
     """What these options train, with the networks of a folder."""
     encoders = Encoders(source.network("autoencoder"), source.network("text_encoder"), settings)
     if isinstance(options, HandOptions):
-        return hand_task(source.network("hand"), encoders, settings, options)
+        return hand_task(_hand(source, settings), encoders, settings, options)
     assert isinstance(options, BodyOptions)
     return body_task(source.network("base"), source.network("controlnet"), encoders, settings, options)
+
+
+def _hand(source: ModelFolder, settings: TwoStageSettings) -> HandGenerator:
+    """With a fresh mask head where the settings ask for another one than the model has."""
+    hand: HandGenerator = source.network("hand")
+    if settings.hand.mask_head != source.settings.hand.mask_head:
+        widths = hand.unet.config.block_out_channels
+        hand.mask_head = build_mask_head(widths, settings.latent.factor, settings.hand.mask_head)
+    return hand
 
 
 def hand_task(hand: HandGenerator, encoders: Encoders, settings: TwoStageSettings, options: HandOptions) -> HandTask:

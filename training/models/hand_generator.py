@@ -5,16 +5,20 @@ Knows nothing about noise schedules, text or pixels: latents and conditions in, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from handfirst.training.models.mask_head import MaskHead
+from handfirst.runtime.settings import MaskHeadSettings, MaskSource
+from handfirst.training.models.mask_head import MaskHead, build_mask_head
 
 
 class HandGenerator(nn.Module):
-    """A diffusers UNet with C + K' input channels whose last decoder feature also feeds the mask head.
+    """A diffusers UNet with C + K' input channels, one of whose decoder features also feeds the mask head.
 
-    The UNet's `conv_out` is lifted out of it, so that its output becomes the feature (after the last norm and SiLU).
+    The UNet's `conv_out` is lifted out of it. Which feature it is, the mask head's settings say.
     """
 
     def __init__(self, unet: UNet2DConditionModel, mask_head: MaskHead) -> None:
@@ -33,10 +37,11 @@ class HandGenerator(nn.Module):
             context: [B, L, D] from the text encoder.
 
         Returns:
-            prediction [B, C, h, w] and feature [B, F, h, w].
+            prediction [B, C, h, w] and feature [B, F, h, w] (source "last") or [B, F, h / 2, w / 2] ("up_block").
         """
-        feature: Tensor = self.unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
-        return self.conv_out(feature), feature
+        source = self.mask_head.settings.source
+        last, feature = decoder_features(self.unet, source, sample, timestep, context)
+        return self.conv_out(last), feature
 
     def mask(self, feature: Tensor) -> Tensor:
         """feature -> mask [B, 1, H, W] at image resolution, linear."""
@@ -44,7 +49,47 @@ class HandGenerator(nn.Module):
         return mask
 
 
-def build_hand_generator(config: dict[str, object], latent: int, condition: int, factor: int) -> HandGenerator:
-    """A fresh hand generator from UNet2DConditionModel's arguments; in and out channels come from the settings."""
+def decoder_features(
+    unet: UNet2DConditionModel, source: MaskSource, sample: Tensor, timestep: Tensor, context: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What conv_out gets (after the last norm and SiLU), and what the mask head gets; the same for source "last".
+
+    Args:
+        unet: its conv_out is the identity.
+        source: see MaskHeadSettings.
+        sample, timestep, context: as in HandGenerator.forward.
+    """
+    if source == "last":
+        last: Tensor = unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
+        return last, last
+    with _input_of(unet.up_blocks[-2].upsamplers[0]) as seen:
+        last = unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
+    return last, seen[0]
+
+
+@contextmanager
+def _input_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """What the module is given while this lasts.
+
+    The hook lives for one evaluation only: a copy of the network has none of the original's, and a graph is traced
+    through it. Upsamplers lie outside of what diffusers computes twice where activations are checkpointed.
+    """
+    seen: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def build_hand_generator(
+    config: dict[str, object], latent: int, condition: int, factor: int, mask_head: MaskHeadSettings | None = None
+) -> HandGenerator:
+    """A fresh hand generator from UNet2DConditionModel's arguments; in and out channels come from the settings.
+
+    Raises:
+        UserError: the mask head does not fit the UNet.
+    """
     unet = UNet2DConditionModel(**{**config, "in_channels": latent + condition, "out_channels": latent})
-    return HandGenerator(unet, MaskHead(unet.config.block_out_channels[0], factor))
+    head = build_mask_head(unet.config.block_out_channels, factor, mask_head or MaskHeadSettings())
+    return HandGenerator(unet, head)

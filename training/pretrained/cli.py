@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(help="Start the stage models from a Stable Diffusion 1.x checkpoint.")
+
+
+class MaskSource(StrEnum):
+    """Which feature of the hand UNet feeds the mask head."""
+
+    last = "last"
+    up_block = "up_block"
 
 
 class NewChannels(StrEnum):
@@ -32,10 +39,15 @@ def init(
     new_channels: Annotated[NewChannels, typer.Option(help="How new input channels begin.")] = NewChannels.random,
     size: Annotated[int, typer.Option(min=64, help="Side of hand crops and canvas, in multiples of 64.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    mask_source: Annotated[
+        MaskSource, typer.Option(help="The mask head's feature: before conv_out, or before the last upsampler.")
+    ] = MaskSource.last,
+    mask_layers: Annotated[int, typer.Option(min=3, max=4, help="The mask head's transposed convolutions.")] = 4,
 ) -> None:
     """Make the two stage models from a checkpoint, ready for training or for a first export."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.errors import UserError
+    from handfirst.runtime.settings import MaskHeadSettings
     from handfirst.training.checkpoint import save_model
     from handfirst.training.libraries import quiet
     from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
@@ -46,7 +58,9 @@ def init(
         raise UserError(f"{out} exists already; choose another place")
     guide = None if controlnet is None else read_controlnet(controlnet)
     base = read_stable_diffusion(checkpoint, tokenizer)
-    model = untrained_pair(base, guide, "zero" if new_channels is NewChannels.zero else "random", size, seed)
+    head = MaskHeadSettings.model_validate({"source": mask_source.value, "layers": mask_layers})
+    channels: Literal["random", "zero"] = "zero" if new_channels is NewChannels.zero else "random"
+    model = untrained_pair(base, guide, channels, size, seed, head)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         save_model(model, temporary)

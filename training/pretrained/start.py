@@ -12,15 +12,22 @@ from typing import Literal
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from pydantic import ValidationError
 from torch import nn
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import BodySettings, ConditionSettings, HandSettings, TwoStageSettings
+from handfirst.runtime.settings import (
+    BodySettings,
+    ConditionSettings,
+    HandSettings,
+    MaskHeadSettings,
+    TwoStageSettings,
+)
 from handfirst.training.checkpoint import TwoStageModel
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator
-from handfirst.training.models.mask_head import MaskHead
+from handfirst.training.models.mask_head import build_mask_head
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
@@ -36,6 +43,7 @@ def untrained_pair(
     new_channels: NewChannels = "random",
     size: int = 512,
     seed: int = 0,
+    mask_head: MaskHeadSettings | None = None,
 ) -> TwoStageModel:
     """The two stage models before any training.
 
@@ -45,24 +53,19 @@ def untrained_pair(
         new_channels: how the hand UNet's new input channels begin (paper, section III-B: random).
         size: side of hand crops and canvas in pixels, a multiple of 64.
         seed: of everything random.
+        mask_head: which feature feeds the mask head, and its layers; None: the defaults.
 
     Raises:
-        UserError: the ControlNet does not fit the checkpoint, or `size` is no multiple of 64.
+        UserError: the ControlNet or the mask head does not fit the checkpoint, or `size` is no multiple of 64.
     """
     if size < 64 or size % 64:
         raise UserError(f"expected a size in multiples of 64 pixels, got {size}")
-    settings = TwoStageSettings(
-        schedule=base.schedule,
-        latent=base.latent,
-        text=base.text,
-        hand=HandSettings(size=size, condition=ConditionSettings(grid=size // base.latent.factor)),
-        body=BodySettings(height=size, width=size),
-    )
+    settings = _settings(base, size, mask_head or MaskHeadSettings())
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         hand = copy.deepcopy(base.unet)
         widen(hand, settings.condition_channels, new_channels)
-        head = MaskHead(hand.config.block_out_channels[0], settings.latent.factor)
+        head = build_mask_head(hand.config.block_out_channels, settings.latent.factor, settings.hand.mask_head)
         guide = controlnet or build_controlnet(base.unet, {}, settings.body.hint_channels)
     _check_guide(base.unet, guide)
     return TwoStageModel(
@@ -74,6 +77,20 @@ def untrained_pair(
         body=BodyOutpainter(base.unet, widen_hint(guide, settings.body.hint_channels)),
         training={"note": "untrained"},
     )
+
+
+def _settings(base: StableDiffusion, size: int, mask_head: MaskHeadSettings) -> TwoStageSettings:
+    condition = ConditionSettings(grid=size // base.latent.factor)
+    try:
+        return TwoStageSettings(
+            schedule=base.schedule,
+            latent=base.latent,
+            text=base.text,
+            hand=HandSettings(size=size, condition=condition, mask_head=mask_head),
+            body=BodySettings(height=size, width=size),
+        )
+    except ValidationError as error:
+        raise UserError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
 def read_controlnet(path: Path) -> ControlNetModel:

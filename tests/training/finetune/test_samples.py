@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,10 +79,11 @@ def test_hint_canvas_and_kept_cells_are_those_of_inference(tiny: Path, person: E
     np.testing.assert_array_equal(sample["ids"], token_ids(model.tokenizer, person.caption, settings.text)[0])
 
 
-def test_an_expanded_mask_shrinks_as_the_samplers_does(tiny: Path, person: Example) -> None:
-    settings = changed_settings(ModelFolder(tiny).settings, BodyOptions(settings={"body": {"mask_radius": 0.5}}))
+@pytest.mark.parametrize("change", [{"mask_radius": 0.5}, {"mask_schedule": "latent", "mask_count": 4}])
+def test_an_expanded_mask_shrinks_as_the_samplers_does(tiny: Path, change: dict[str, Any]) -> None:
+    settings = changed_settings(ModelFolder(tiny).settings, BodyOptions(settings={"body": change}))
     mask = np.zeros((64, 64), np.bool_)
-    mask[28:36, 28:36] = True
+    mask[24:40, 24:40] = True
     steps = settings.schedule.train_steps
     table = mask_table([mask], steps, "expansion", settings.body, settings.latent.factor)
     for t in (steps - 1, 700, 300, 1, 0):  # after step s of T, the sampler stands at time T - s

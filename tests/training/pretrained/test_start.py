@@ -13,6 +13,7 @@ from support.original_layout import networks, original_controlnet, write_folder
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli.main import main
+from handfirst.runtime.settings import MaskHeadSettings
 from handfirst.training.checkpoint import load_model
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion, read_stable_diffusion
 from handfirst.training.pretrained.start import read_controlnet, untrained_pair, widen_hint
@@ -106,6 +107,25 @@ def test_what_does_not_fit_is_said(base: StableDiffusion, tmp_path: Path) -> Non
     save_file({"weight": torch.zeros(1)}, tmp_path / "odd.safetensors")
     with pytest.raises(UserError, match="not a ControlNet"):
         read_controlnet(tmp_path / "odd.safetensors")
+
+
+def test_the_command_takes_a_mask_head(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["init", str(folder), str(tmp_path / "up"), "--size", "64", "--mask-source", "up_block"]
+    assert main(arguments) == 0
+    model = load_model(tmp_path / "up")
+    assert model.settings.hand.mask_head == MaskHeadSettings(source="up_block", layers=4)
+    given = torch.randn(1, 15, 8, 8), torch.tensor([5]), torch.randn(1, 77, 64)
+    with torch.no_grad():
+        feature = model.hand(*given)[1]
+    assert feature.shape == (1, 64, 4, 4) and model.hand.mask(feature).shape == (1, 1, 64, 64)
+    assert main(["init", str(folder), str(tmp_path / "three"), "--size", "64", "--mask-layers", "3"]) == 0
+    assert len(load_model(tmp_path / "three").hand.mask_head.layers) == 5
+    capsys.readouterr()
+    arguments[2] = str(tmp_path / "both")
+    assert main([*arguments, "--mask-layers", "3"]) == 2
+    said = capsys.readouterr().err
+    assert "3 layers on the feature 'up_block' give 4 pixels" in said and said.count("\n") == 1
+    assert not (tmp_path / "both").exists()
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

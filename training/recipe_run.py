@@ -1,0 +1,69 @@
+"""One run of the recipe: what was asked for, and what its steps share on disk.
+
+Knows nothing about how anything is trained or in which order (recipe.py).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from handfirst.engines.errors import UserError
+from handfirst.training import body_training
+from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
+from handfirst.training.data.arrays import Pictures, load_pictures
+from handfirst.training.run_folder import load_tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run of the recipe.
+
+    Attributes:
+        config: the configuration.
+        out: the run's folder; everything lies below it.
+        scale: factor on every phase's minutes.
+        max_steps: steps per phase instead of minutes (tests).
+        seed: of weights, batches and captions.
+        show: whether to draw progress bars.
+    """
+
+    config: TrainingConfig
+    out: Path
+    scale: float = 1.0
+    max_steps: int | None = None
+    seed: int = 0
+    show: bool = True
+
+    def options(self, phase: PhaseName) -> PhaseOptions:
+        """The phase's options with its minutes scaled."""
+        if phase not in self.config.train:
+            raise UserError(f"the configuration has no [train.{phase}] block")
+        options = self.config.train[phase]
+        return options.model_copy(update={"minutes": options.minutes * self.scale})
+
+    @property
+    def workers(self) -> int:
+        """Processes for drawing."""
+        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
+    """Hands and people as arrays."""
+    shards, cache = recipe.out / "shards", recipe.out / "arrays"
+    return load_pictures(shards / "hand", cache / "hand"), load_pictures(shards / "person", cache / "person")
+
+
+def body_data(recipe: Recipe) -> body_training.BodyData:
+    """What `prepare` left of the people."""
+    arrays = recipe.out / "arrays"
+    _, people = pictures(recipe)
+    return body_training.BodyData(
+        latents=load_tensor(arrays / "person-latents.pt"),
+        canvases=load_tensor(arrays / "person-canvases.pt"),
+        skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
+        hands=people.hands,
+        contexts=load_tensor(arrays / "person-contexts.pt"),
+        empty=load_tensor(arrays / "empty.pt"),
+    )
