@@ -42,7 +42,7 @@ def test_a_session_is_opened_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = cuda(library, monkeypatch, device=2)
     assert engine.place == "onnxruntime cuda:2" and library.preloaded == 1
     (session,) = library.sessions
-    assert session.entries == {"session.load_model_format": "ONNX"}
+    assert session.entries == {"session.load_model_format": "ONNX", "session.intra_op.allow_spinning": "0"}
     assert session.settings == cuda_settings(CudaOptions(device=2), "float32", graphs=True)
 
 
