@@ -83,7 +83,7 @@ def batch(
     low_memory: options.LowMemory = False,
     overlap: Annotated[
         bool | None,
-        typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="only on GPUs"),
+        typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="if it pays"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help='A Ray cluster: "auto", HOST:PORT, or "local".', metavar="ADDRESS")
@@ -157,13 +157,23 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
 
-    from handfirst.engines.choice import ON_CPU
     from handfirst.runtime.batch.render import Here
 
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
-    usual = system.engine.engine not in ON_CPU and how.resident == "all"
-    overlap = usual if how.overlap is None else how.overlap
+    overlap = _overlaps(how, system.engine.engine, model) if how.overlap is None else how.overlap
     return Here(system, how.image_format.value, overlap)
+
+
+def _overlaps(how: _How, engine: str, model: Bundle) -> bool:
+    """Where it was measured to pay, or to be expected: small models in onnxruntime, and GPUs. Networks that fill all
+    cores and much memory by themselves gain nothing from each other's company."""
+    from handfirst.engines.choice import ON_CPU
+    from handfirst.engines.opening import TOGETHER
+
+    if how.resident == "stage":
+        return False
+    small = sum(model.size(role) for role in model.manifest.engines) <= TOGETHER
+    return engine not in ON_CPU or (engine == "cpu" and small)
 
 
 def _report(

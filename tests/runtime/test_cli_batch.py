@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice
 from handfirst.runtime.batch import ledger, render
 from handfirst.runtime.cli import demo, pipeline
@@ -169,16 +170,28 @@ def test_low_memory_reaches_the_model_and_excludes_overlap(system, jobs, capsys)
 
 @pytest.mark.parametrize(
     ("engine", "options", "overlaps"),
-    [("cpu", [], False), ("cuda", [], True), ("tensorrt", [], True), ("openvino", [], False),
-     ("cpu", ["--overlap"], True), ("cuda", ["--no-overlap"], False), ("cuda", ["--low-memory"], False)],
+    [("cpu", [], True), ("cuda", [], True), ("tensorrt", [], True), ("openvino", [], False),
+     ("openvino", ["--overlap"], True), ("cuda", ["--no-overlap"], False), ("cuda", ["--low-memory"], False),
+     ("cpu", ["--low-memory"], False)],
 )  # fmt: skip
-def test_stages_overlap_on_gpus_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
+def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
     seen = []
     real = render.Here.__init__
     monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     system.engine = Choice(engine, "asked for")
     assert main([*BATCH, *options]) == 0
     assert seen == [overlaps]
+
+
+def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
+    seen = []
+    real = render.Here.__init__
+    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    monkeypatch.setattr(Bundle, "size", lambda self, role: 1 << 27)
+    for engine in ("cpu", "cuda"):
+        system.engine = Choice(engine, "asked for")
+        assert main([*BATCH[:-1], f"out-{engine}"]) == 0
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize(
