@@ -1,6 +1,7 @@
 """Is one model safe in a server? Many threads, random cancels and malformed requests; then a long run for the memory.
 
-    python benchmarks/concurrency.py             # 400 jobs, 1,000 renders -> results/embedding.json
+    python benchmarks/concurrency.py --renders 0 # 400 jobs -> results/embedding.json
+    python benchmarks/concurrency.py --jobs 0    # 1,000 renders, in a process that has not been large before
     python benchmarks/concurrency.py --jobs 60 --renders 0 --steps 4
 
 A third of the jobs is cancelled midway, a tenth is malformed. Every finished picture is compared, bit by bit, with the
