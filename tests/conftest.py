@@ -1,11 +1,15 @@
 """What tests of several rooms share.
 
-Property tests draw the same examples on every run, so that a run that was green stays green.
+Property tests draw the same examples on every run, and what a test draws without a generator of its own does not depend
+on the tests before it: a run that was green stays green, in any order, in any number of processes.
 
 HYPOTHESIS_PROFILE=default draws new ones, to look for what nobody has met yet.
 """
 
+import operator
 import os
+import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,23 @@ from hypothesis import settings
 
 settings.register_profile("steady", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    _seed()  # fixtures that others share are made in the first test that asks for them
+
+
+def _seed() -> None:
+    random.seed(0)
+    for name, seeded in (("numpy", "random.seed"), ("torch", "manual_seed")):
+        if library := sys.modules.get(name):
+            operator.attrgetter(seeded)(library)(0)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_with_zero_channels_the_hand_generators_picture_is_the_checkpoints(base:
     unet, vae, _, _ = networks()
     model = untrained_pair(base, new_channels="zero", size=SIZE)
     c_p, context, empty = torch.rand(2, 11, 8, 8), torch.randn(2, 77, 64), torch.randn(77, 64)
-    x_0, mask = sample_hands(model.hand, c_p, context, empty, model.settings, steps=5, guidance=7.5, seed=3)
+    x_0, mask = sample_hands(model.hand, c_p, context, empty, model.settings, steps=5, guidance=2.0, seed=3)
     drawn = model.autoencoder.decode(denormalise(x_0, model.settings.latent))
 
     schedule = DDIMScheduler(
@@ -49,7 +49,7 @@ def test_with_zero_channels_the_hand_generators_picture_is_the_checkpoints(base:
     for t in schedule.timesteps:
         both = torch.cat([empty.expand_as(context), context])
         u, c = unet(torch.cat([x_t, x_t]), t, encoder_hidden_states=both).sample.chunk(2)
-        x_t = schedule.step(u + 7.5 * (c - u), t, x_t).prev_sample
+        x_t = schedule.step(u + 2 * (c - u), t, x_t).prev_sample  # more guidance would enlarge rounding errors
     expected = vae.decode(x_t / 0.18215).sample
     torch.testing.assert_close(drawn, expected, rtol=1e-3, atol=1e-3)
     assert mask.shape == (2, 1, SIZE, SIZE)
@@ -67,6 +67,8 @@ def test_random_channels_are_the_papers_and_repeat_by_seed(base: StableDiffusion
 @torch.no_grad()
 def test_a_skeletons_controlnet_answers_as_before_whatever_the_new_channel_says(kind: str, tmp_path: Path) -> None:
     truth = networks()[3]
+    if kind == "half ckpt":
+        truth.half().float()  # so that nothing is lost in the file
     path = tmp_path / ("control" if kind == "folder" else "control.safetensors")
     if kind == "folder":
         truth.save_pretrained(path)
@@ -85,9 +87,8 @@ def test_a_skeletons_controlnet_answers_as_before_whatever_the_new_channel_says(
         net(sample, step, encoder_hidden_states=context, controlnet_cond=h, return_dict=False)
         for net, h in ((truth, hint[:, :3]), (wide, hint))
     )
-    close = {"rtol": 2e-2, "atol": 2e-2} if kind == "half ckpt" else {"rtol": 1e-5, "atol": 1e-5}
     for a, b in zip((*expected[0], expected[1]), (*got[0], got[1]), strict=True):
-        torch.testing.assert_close(b, a, **close)
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
     assert max(float(a.abs().max()) for a in expected[0]) > 1e-2
 
 
