@@ -57,8 +57,8 @@ def main() -> int:
             "what": f"{options.jobs} jobs of the embedded model, {options.steps} steps, killed {options.kills} times",
             "options": {"batch_size": options.batch_size, "overlap": options.overlap, "seed": options.seed},
             "kills": summary(kills),
-            "last_run": {"exit_code": last.returncode, "said": last.stdout.splitlines()},
-            "run_after_the_last": {"exit_code": again.returncode, "said": again.stdout.splitlines()},
+            "last_run": {"exit_code": last.returncode, "said": said(last, work)},
+            "run_after_the_last": {"exit_code": again.returncode, "said": said(again, work)},
             "found": inspect(work / "out", options.jobs),
             "minutes": round((time.time() - started) / 60, 1),
             "cores": os.cpu_count(),
@@ -67,6 +67,11 @@ def main() -> int:
     atomic_write_bytes(options.out, (json.dumps(report, indent=1) + "\n").encode())
     print(json.dumps(report, indent=1))
     return 0 if report["ok"] else 1
+
+
+def said(run: subprocess.CompletedProcess[str], work: Path) -> list[str]:
+    """Its lines on stdout, without this machine's folder."""
+    return run.stdout.replace(f"{work}{os.sep}", "").splitlines()
 
 
 def demo_jobs(count: int, steps: int) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """How a group normalisation is written in a float32 graph: as an instance normalisation of the groups.
 
-ONNX's GroupNormalization (21) would be one node, but onnxruntime has no CPU kernel for it: it unfolds each into twelve
+ONNX's GroupNormalization (21) would be one node, but onnxruntime has no CPU kernel for it: it unfolds each into simple
 nodes as the session opens. This form has a kernel: sessions open in half of the time, and the UNets of the embedded
-model run in .92 .. .94 of it. In half precision GroupNormalization stays: it alone says that the statistics are
+model run in .87 .. .91 of it. In half precision GroupNormalization stays: it alone says that the statistics are
 taken in float32. Knows nothing about which parts have one.
 """
 
