@@ -54,8 +54,8 @@ class Cloth:
             lines = np.maximum(np.sin(coordinates[:, 1] * phase), np.sin(coordinates[:, 0] * phase))
             albedo[lines > 0.75] = to_linear(self.second)
         local = surface.local[where]
-        folds = self.folds.value(local)[:, None]
-        albedo = albedo * (1 + 0.05 * self.weave.value(local)[:, None]) * (1 + 0.05 * folds)
+        folds, slopes = self.folds.value_and_gradient(local)
+        shade = (1 + 0.05 * self.weave.value(local)) * (1 + 0.05 * folds)
+        albedo *= shade[:, None]
         paint.set(where, albedo, gloss=0.03)
-        gradient = self.depth * self.folds.gradient(local) / 0.35
-        paint.bump(where, gradient @ surface.packed.placement.rotation.T)
+        paint.bump(where, self.depth / 0.35 * slopes @ surface.packed.placement.rotation.T)

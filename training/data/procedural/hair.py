@@ -76,10 +76,10 @@ class Hair:
         rim = np.hypot(local[:, 0], local[:, 2]) + 1.0
         # Around the crown, strands keep their direction; further down they hang.
         polar = np.column_stack([6 * local[:, 0] / rim, 0.12 * local[:, 1], 6 * local[:, 2] / rim])
-        strand = self.strands.value(polar)
+        strand, slopes = self.strands.value_and_gradient(polar)
         albedo = self.colour * (1 + 0.22 * np.clip(strand, -2, 2))[:, None]
         paint.set(where, np.maximum(albedo, 0.004), gloss=0.10, shininess=14.0)
-        bumps = 0.5 * self.curls.gradient(local) if self.style == "curly" else 0.02 * self.strands.gradient(polar)
+        bumps = 0.5 * self.curls.gradient(local) if self.style == "curly" else 0.02 * slopes
         axes = surface.packed.placement.rotation @ surface.packed.scene.frames[frame].axes
         paint.bump(where, bumps @ axes.T)
 
