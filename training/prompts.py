@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.person import Person
-from handfirst.runtime.pose.topology import Side
+from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.runtime.pose.view import hand_words
+from handfirst.training.data.procedural.caption import person_caption
 
 
 def shorten(caption: str, rng: np.random.Generator) -> str:
@@ -22,27 +23,20 @@ def shorten(caption: str, rng: np.random.Generator) -> str:
     return ", ".join([first, *(clause for clause in rest if rng.random() < 0.6)])
 
 
-def person_prompt(caption: str, attributes: dict[str, str], others: Sequence[str], rng: np.random.Generator) -> str:
-    """A hand's facts inside the sentence of some person: skin, gesture and background are the hand's own.
-
-    Args:
-        caption: of the hand; its last clause is the background.
-        others: captions of people to borrow hair and clothes from.
-    """
-    who, wearing, *_ = others[int(rng.integers(len(others)))].split(", ")
-    start = who.rsplit(" with ", 1)[0] if "bald" in who else who.rsplit(" and ", 1)[0] + " and"
-    start = f"{start} with" if "bald" in who else start
-    gesture = attributes["gesture"].replace("_", " ")
-    side = attributes["side"]
-    clauses = [f"{start} {attributes['skin']} skin", wearing, f"{side} hand {gesture}", caption.split(", ")[-1]]
-    return ", ".join(clauses)
+def person_prompt(facts: dict[str, str], other: dict[str, str]) -> str:
+    """A hand's own skin, gesture and background inside the sentence of another person: attributes of both."""
+    side, gesture = facts["side"], facts["gesture"]
+    hands = {"left_hand": gesture, "right_hand": gesture}
+    if side != "both":
+        hands["right_hand" if side == "left" else "left_hand"] = "none"
+    return person_caption({**other, **hands, **{key: facts[key] for key in ("skin", "background_words")}})
 
 
 def view_words(keypoints: NDArray[np.float32], side: str, size: int) -> str:
-    """The runtime's own words for a training picture that is one crop: keypoints [133, 3], side left or right."""
+    """The runtime's own words for a training picture that is one crop: keypoints [133, 3], side left, right or both."""
     points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
     person = Person(points=points, scores=(keypoints[:, 2] > 0).astype(np.float64))
-    sides: tuple[Side, ...] = ("left",) if side == "left" else ("right",)
+    sides: tuple[Side, ...] = SIDES if side == "both" else ("left",) if side == "left" else ("right",)
     return hand_words(person, HandCrop(sides=sides, similarity=Similarity(1.0, 0.0, 0.0), size=size, side_px=size))
 
 
@@ -50,19 +44,25 @@ def hand_prompts(
     keypoints: NDArray[np.float32],
     captions: Sequence[str],
     attributes: Sequence[dict[str, str]],
-    others: Sequence[str],
+    others: Sequence[dict[str, str]],
     size: int,
     with_view: bool,
     seed: int,
 ) -> list[list[str]]:
-    """Two prompts per hand: its own caption (whole or shortened) and a person's; both after the view words."""
+    """Two prompts per hand: its own caption (whole or shortened) and a person's; both after the view words.
+
+    Args:
+        keypoints: [N, 133, 3] in pixels of pictures `size` a side.
+        others: attributes of people to borrow frame, hair and clothes from.
+    """
     rng = np.random.default_rng((seed, 3))
     prompts: list[list[str]] = [[], []]
     for points, caption, facts in zip(keypoints, captions, attributes, strict=True):
         head = f"{view_words(points, facts['side'], size)}, " if with_view else ""
         own = caption if rng.random() < 0.5 else shorten(caption, rng)
         prompts[0].append(head + own)
-        prompts[1].append(head + person_prompt(caption, facts, others, rng))
+        person = person_prompt(facts, others[int(rng.integers(len(others)))])
+        prompts[1].append(head + (person if rng.random() < 0.5 else shorten(person, rng)))
     return prompts
 
 

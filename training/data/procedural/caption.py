@@ -1,4 +1,11 @@
-"""Captions from a small fixed vocabulary. Which face of a hand is seen is left to whoever uses the caption."""
+"""Captions from a small fixed vocabulary: clauses in a fixed order, parted by ", ", of what can be seen.
+
+Which face of a hand is seen is left to whoever uses the caption.
+"""
+
+from handfirst.training.data.procedural.pairs import PAIRS
+
+FRAME_WORDS = {"bust": "portrait", "half": "half-length portrait", "full": "full-length portrait"}
 
 
 def gesture_words(gesture: str) -> str:
@@ -6,30 +13,46 @@ def gesture_words(gesture: str) -> str:
     return gesture.replace("_", " ")
 
 
-def hand_caption(attributes: dict[str, str], background: str) -> str:
-    """For example "a left hand, open palm, light skin, blue sleeve, plain blue background"."""
-    parts = [f"a {attributes['side']} hand", gesture_words(attributes["gesture"]), f"{attributes['skin']} skin"]
+def hand_caption(attributes: dict[str, str]) -> str:
+    """For example "a left hand, ok, light skin, blue sleeve, plain blue background"."""
+    who = "two hands" if attributes["side"] == "both" else f"a {attributes['side']} hand"
+    parts = [who, gesture_words(attributes["gesture"]), f"{attributes['skin']} skin"]
     if attributes["sleeve"] != "none":
         parts.append(f"{attributes['sleeve']} sleeve")
-    return ", ".join([*parts, background])
+    return ", ".join([*parts, attributes["background_words"]])
 
 
-def person_caption(attributes: dict[str, str], background: str) -> str:
-    """A person, their clothes, their hands and the background, in one sentence of fixed words."""
-    hair = f"{attributes['hair']} {attributes['hair_colour']} hair and "
-    who = "a bald person with " if attributes["hair"] == "bald" else f"a person with {hair}"
+def person_caption(attributes: dict[str, str]) -> str:
+    """For example "a portrait of a person, short black hair, light skin, blue long-sleeve top, left hand fist, ..."."""
+    clauses = [
+        who_words(attributes),
+        f"{attributes['skin']} skin",
+        *clothes_words(attributes),
+        *hands_words(attributes),
+        attributes["background_words"],
+    ]
+    return ", ".join(clauses)
+
+
+def who_words(attributes: dict[str, str]) -> str:
+    """Frame and hair, as two clauses."""
+    bald = attributes["hair"] == "bald"
+    hair = "bald" if bald else f"{attributes['hair']} {attributes['hair_colour']} hair"
+    return f"a {FRAME_WORDS[attributes['frame']]} of a person, {hair}"
+
+
+def clothes_words(attributes: dict[str, str]) -> list[str]:
+    """The top, and the trousers where they are seen."""
     pattern = "" if attributes["pattern"] == "plain" else f"{attributes['pattern']} "
-    top = f"{_article(attributes['top'])} {attributes['top']} {pattern}{attributes['sleeve']}-sleeve top"
-    return ", ".join(
-        [
-            f"{who}{attributes['skin']} skin",
-            f"wearing {top} and {attributes['trousers']} trousers",
-            f"left hand {gesture_words(attributes['left_hand'])}",
-            f"right hand {gesture_words(attributes['right_hand'])}",
-            background,
-        ]
-    )
+    sleeve = "" if attributes["sleeve"] == "unseen" else f"{attributes['sleeve']}-sleeve "
+    top = f"{attributes['top']} {pattern}{sleeve}top"
+    return [top] if attributes["trousers"] == "unseen" else [top, f"{attributes['trousers']} trousers"]
 
 
-def _article(word: str) -> str:
-    return "an" if word[0] in "aeiou" else "a"
+def hands_words(attributes: dict[str, str]) -> list[str]:
+    """The gesture of each hand in the picture, or what both do together."""
+    left, right = attributes["left_hand"], attributes["right_hand"]
+    if left in PAIRS:
+        return [f"both hands {gesture_words(left)}"]
+    hands = (("left", left), ("right", right))
+    return [f"{side} hand {gesture_words(gesture)}" for side, gesture in hands if gesture != "none"]

@@ -36,6 +36,7 @@ FINGER_BONES = (
     FingerBones((-1.6, 8.6, 0.1), (4.4, 2.7, 2.3), (0.98, 0.83, 0.73, 0.60), 8.0, -4.0, 1.25, 0.98),
     FingerBones((-3.25, 7.6, -0.2), (3.4, 2.0, 2.0), (0.88, 0.72, 0.64, 0.54), 19.0, -9.0, 1.2, 0.9),
 )
+FOLDED_FLESH = 0.1  # folded fingers press against each other and grow that much wider
 THUMB_ROOT: Vector = vector(1.75, 1.9, 0.7)
 THUMB_LENGTHS = (4.5, 3.3, 2.9)
 THUMB_RADII = (1.35, 1.08, 0.98, 0.76)
@@ -48,6 +49,11 @@ class Chain:
     joints: Vector
     bones: Vector
     palmar: Vector
+
+    @property
+    def folded(self) -> float:
+        """0 for a straight finger to 1 for one that is folded into the palm."""
+        return float(np.clip((-(self.bones[0] @ self.bones[1]) + 0.5) / 0.75, 0.0, 1.0))
 
 
 def finger_chain(bones: FingerBones, flexion: Flexion, spread: float) -> Chain:
@@ -198,7 +204,8 @@ class HandBuilder:
         self._add_digit(capsules, 0.28, palm, root + b0 * lengths[0] * 0.45, (1.2, 2.4, 0.12))
 
     def _add_finger(self, bones: FingerBones, chain: Chain, palm: int) -> None:
-        make, r, (l0, l1, _) = self._capsule, bones.radii, bones.lengths
+        make, (l0, l1, _) = self._capsule, bones.lengths
+        r = np.array(bones.radii) * (1.0 + FOLDED_FLESH * chain.folded)
         m, p, q, t = chain.joints
         (b0, b1, b2), (p0, p1, p2) = chain.bones, chain.palmar
         capsules = [

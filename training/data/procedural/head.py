@@ -13,6 +13,7 @@ from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Part,
 Floats = NDArray[np.float64]
 
 EYE_X, EYE_Y, MOUTH_Y, BROW_Y = 3.2, 20.8, 15.0, 22.65
+HEAD_PIVOT: Vector = vector(0.0, 8.0, 0.0)  # the head turns about it
 SKULL_BLEND, NOSE_BLEND = 3.0, 0.8
 
 

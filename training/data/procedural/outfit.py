@@ -35,7 +35,7 @@ class Outfit:
     @staticmethod
     def draw(rng: np.random.Generator) -> "Outfit":
         tucked = bool(rng.uniform() < 0.35)
-        top = Cloth.draw(rng, random_colour(rng), pick(rng, PATTERNS, (0.62, 0.25, 0.13)))
+        top = Cloth.draw(rng, random_colour(rng), pick(rng, PATTERNS, (0.80, 0.12, 0.08)))
         trousers = Cloth.draw(rng, random_colour(rng, TROUSER_COLOURS), depth=0.10)
         return Outfit(
             top=top,

@@ -7,6 +7,8 @@ from handfirst.training.data.procedural.geometry import pick
 
 Floats = NDArray[np.float64]
 
+CLEAR = 8.0  # in L*a*b*: nearer than this to the next word, people would argue about the colour
+
 _HEX = {
     "black": "1c1c20", "white": "efefec", "grey": "85868a", "red": "c2302e", "orange": "e0812c", "yellow": "e6c944",
     "green": "3f8f4c", "teal": "2f9c9c", "blue": "3a62b8", "navy": "222c54", "purple": "7a4aa6", "pink": "e39ab8",
@@ -64,10 +66,26 @@ def colour_name(colour: ArrayLike) -> str:
     return _NAMES[int(np.argmin(np.linalg.norm(_NAMES_LAB - _lab(colour), axis=1)))]
 
 
+def clearly(colour: ArrayLike, margin: float = CLEAR) -> bool:
+    """Whether the nearest word is nearer than the next by `margin` (units of L*a*b*)."""
+    first, second = np.sort(np.linalg.norm(_NAMES_LAB - _lab(colour), axis=1))[:2]
+    return bool(second - first >= margin)
+
+
 def random_colour(rng: np.random.Generator, among: tuple[str, ...] | None = None) -> Floats:
-    """A palette colour (one of `among`, or any), varied in lightness and hue."""
-    base = COLOURS[pick(rng, among or _NAMES)]
-    return np.asarray(np.clip(base * rng.uniform(0.85, 1.15) + rng.normal(0, 0.025, 3), 0.03, 0.95))
+    """A palette colour (one of `among`, or any), varied in lightness and hue but never on the border of two words."""
+    name = pick(rng, among or _NAMES)
+    for _ in range(8):
+        near = COLOURS[name] * rng.uniform(0.85, 1.15) + rng.normal(0, 0.025, 3)
+        colour = np.asarray(np.clip(near, 0.03, 0.95))
+        if colour_name(colour) == name and clearly(colour):
+            return colour
+    return COLOURS[name].copy()
+
+
+def other_names(name: str) -> tuple[str, ...]:
+    """All colour words but `name`."""
+    return tuple(word for word in _NAMES if word != name)
 
 
 def skin_tone(level: float) -> Floats:

@@ -1,4 +1,4 @@
-"""A person: skeleton, poses, the capsules of body and limbs, and the 133 joints.
+"""A person: skeleton, the capsules of body and limbs, and the 133 joints.
 
 Body frame: y up, z towards the viewer, x towards the person's left; centimetres; the neck's base is the origin.
 """
@@ -8,45 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.training.data.procedural.arms import HAND_SCALE, UPPER_ARM, Arm
 from handfirst.training.data.procedural.face import paint_face
-from handfirst.training.data.procedural.geometry import (
-    Matrix,
-    Vector,
-    X,
-    Y,
-    Z,
-    frame_along,
-    mix,
-    pick,
-    rotation,
-    two_bone_ik,
-    unit,
-    vector,
-)
-from handfirst.training.data.procedural.gestures import GESTURES
+from handfirst.training.data.procedural.geometry import Matrix, X, Y, Z, mix, rotation, vector
 from handfirst.training.data.procedural.hair import Hair
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
-from handfirst.training.data.procedural.head import add_head, body_face_points, face_points
+from handfirst.training.data.procedural.head import HEAD_PIVOT, add_head, body_face_points, face_points
 from handfirst.training.data.procedural.outfit import SLEEVE_ENDS, Outfit
 from handfirst.training.data.procedural.paint import Paint
 from handfirst.training.data.procedural.palette import skin_word
+from handfirst.training.data.procedural.posing import PosedHand, pose_hands
 from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Part, Scene
 from handfirst.training.data.procedural.skin import Skin
 from handfirst.training.data.procedural.surface import Surface
 
 Floats = NDArray[np.float64]
 
-HEAD_PIVOT = vector(0.0, 8.0, 0.0)
-UPPER_ARM, FOREARM = 28.0, 25.0
-POSES = ("front", "side", "up", "down")
-POSE_WEIGHTS = (0.38, 0.20, 0.27, 0.15)
-# Wrist in the body frame, (low, high) for x (outwards), y and z.
-WRIST_RANGES = {
-    "front": ((0, 20), (-30, -2), (18, 32)),
-    "side": ((32, 48), (-28, 5), (5, 25)),
-    "up": ((20, 34), (5, 24), (8, 25)),
-    "down": ((22, 34), (-48, -38), (2, 14)),
-}
 IRISES = np.array([[0.09, 0.05, 0.03], [0.09, 0.05, 0.03], [0.10, 0.16, 0.25], [0.10, 0.14, 0.07]])
 
 
@@ -70,56 +47,44 @@ class Person:
         self.outfit.apply(surface, paint)
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One arm's side (+1 for the person's left), joints and hand pose."""
+def build_person(
+    rng: np.random.Generator, gestures: tuple[str, str], fixed: tuple[bool, bool], frame: str = "half"
+) -> Person:
+    """A random person whose (left, right) hands make `gestures`, or one of PAIRS if both name it.
 
-    side: float
-    shoulder: Vector
-    elbow: Vector
-    wrist: Vector
-    hand_axes: Matrix
-    pose: str
-
-    @property
-    def direction(self) -> Vector:
-        """Unit direction of the forearm."""
-        return unit(self.wrist - self.elbow)
-
-
-def build_person(rng: np.random.Generator, gestures: tuple[str, str], fixed: tuple[bool, bool]) -> Person:
-    """A random person whose (left, right) hands make `gestures`; a hanging hand is relaxed unless it is `fixed`."""
+    A hanging hand is relaxed, and in a bust out of the picture ("none"); a `fixed` gesture is always shown there.
+    """
     scene, joints = Scene(), np.zeros((133, 3))
     skin = Skin.draw(rng)
     hair = Hair.draw(rng, skin.level)
     outfit = Outfit.draw(rng)
     width = float(rng.uniform(0.92, 1.1))
     torso = _add_torso(scene, rng, width)
-    _add_head_and_hair(scene, rng, hair, torso, joints)
-    words = []
-    for side, gesture, keep in zip((1.0, -1.0), gestures, fixed, strict=True):
-        arm = _pose_arm(rng, side, width)
-        gesture = "relaxed" if arm.pose == "down" and not keep else gesture
-        words.append(gesture)
-        _add_arm(scene, arm, outfit.sleeve, torso)
-        shape = HandShape(arm.hand_axes, arm.wrist, left=side > 0, scale=0.98, fat=1.05)
-        link = Link(len(scene.groups) - 1, arm.wrist, 2.0, 5.0, 0.2)
-        hand = HandBuilder(scene, shape, link).build(GESTURES[gesture].jittered(rng))
-        left = side > 0
-        joints[91:112] = hand if left else joints[91:112]
-        joints[112:133] = joints[112:133] if left else hand
-        first = 5 if left else 6
-        joints[[first, first + 2, first + 4]] = arm.shoulder, arm.elbow, arm.wrist
-        _add_leg(scene, rng, side, torso, joints)
+    head = _add_head_and_hair(scene, rng, hair, torso, joints)
+    hands = pose_hands(rng, width, gestures, fixed, frame, head)
+    for hand in hands:
+        _add_arm(scene, hand.arm, outfit.sleeve, torso)
+        _add_hand(scene, hand, joints)
+        _add_leg(scene, rng, hand.arm.side, torso, joints)
     attributes = {
         "skin": skin_word(skin.level),
         "hair": hair.style,
         "hair_colour": hair.word,
         **outfit.attributes,
-        "left_hand": words[0],
-        "right_hand": words[1],
+        "left_hand": hands[0].word,
+        "right_hand": hands[1].word,
     }
     return Person(scene, joints, skin, hair, outfit, IRISES[int(rng.integers(len(IRISES)))], attributes)
+
+
+def _add_hand(scene: Scene, hand: PosedHand, joints: Floats) -> None:
+    """The hand at the end of the arm that was added last, and the joints of both."""
+    arm, left = hand.arm, hand.arm.side > 0
+    shape = HandShape(arm.hand_axes, arm.wrist, left=left, scale=HAND_SCALE, fat=1.05)
+    link = Link(len(scene.groups) - 1, arm.wrist, 2.0, 5.0, 0.2)
+    joints[91 if left else 112 :][:21] = HandBuilder(scene, shape, link).build(hand.pose)
+    first = 5 if left else 6
+    joints[[first, first + 2, first + 4]] = arm.shoulder, arm.elbow, arm.wrist
 
 
 def _add_torso(scene: Scene, rng: np.random.Generator, width: float) -> int:
@@ -140,7 +105,8 @@ def _add_torso(scene: Scene, rng: np.random.Generator, width: float) -> int:
     return scene.add(capsules, 6.0)
 
 
-def _add_head_and_hair(scene: Scene, rng: np.random.Generator, hair: Hair, torso: int, joints: Floats) -> None:
+def _add_head_and_hair(scene: Scene, rng: np.random.Generator, hair: Hair, torso: int, joints: Floats) -> Matrix:
+    """Head and hair, and their joints; how the head is turned about HEAD_PIVOT [3,3]."""
     turn = rotation(Y, rng.normal(0, 14)) @ rotation(X, rng.normal(0, 6)) @ rotation(Z, rng.normal(0, 5))
     frame = Frame(turn, HEAD_PIVOT - turn @ HEAD_PIVOT)
     add_head(scene, frame, torso)
@@ -148,19 +114,7 @@ def _add_head_and_hair(scene: Scene, rng: np.random.Generator, hair: Hair, torso
     face = face_points()
     joints[23:91] = [frame.point(p) for p in face]
     joints[0:5] = [frame.point(p) for p in body_face_points(face)]
-
-
-def _pose_arm(rng: np.random.Generator, side: float, width: float) -> Arm:
-    """A random reach, elbow out and down, palm to or from the viewer."""
-    shoulder = vector(side * 17.0 * width, -3.0, 0.0)
-    pose = pick(rng, POSES, POSE_WEIGHTS)
-    target = np.array([rng.uniform(*bounds) for bounds in WRIST_RANGES[pose]]) * [side, 1.0, 1.0]
-    pole = vector(side * 0.7, -1.0, -0.35) + rng.normal(0, 0.15, 3)
-    elbow, wrist = two_bone_ik(shoulder, target, UPPER_ARM, FOREARM, pole)
-    palm = vector(rng.normal(0, 0.5), rng.normal(0, 0.4), 1.0) * (1.0 if rng.uniform() < 0.6 else -1.0)
-    along = unit(wrist - elbow)
-    lift = float(rng.uniform(0, 0.5)) if pose in ("front", "side") else 0.0
-    return Arm(side, shoulder, elbow, wrist, frame_along(along + vector(0, lift, 0), palm), pose)
+    return turn
 
 
 def _add_arm(scene: Scene, arm: Arm, sleeve: str, torso: int) -> None:

@@ -1,20 +1,21 @@
 """One rendered hand or person with its exact truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.training.data.procedural.background import draw_background
+from handfirst.training.data.procedural.background import Background, draw_background
 from handfirst.training.data.procedural.camera import Camera, Placement
 from handfirst.training.data.procedural.caption import hand_caption, person_caption
 from handfirst.training.data.procedural.cloth import Cloth
 from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z, pick, rotation, vector
-from handfirst.training.data.procedural.gestures import GESTURES
+from handfirst.training.data.procedural.gestures import GESTURES, Gesture, showing
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
 from handfirst.training.data.procedural.lighting import Lighting
 from handfirst.training.data.procedural.paint import Paint
+from handfirst.training.data.procedural.pairs import PAIRS, draw_pair
 from handfirst.training.data.procedural.palette import colour_name, random_colour, skin_word
 from handfirst.training.data.procedural.person import build_person
 from handfirst.training.data.procedural.render import Picture, Quality, render
@@ -24,8 +25,12 @@ from handfirst.training.data.procedural.surface import Surface, pack
 
 VIEWS = ("palm", "back", "any", "side")
 VIEW_WEIGHTS = (0.45, 0.40, 0.10, 0.05)
+FIXED_FACE = 0.88  # of the hands whose gesture shows the palm (or the back) show just that; the rest is seen edge-on
 SIDES = ("left", "right")
-FRAMES = ("half", "full")
+TOGETHER = 0.12  # of the hand crops hold two hands, of the people in busts put their hands together
+FRAMES = ("bust", "half", "full")
+FRAME_WEIGHTS = (0.72, 0.20, 0.08)
+FRAME_POINTS = {"bust": np.r_[0:7, 23:133], "half": np.r_[0:13, 23:133], "full": np.r_[0:133]}
 LEFT_HAND = slice(91, 112)
 RIGHT_HAND = slice(112, 133)
 CROP = 1.5  # side of a hand crop, in units of the larger side of the box of its 21 points
@@ -65,18 +70,25 @@ def sample_hand(
     side: str | None = None,
     supersample: int = 2,
 ) -> Sample:
-    """A hand cropped as the runtime crops it. `view` palm, back, any or side; `gesture` a key of GESTURES."""
+    """A hand, or two that touch, cropped as the runtime crops them.
+
+    `view` palm, back, any or side; `gesture` a key of GESTURES or, for two hands, of PAIRS; `side` left, right or both.
+    """
     rng = generator("hand", seed)
-    view = _choice(rng, "view", view, VIEWS, VIEW_WEIGHTS)
-    gesture = _choice(rng, "gesture", gesture, tuple(GESTURES))
-    side = _choice(rng, "side", side, SIDES)
+    pair = _choice(rng, "gesture", gesture if gesture in PAIRS else None, tuple(PAIRS))
+    alone = view is None and gesture is None and side is None
+    both = bool(rng.uniform() < TOGETHER) if alone else side == "both" or gesture in PAIRS
+    if both and ((gesture is not None and gesture not in PAIRS) or side in SIDES):
+        raise ValueError(f"side both goes with the gestures {', '.join(PAIRS)}; got {side!r} and {gesture!r}")
+    scene = Scene()
+    joints = np.full((133, 3), np.nan)
     skin = Skin.draw(rng)
     sleeve = Cloth.draw(rng, random_colour(rng), pick(rng, ("plain", "striped"), (0.8, 0.2)), 1.2, 0.12)
     sleeved = bool(rng.uniform() < 0.5)
     shape = HandShape(
         axes=np.eye(3),
         origin=np.zeros(3),
-        left=side == "left",
+        left=False,
         fat=float(rng.uniform(0.9, 1.1)),
         forearm=16.0,
         wrist_flexion=float(rng.uniform(-25, 25)),
@@ -84,10 +96,20 @@ def sample_hand(
         sleeve_from=float(rng.uniform(0.3, 3.0)) if sleeved else None,
         sleeve_width=float(rng.uniform(0.25, 0.7)),
     )
-    scene = Scene()
-    joints = HandBuilder(scene, shape).build(GESTURES[gesture].jittered(rng))
-    turn = _hand_rotation(rng, view)
-    camera, placement = _frame_hand(rng, joints @ turn.T, turn, size)
+    if both:
+        words = {"side": "both", "view": view or "any", "gesture": pair}
+        turn = rotation(Z, rng.normal(0, 9)) @ rotation(X, rng.normal(2, 12)) @ rotation(Y, rng.normal(0, 20))
+        for hand, place, slot in zip(SIDES, draw_pair(rng, pair), (LEFT_HAND, RIGHT_HAND), strict=True):
+            bend = place.flexion + shape.wrist_flexion / 3
+            put = replace(shape, axes=place.axes, origin=place.origin, left=hand == "left", wrist_flexion=bend)
+            joints[slot] = HandBuilder(scene, put).build(place.pose)
+    else:
+        words = _single_words(rng, view, gesture, side)
+        left, pose = words["side"] == "left", GESTURES[words["gesture"]].jittered(rng)
+        turn = _hand_rotation(rng, words["view"], pose, left)
+        joints[LEFT_HAND if left else RIGHT_HAND] = HandBuilder(scene, replace(shape, left=left)).build(pose)
+    shown = ~np.isnan(joints[:, 0])
+    camera, placement = _frame_hand(rng, joints[shown] @ turn.T, turn, size)
     lighting = Lighting.draw(rng)
     background = draw_background(rng, size)
 
@@ -100,20 +122,41 @@ def sample_hand(
     grain = rng.normal(0, 2.0, (size, size, 3))
     packed = pack(scene, placement)
     picture = render(packed, camera, lighting, painter, background.image, Quality(1.0, 1.5, supersample), grain)
-    keypoints = np.zeros((133, 3), dtype=np.float32)
-    keypoints[LEFT_HAND if side == "left" else RIGHT_HAND, :2] = camera.project(placement.to_camera(joints))
-    keypoints[LEFT_HAND if side == "left" else RIGHT_HAND, 2] = 2
     attributes = {
-        "side": side,
-        "view": view,
-        "facing": _facing(turn),
-        "gesture": gesture,
+        **words,
+        "facing": "side" if both else _facing(turn),
         "skin": skin_word(skin.level),
-        "sleeve": colour_name(sleeve.colour) if picture.shows(Part.SLEEVE) else "none",
+        "sleeve": colour_name(sleeve.colour) if picture.shows(Part.SLEEVE, 0.01) else "none",
+        **_background_words(background),
+    }
+    keypoints = _keypoints(camera.project(placement.to_camera(joints[shown])), shown)
+    return _sample(picture, keypoints, hand_caption(attributes), attributes, seed)
+
+
+def _single_words(rng: np.random.Generator, view: str | None, gesture: str | None, side: str | None) -> dict[str, str]:
+    """Side, view and gesture of one hand, each as given or drawn: a gesture that has a face is shown with that face."""
+    gesture = _choice(rng, "gesture", gesture, tuple(GESTURES) if gesture else showing(view or "any"))
+    face, turned = GESTURES[gesture].face, bool(rng.uniform() > FIXED_FACE)
+    drawn = _choice(rng, "view", view, VIEWS, VIEW_WEIGHTS)
+    if view is None and face != "either":
+        drawn = "side" if turned else face
+    return {"side": _choice(rng, "side", side, SIDES), "view": drawn, "gesture": gesture}
+
+
+def _background_words(background: Background) -> dict[str, str]:
+    return {
         "background": background.kind,
         "background_colour": background.colour,
+        "background_words": background.phrase,
     }
-    return _sample(picture, keypoints, hand_caption(attributes, background.phrase), attributes, seed)
+
+
+def _keypoints(points: Vector, shown: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pixels [n,2] of the n points that are `shown` [133] -> [133,3], zeros elsewhere."""
+    keypoints = np.zeros((133, 3), dtype=np.float32)
+    keypoints[shown, :2] = points
+    keypoints[shown, 2] = 2
+    return keypoints
 
 
 def _choice(
@@ -127,11 +170,13 @@ def _choice(
     return drawn if given is None else given
 
 
-def _hand_rotation(rng: np.random.Generator, view: str) -> Matrix:
-    """How the hand is turned: yaw by view, with roll and pitch."""
+def _hand_rotation(rng: np.random.Generator, view: str, pose: Gesture, left: bool) -> Matrix:
+    """How the hand is turned: its gesture's tilt, then yaw by view, with roll and pitch."""
     wobble, around, edge = rng.normal(0, 25), rng.uniform(0, 360), rng.choice([90, -90]) + rng.normal(0, 15)
     yaw = {"palm": wobble, "back": 180 + wobble, "any": around, "side": edge}[view]
-    return rotation(Z, rng.normal(0, 25)) @ rotation(X, rng.normal(0, 22)) @ rotation(Y, yaw)
+    roll = rng.normal(0, 14 if pose.tilt else 25)  # a thumb that means up or down stays so
+    tilt = rotation(Z, -pose.tilt if left else pose.tilt)
+    return rotation(Z, roll) @ rotation(X, rng.normal(0, 22)) @ rotation(Y, yaw) @ tilt
 
 
 def _facing(turn: Matrix) -> str:
@@ -157,52 +202,65 @@ def _frame_hand(rng: np.random.Generator, joints: Vector, turn: Matrix, size: in
 def sample_person(
     seed: int,
     size: int = 192,
-    frame: str = "half",
+    frame: str | None = None,
     supersample: int = 2,
     gestures: tuple[str | None, str | None] | None = None,
 ) -> Sample:
-    """A person from the waist up ("half") or whole ("full"); `gestures` fixes (left, right), None for random."""
+    """A person: face, shoulders and hands ("bust"), from the hips up ("half") or whole ("full").
+
+    `gestures` fixes (left, right), None for random; a key of PAIRS must be given for both.
+    """
     rng = generator("person", seed)
-    if frame not in FRAMES:
-        raise ValueError(f"frame must be one of {', '.join(FRAMES)}; got {frame!r}")
-    left, right = gestures or (None, None)
-    names = tuple(GESTURES)
-    chosen = (_choice(rng, "gesture", left, names), _choice(rng, "gesture", right, names))
-    fixed = (left is not None, right is not None)
-    person = build_person(rng, chosen, fixed)
-    turn = rotation(Y, rng.normal(0, 16)) @ rotation(X, rng.normal(0, 4))
-    camera, placement = _frame_person(rng, person.joints @ turn.T, turn, size, frame)
+    frame = _choice(rng, "frame", frame, FRAMES, FRAME_WEIGHTS)
+    chosen, fixed = _person_gestures(rng, frame, gestures or (None, None))
+    person = build_person(rng, chosen, fixed, frame)
+    turn = rotation(Y, rng.normal(0, 16 if frame != "bust" else 12)) @ rotation(X, rng.normal(0, 4))
+    present = np.ones(133, dtype=bool)
+    for word, slot in ((person.attributes["left_hand"], LEFT_HAND), (person.attributes["right_hand"], RIGHT_HAND)):
+        present[slot] = word != "none"
+    kept = np.intersect1d(FRAME_POINTS[frame], np.nonzero(present)[0])
+    camera, placement = _frame_person(rng, person.joints @ turn.T, turn, size, kept)
     lighting = Lighting.draw(rng)
-    background = draw_background(rng, size)
+    background = draw_background(rng, size, avoid=person.attributes["top"])
     grain = rng.normal(0, 2.0, (size, size, 3))
     packed = pack(person.scene, placement)
     quality = Quality(2.5, 6.0, supersample)
     picture = render(packed, camera, lighting, person.paint, background.image, quality, grain)
     points = camera.project(placement.to_camera(person.joints))
-    inside = ((points >= 0) & (points < size)).all(axis=1)
-    keypoints = np.zeros((133, 3), dtype=np.float32)
-    keypoints[inside, :2] = points[inside]
-    keypoints[inside, 2] = 2
-    attributes = {
-        **person.attributes,
-        "frame": frame,
-        "background": background.kind,
-        "background_colour": background.colour,
-    }
-    return _sample(picture, keypoints, person_caption(attributes, background.phrase), attributes, seed)
+    inside = ((points >= 0) & (points < size)).all(axis=1) & present
+    attributes = {**person.attributes, "frame": frame, **_background_words(background)}
+    if not picture.shows(Part.TROUSERS, 0.01):
+        attributes["trousers"] = "unseen"
+    if not picture.shows(Part.SLEEVE, 0.02):
+        attributes["sleeve"] = "unseen"
+    return _sample(picture, _keypoints(points[inside], inside), person_caption(attributes), attributes, seed)
+
+
+def _person_gestures(
+    rng: np.random.Generator, frame: str, given: tuple[str | None, str | None]
+) -> tuple[tuple[str, str], tuple[bool, bool]]:
+    """What (left, right) do, and which of the two was asked for."""
+    together = frame == "bust" and bool(rng.uniform() < TOGETHER)
+    pair, names = pick(rng, tuple(PAIRS)), tuple(GESTURES)
+    left, right = given
+    if left in PAIRS and right == left:
+        return (str(left), str(left)), (True, True)
+    chosen = (_choice(rng, "gesture", left, names), _choice(rng, "gesture", right, names))
+    if together and left is None and right is None:
+        chosen = (pair, pair)
+    return chosen, (left is not None, right is not None)
 
 
 def _frame_person(
-    rng: np.random.Generator, joints: Vector, turn: Matrix, size: int, frame: str
+    rng: np.random.Generator, joints: Vector, turn: Matrix, size: int, kept: NDArray[np.int64]
 ) -> tuple[Camera, Placement]:
-    """A camera that holds all of the turned `joints` [133,3], or those from the hips up, with room for the hair."""
-    kept = np.r_[0:13, 23:133] if frame == "half" else np.r_[0:133]
+    """A camera that holds the `kept` ones of the turned `joints` [133,3], with room for the hair."""
     low, high = joints[kept].min(axis=0), joints[kept].max(axis=0)
     low[1] -= 2
-    high[1] = max(high[1], joints[23:91, 1].max() + 13)
-    extent = max(high[0] - low[0] + 10, high[1] - low[1] + 6)
+    high[1] = max(high[1] + 1, joints[23:91, 1].max() + 12)
+    extent = max(high[0] - low[0] + 8, high[1] - low[1] + 5)
     distance = float(rng.uniform(180, 320))
-    focal = size * float(rng.uniform(0.86, 0.97)) / extent * (distance - 15)
+    focal = size * float(rng.uniform(0.88, 0.97)) / extent * (distance - 18)
     return Camera(focal, size / 2, size / 2), Placement(turn, -(low + high) / 2 + vector(0.0, 0.0, -distance))
 
 
