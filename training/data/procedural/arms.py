@@ -37,8 +37,8 @@ WRIST_RANGES = {
 }
 CLOSE_RANGES = {  # in a bust
     "front": ((4, 19), (-20, -1), (18, 31)),
-    "side": ((24, 33), (-16, 4), (8, 25)),
-    "up": ((16, 27), (0, 15), (10, 26)),
+    "side": ((22, 30), (-15, 4), (8, 25)),
+    "up": ((15, 25), (-1, 13), (10, 26)),
 }
 OUT_OF_PICTURE = ((17, 24), (-56, -50), (-2, 6))
 REACHES = 14  # random reaches to choose from

@@ -37,10 +37,10 @@ class Gesture:
     tilt: float = 0.0
 
     def jittered(self, rng: np.random.Generator, much: float = 1.0) -> "Gesture":
-        """A natural variation: fingers +-5 degrees, thumb +-4 degrees (standard deviations), times `much`."""
+        """A natural variation: fingers +-5 degrees, thumb +-2.5 degrees (standard deviations), times `much`."""
         fingers = [_noisy(f, 5.0 * much, rng) for f in self.fingers]
         t = self.thumb
-        thumb = Thumb(*(a + float(rng.normal(0, 4 * much)) for a in (t.abduction, t.flexion, t.mcp, t.ip, t.twist)))
+        thumb = Thumb(*(a + float(rng.normal(0, 2.5 * much)) for a in (t.abduction, t.flexion, t.mcp, t.ip, t.twist)))
         spread, tilt = self.spread * float(rng.uniform(0.7, 1.2)), self.tilt + float(rng.normal(0, 8))
         return Gesture((fingers[0], fingers[1], fingers[2], fingers[3]), spread, thumb, self.face, tilt)
 
@@ -52,15 +52,15 @@ def _noisy(angles: Flexion, sigma: float, rng: np.random.Generator) -> Flexion:
 
 _OPEN: Flexion = (8, 8, 5)
 _FLAT: Flexion = (4, 5, 3)
-_FOLDED: Flexion = (86, 106, 66)
+_FOLDED: Flexion = (90, 108, 66)
 _SHUT = (_FOLDED, _FOLDED, _FOLDED, _FOLDED)
 _SPREAD = (_OPEN, _OPEN, _OPEN, _OPEN)
 _TOGETHER = (_FLAT, _FLAT, _FLAT, _FLAT)
-_WRAPPED = Thumb(50, -14, 46, 49, 2)  # across the folded index and middle finger
+_WRAPPED = Thumb(46, -5, 53, 51, -14)  # across the folded index and middle finger
 _ONE = (_OPEN, _FOLDED, _FOLDED, _FOLDED)
 _TWO = (_OPEN, _OPEN, _FOLDED, _FOLDED)
-_ON_MIDDLE = Thumb(56, -14, 47, 44, 0)
-_ON_RING = Thumb(56, -7, 60, 36, -9)
+_ON_MIDDLE = Thumb(66, -5, 41, 68, -21)
+_ON_RING = Thumb(65, -2, 55, 46, -23)
 _OUT = Thumb(5, -8, -2, -10, 0)
 
 # Underscores become spaces in captions.
@@ -76,10 +76,10 @@ GESTURES: dict[str, Gesture] = {
     "palm": Gesture(_SPREAD, 1.0, Thumb(18, -8, 2, 0, 0), "palm"),
     "peace": Gesture(_TWO, 1.3, _ON_RING, "palm"),
     "peace_inverted": Gesture(_TWO, 1.3, _ON_RING, "back"),
-    "rock": Gesture((_OPEN, _FOLDED, _FOLDED, _OPEN), 0.4, Thumb(56, -14, 55, 37, -6)),
+    "rock": Gesture((_OPEN, _FOLDED, _FOLDED, _OPEN), 0.4, _ON_MIDDLE),
     "stop": Gesture(_TOGETHER, 0.1, Thumb(10, 18, 6, 4, 0), "palm"),
     "stop_inverted": Gesture(_TOGETHER, 0.1, Thumb(10, 18, 6, 4, 0), "back"),
-    "three": Gesture((_OPEN, _OPEN, _OPEN, _FOLDED), 1.0, Thumb(56, 14, 60, 56, -20)),
+    "three": Gesture((_OPEN, _OPEN, _OPEN, _FOLDED), 1.0, Thumb(74, 9, 65, 55, -33)),
     "three2": Gesture(_TWO, 1.2, Thumb(12, -10, 0, -4, 0)),
     "two_up": Gesture((_FLAT, _FLAT, _FOLDED, _FOLDED), 0.05, _ON_RING, "palm"),
     "two_up_inverted": Gesture((_FLAT, _FLAT, _FOLDED, _FOLDED), 0.05, _ON_RING, "back"),

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z, rotation, unit, vector
+from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z, mix, rotation, unit, vector
 from handfirst.training.data.procedural.gestures import Flexion, Gesture, Thumb
 from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Owner, Part, Scene
 
@@ -72,6 +72,11 @@ def thumb_chain(thumb: Thumb) -> Chain:
     palmar = turn @ vector(-0.55, 0.35, 0.75)
     palmar = rotation(bone, -thumb.twist) @ unit(palmar - bone * float(palmar @ bone))
     return _bend_chain(THUMB_ROOT, bone, palmar, np.cross(bone, palmar), (0.0, thumb.mcp, thumb.ip), THUMB_LENGTHS)
+
+
+def thumb_raise(bone: Vector) -> float:
+    """How far the thumb's metacarpal stands out of the palm: sine of the angle."""
+    return float(bone[2])
 
 
 def _bend_chain(
@@ -160,6 +165,9 @@ class HandBuilder:
             a, b = np.array(first.knuckle), np.array(second.knuckle)
             capsules.append(make(a + vector(0, 0.25, 0.05), b + vector(0, 0.25, 0.05), 0.72, 0.68, Part.PALM))
         capsules.append(make(vector(1.6, 4.6, 0.0), root + bone * THUMB_LENGTHS[0] * 0.6, 0.75, 0.85, Part.PALM))
+        raised = float(np.clip((thumb_raise(bone) - 0.45) / 0.3, 0.0, 1.0))
+        if raised > 0:  # the muscle between thumb and index finger, which closes a fist at that side
+            capsules.append(make(vector(2.2, 6.3, 0.5), mix(root, metacarpal, 0.85), 0.9, 1.05 * raised, Part.PALM))
         if self.shape.forearm > 0:
             capsules += self._forearm(0.0, Part.FOREARM, 0.0)
         return self.scene.add(capsules, 0.85 * self.shape.scale, self.link)

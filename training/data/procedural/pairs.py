@@ -51,7 +51,7 @@ def _xsign(rng: np.random.Generator) -> Pair:
     lean = np.radians(rng.uniform(36, 50))
     pose = GESTURES[("stop", "palm", "fist")[int(rng.integers(3))]]
     face = 1.0 if rng.uniform() < 0.5 else -1.0
-    along, crossing = vector(np.sin(lean), np.cos(lean), 0), float(rng.uniform(-1, 4))
+    along, crossing = vector(np.sin(lean), np.cos(lean), 0), float(rng.uniform(1.5, 5))
     front = Placed(frame_along(along, vector(0, 0, face)), vector(0, 0, 1.9) - along * crossing, pose)
     behind = Placed(front.axes, vector(0, 0, -1.9) - along * crossing, pose).mirrored()
     return behind, front
@@ -68,7 +68,7 @@ def _timeout(rng: np.random.Generator) -> Pair:
 def _heart(rng: np.random.Generator) -> Pair:
     """Fingers arch to the middle and meet; the thumbs meet below."""
     axes = frame_along(vector(0.5, 0.866, 0.05), vector(0.866, -0.5, 0.2))
-    right = Placed(axes, vector(-12.6, -4, 0), _ARCH, 0)
+    right = Placed(axes, vector(-12.0, -4, 0), _ARCH, 0)
     return right.mirrored(), right
 
 

@@ -81,7 +81,6 @@ def sample_hand(
     if both and ((gesture is not None and gesture not in PAIRS) or side in SIDES):
         raise ValueError(f"side both goes with the gestures {', '.join(PAIRS)}; got {side!r} and {gesture!r}")
     scene = Scene()
-    joints = np.full((133, 3), np.nan)
     skin = Skin.draw(rng)
     sleeve = Cloth.draw(rng, random_colour(rng), pick(rng, ("plain", "striped"), (0.8, 0.2)), 1.2, 0.12)
     sleeved = bool(rng.uniform() < 0.5)
@@ -96,18 +95,8 @@ def sample_hand(
         sleeve_from=float(rng.uniform(0.3, 3.0)) if sleeved else None,
         sleeve_width=float(rng.uniform(0.25, 0.7)),
     )
-    if both:
-        words = {"side": "both", "view": view or "any", "gesture": pair}
-        turn = rotation(Z, rng.normal(0, 9)) @ rotation(X, rng.normal(2, 12)) @ rotation(Y, rng.normal(0, 20))
-        for hand, place, slot in zip(SIDES, draw_pair(rng, pair), (LEFT_HAND, RIGHT_HAND), strict=True):
-            bend = place.flexion + shape.wrist_flexion / 3
-            put = replace(shape, axes=place.axes, origin=place.origin, left=hand == "left", wrist_flexion=bend)
-            joints[slot] = HandBuilder(scene, put).build(place.pose)
-    else:
-        words = _single_words(rng, view, gesture, side)
-        left, pose = words["side"] == "left", GESTURES[words["gesture"]].jittered(rng)
-        turn = _hand_rotation(rng, words["view"], pose, left)
-        joints[LEFT_HAND if left else RIGHT_HAND] = HandBuilder(scene, replace(shape, left=left)).build(pose)
+    words = {"side": "both", "view": view or "any", "gesture": pair} if both else single_words(rng, view, gesture, side)
+    joints, turn = (_build_two if both else _build_one)(rng, scene, shape, words)
     shown = ~np.isnan(joints[:, 0])
     camera, placement = _frame_hand(rng, joints[shown] @ turn.T, turn, size)
     lighting = Lighting.draw(rng)
@@ -133,7 +122,31 @@ def sample_hand(
     return _sample(picture, keypoints, hand_caption(attributes), attributes, seed)
 
 
-def _single_words(rng: np.random.Generator, view: str | None, gesture: str | None, side: str | None) -> dict[str, str]:
+def _build_one(
+    rng: np.random.Generator, scene: Scene, shape: HandShape, words: dict[str, str]
+) -> tuple[Vector, Matrix]:
+    """Adds one hand to the scene: joints [133,3], NaN where there are none, and how it is turned to the camera."""
+    joints = np.full((133, 3), np.nan)
+    left, pose = words["side"] == "left", GESTURES[words["gesture"]].jittered(rng)
+    turn = _hand_rotation(rng, words["view"], pose, left)
+    joints[LEFT_HAND if left else RIGHT_HAND] = HandBuilder(scene, replace(shape, left=left)).build(pose)
+    return joints, turn
+
+
+def _build_two(
+    rng: np.random.Generator, scene: Scene, shape: HandShape, words: dict[str, str]
+) -> tuple[Vector, Matrix]:
+    """The same for two hands together; they are seen from the front, or a little aside."""
+    joints = np.full((133, 3), np.nan)
+    turn = rotation(Z, rng.normal(0, 9)) @ rotation(X, rng.normal(2, 12)) @ rotation(Y, rng.normal(0, 20))
+    for side, place, slot in zip(SIDES, draw_pair(rng, words["gesture"]), (LEFT_HAND, RIGHT_HAND), strict=True):
+        bend = place.flexion + shape.wrist_flexion / 3
+        put = replace(shape, axes=place.axes, origin=place.origin, left=side == "left", wrist_flexion=bend)
+        joints[slot] = HandBuilder(scene, put).build(place.pose)
+    return joints, turn
+
+
+def single_words(rng: np.random.Generator, view: str | None, gesture: str | None, side: str | None) -> dict[str, str]:
     """Side, view and gesture of one hand, each as given or drawn: a gesture that has a face is shown with that face."""
     gesture = _choice(rng, "gesture", gesture, tuple(GESTURES) if gesture else showing(view or "any"))
     face, turned = GESTURES[gesture].face, bool(rng.uniform() > FIXED_FACE)
@@ -258,7 +271,7 @@ def _frame_person(
     low, high = joints[kept].min(axis=0), joints[kept].max(axis=0)
     low[1] -= 2
     high[1] = max(high[1] + 1, joints[23:91, 1].max() + 12)
-    extent = max(high[0] - low[0] + 8, high[1] - low[1] + 5)
+    extent = max(high[0] - low[0] + 6, high[1] - low[1] + 4)
     distance = float(rng.uniform(180, 320))
     focal = size * float(rng.uniform(0.88, 0.97)) / extent * (distance - 18)
     return Camera(focal, size / 2, size / 2), Placement(turn, -(low + high) / 2 + vector(0.0, 0.0, -distance))
