@@ -13,20 +13,20 @@ from tokenizers import Tokenizer
 
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.checkpoint import TwoStageModel, save_model
-from handfirst.training.config import PhaseName, TrainingConfig
+from handfirst.training.config import TrainingConfig
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.run_folder import costs, ema_weights, notes
 
 
-def assemble(config: TrainingConfig, out: Path, settings: TwoStageSettings, body_phase: PhaseName = "body") -> Path:
+def assemble(config: TrainingConfig, out: Path, settings: TwoStageSettings) -> Path:
     """The EMA weights of every phase, as one model folder in diffusers' layout."""
     from transformers import CLIPTextModel
 
     hand, body = new_hand(config), new_body(config)
     hand.load_state_dict(ema_weights(out, "hand"))
-    body.load_state_dict(ema_weights(out, body_phase))
+    body.load_state_dict(ema_weights(out, "body"))
     model = TwoStageModel(
         settings=settings,
         tokenizer=Tokenizer.from_file(str(out / "tokenizer.json")),
@@ -79,6 +79,6 @@ def trained_autoencoder(config: TrainingConfig, out: Path) -> Autoencoder:
 def polished_autoencoder(config: TrainingConfig, out: Path) -> Autoencoder:
     """With the decoder of the last phase."""
     model = build_autoencoder(config.autoencoder)
-    weights = ema_weights(out, "polish")
+    weights = ema_weights(out, "decoder")
     model.load_state_dict({k.removeprefix("autoencoder."): v for k, v in weights.items() if "critic." not in k})
     return model.eval()

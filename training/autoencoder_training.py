@@ -1,4 +1,4 @@
-"""Phase 1: the autoencoder, on crops of hands and people. decoder_training.py borrows its crops and losses.
+"""Phase 1: the autoencoder, on crops of hands and people. decoder_training.py borrows its losses.
 
 Knows nothing about diffusion.
 """
@@ -14,112 +14,82 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handfirst.training.config import PhaseOptions
+from handfirst.training.crops import CROP, CropSource, to_image
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.sheets import to_uint8, write_sheet
 
-CROP = 64
 DETAIL_WEIGHT = 3.0  # errors on hands and faces count this much more
-FACE = slice(23, 91)  # of the 133 points
-AT_FACE = 0.6  # share of the crops that look at the face, where there is one: it is small and people look there first
-NOISE = 0.1  # of a latent channel's own std: makes the decoder forgive what diffusion leaves
+SQUARE_WEIGHT = 4.0  # of the squared error beside the absolute one: the flat parts settle sooner
+TIED = 3  # channels that are tied to their cells' colours,
+TIE = 2.0  # times this, so that they spread about as wide as the free ones
+# Noise on the latents, uniform up to this level: the decoder forgives what diffusion leaves, and the encoder spreads
+# what it says over scales that survive it. Colours need less: their scale is fixed by the tie.
+NOISE, TIED_NOISE = 0.3, 0.15
+SMALL = 4e-3  # weight of the free channels' mean square: with noise of a fixed level, what keeps them small
 
 
 def autoencoder_phase(model: Autoencoder, sources: tuple[Pictures, ...], options: PhaseOptions, seed: int) -> Phase:
-    """L1 + gradient L1, heavier on hands and faces; the first three latent channels are tied to their cells' colours.
+    """Pixel losses, heavier on hands and faces; the first three latent channels are tied to their cells' colours.
 
     The tie makes latents smooth and gives a preview without the decoder. Crops alternate between the sources.
     """
+    device = pick_device()
+    crops = [CropSource.of(source, device) for source in sources]
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, Autoencoder)
-        rng = np.random.default_rng((seed, 0, step))
-        image, detail = crops(sources[step % len(sources)], options.batch, rng)
+        draws = Draws(device, seed, 0, step)
+        image, detail = crops[step % len(crops)].draw(options.batch, draws)
         latent = module.encode(image)
         colours = F.avg_pool2d(image, CROP // latent.shape[-1])
         return {
-            **pixel_losses(decode_noisy(module, latent, rng), image, detail),
-            "colour": 0.2 * F.mse_loss(latent[:, :3].float(), colours),
+            **pixel_losses(decode_noisy(module, latent, draws), image, detail),
+            "colour": 0.2 * F.mse_loss(latent[:, :TIED].float() / TIE, colours),
+            "small": SMALL * (latent[:, TIED:].float() ** 2).mean(),
         }
 
-    return Phase("autoencoder", model, losses, lambda module, file: draw_sheet(module, sources, file), sheet_minutes=4)
+    return Phase("autoencoder", model, losses, lambda module, file: draw_sheet(module, sources, file), sheet_minutes=15)
 
 
-def decode_noisy(model: Autoencoder, latent: Tensor, rng: np.random.Generator) -> Tensor:
+def decode_noisy(model: Autoencoder, latent: Tensor, draws: Draws) -> Tensor:
     """Decodes a latent that is a little off, as diffusion will leave it: [B, 3, H, W] in float32."""
-    spread = latent.detach().float().std((0, 2, 3), keepdim=True)
-    noise = torch.from_numpy(rng.standard_normal(tuple(latent.shape), dtype=np.float32)).to(latent.device)
-    return model.decode(latent + NOISE * spread * noise).float()
+    levels = torch.full((latent.shape[1],), NOISE, device=latent.device)
+    levels[:TIED] = TIED_NOISE
+    level = draws.uniform(0, 1, len(latent), 1, 1, 1) * levels[:, None, None]
+    return model.decode(latent + level * draws.normal(*latent.shape)).float()
 
 
 def pixel_losses(decoded: Tensor, image: Tensor, detail: Tensor) -> dict[str, Tensor]:
-    """L1 of the pixels and of their differences, [B, 3, H, W]; `detail` [B, 1, H, W] marks what counts more."""
+    """L1, L2 and the L1 of differences, of [B, 3, H, W]; `detail` [B, 1, H, W] marks what counts more."""
     weight = 1 + (DETAIL_WEIGHT - 1) * detail
-    return {"l1": (weight * (decoded - image).abs()).mean(), "gradient": _gradient_l1(decoded, image, weight)}
+    error = decoded - image
+    return {
+        "l1": (weight * error.abs()).mean(),
+        "l2": SQUARE_WEIGHT * (weight * error**2).mean(),
+        "gradient": _gradient_l1(decoded, image, weight),
+    }
 
 
 def draw_sheet(module: nn.Module, sources: tuple[Pictures, ...], file: Path) -> None:
+    """Eight pictures of each source above their reconstructions."""
     assert isinstance(module, Autoencoder)
-    rows = []
+    rows, side = [], max(source.size for source in sources)
     for source in sources:
-        picks = np.linspace(0, len(source) - 1, 8).astype(int)
-        image = _to_tensor(source.rgb[picks])
+        image = images(source, np.linspace(0, len(source) - 1, 8).astype(int))
         with torch.no_grad(), autocast(image.device):
             decoded = module.decode(module.encode(image))
-        row = np.concatenate([to_uint8(image), to_uint8(decoded)], 1)
-        rows.append(np.pad(row, ((0, 0), (0, 0), (0, 192 - row.shape[2]), (0, 0))))
+        for row in (to_uint8(image), to_uint8(decoded)):
+            gap = side - row.shape[2]
+            rows.append(np.pad(row, ((0, 0), (0, 0), (0, gap), (0, 0))))
     write_sheet(file, rows)
 
 
-def _to_tensor(rgb: NDArray[np.uint8]) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(rgb)).to(pick_device()).permute(0, 3, 1, 2).float()
-    return (tensor / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def crops(source: Pictures, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Crops of random pictures, many of them at a face: as `cut` gives them."""
-    return cut(source, windows(source, rng.integers(len(source), size=count), rng))
-
-
-def windows(
-    source: Pictures, picks: NDArray[np.int64], rng: np.random.Generator, grid: int = 1
-) -> list[tuple[int, int, int]]:
-    """A window of CROP x CROP pixels in each of the pictures, as (picture, y, x); y and x are multiples of `grid`."""
-    out = []
-    for i in picks:
-        face = face_circle(source.keypoints[i])
-        y, x = rng.integers(0, source.size - CROP + 1, 2)
-        if face is not None and rng.random() < AT_FACE:
-            middle = np.array(face[1::-1]) - CROP / 2 + rng.uniform(-CROP / 4, CROP / 4, 2)
-            y, x = np.clip(middle.astype(int), 0, source.size - CROP)
-        out.append((int(i), int(y) // grid * grid, int(x) // grid * grid))
-    return out
-
-
-def cut(source: Pictures, places: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
-    """What the windows show: image [B, 3, 64, 64] in [-1, 1]; details [B, 1, 64, 64]: hands and faces."""
-    rgb, detail = [], []
-    for i, y, x in places:
-        face = face_circle(source.keypoints[i])
-        rgb.append(source.rgb[i, y : y + CROP, x : x + CROP])
-        mask = (source.hands[i, y : y + CROP, x : x + CROP] > 0).astype(np.float32)
-        if face is not None:
-            rows, columns = np.ogrid[y : y + CROP, x : x + CROP]
-            mask = np.maximum(mask, (columns - face[0]) ** 2 + (rows - face[1]) ** 2 < face[2] ** 2)
-        detail.append(mask)
-    details = torch.from_numpy(np.stack(detail)[:, None].astype(np.float32)).to(pick_device())
-    return _to_tensor(np.stack(rgb)), details
-
-
-def face_circle(keypoints: NDArray[np.float32]) -> tuple[float, float, float] | None:
-    """keypoints [133, 3] -> centre x, y and radius of the face in pixels; None where it has no visible points."""
-    points = keypoints[FACE][keypoints[FACE, 2] > 0, :2]
-    if not len(points):
-        return None
-    low, high = points.min(0), points.max(0)
-    x, y = (low + high) / 2
-    return float(x), float(y), 0.75 * float((high - low).max())
+def images(pictures: Pictures, picks: slice | NDArray[np.int64]) -> Tensor:
+    """Some of the pictures, [N, 3, S, S] in [-1, 1] on the device."""
+    return to_image(torch.from_numpy(np.ascontiguousarray(pictures.rgb[picks])).to(pick_device()))
 
 
 def _gradient_l1(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
@@ -134,16 +104,7 @@ def encode_pictures(model: Autoencoder, pictures: Pictures, batch: int = 64) -> 
     model.eval()
     out = []
     for i in range(0, len(pictures), batch):
-        image = _to_tensor(pictures.rgb[i : i + batch])
+        image = images(pictures, slice(i, i + batch))
         with autocast(image.device):
             out.append(model.encode(image).to("cpu", torch.float16))
     return torch.cat(out)
-
-
-@torch.no_grad()
-def reconstruction_psnr(model: Autoencoder, pictures: Pictures, count: int = 64) -> float:
-    """PSNR in dB of `count` pictures spread over the set, in 8-bit values."""
-    picks = np.linspace(0, len(pictures) - 1, count).astype(int)
-    image = _to_tensor(pictures.rgb[picks])
-    error = to_uint8(model.decode(model.encode(image))).astype(float) - pictures.rgb[picks]
-    return float(10 * np.log10(255**2 / np.mean(error**2)))

@@ -46,9 +46,9 @@ class BodyBatch:
     Attributes:
         x_0, eps, t, context: as in HandBatch, of the whole picture.
         hint: [B, 4, H, W], skeleton RGB in [0, 1] and the area to paint.
-        canvas: x_c [B, C, h, w], the latents of the hands alone on the uniform background; None: nothing is blended
-            and every cell counts.
-        kept: bool [B, 1, h, w], the cells that are blended (paper, eq. 11); the loss counts the others.
+        canvas: x_c [B, C, h, w], the latents of the hands alone on the uniform background; None: nothing is blended.
+        kept: bool [B, 1, h, w], the cells that are blended (paper, eq. 11).
+        region: bool [B, 1, h, w], the cells whose loss counts; None: all.
         strength: [B] or None: factor on the ControlNet's residuals.
     """
 
@@ -59,6 +59,7 @@ class BodyBatch:
     hint: Tensor
     canvas: Tensor | None = None
     kept: Tensor | None = None
+    region: Tensor | None = None
     strength: Tensor | None = None
 
 
@@ -67,7 +68,7 @@ class Noising(nn.Module):
 
     Args:
         schedule: of the model.
-        snr_cap: cap of the loss weight min(SNR, cap) where the network predicts x_0.
+        snr_cap: cap of the loss weight min(SNR + 1, cap) where the network predicts x_0.
     """
 
     def __init__(self, schedule: ScheduleSettings, snr_cap: float) -> None:
@@ -104,13 +105,13 @@ def hand_losses(model: HandGenerator, batch: HandBatch, noising: Noising, mask_w
 
 
 def body_losses(model: BodyOutpainter, batch: BodyBatch, noising: Noising, settings: BodySettings) -> dict[str, Tensor]:
-    """ "noise": the L2 on what is to be painted, after the kept cells were blended in; on everything without `kept`."""
+    """ "noise": the L2 inside the batch's region, after the kept cells were blended in."""
     prediction = model(
         blended(batch, noising, settings).contiguous(memory_format=torch.channels_last), batch.t, batch.context,
         batch.hint.contiguous(memory_format=torch.channels_last), batch.strength,
     )  # fmt: skip
     wanted = noising.target(batch.x_0, batch.eps, batch.t)
-    region = None if batch.kept is None else (~batch.kept).to(wanted.dtype)
+    region = None if batch.region is None else batch.region.to(wanted.dtype)
     return {"noise": noise_loss(prediction, wanted, noising.weight(batch.t), region)}
 
 

@@ -1,64 +1,79 @@
-"""Phases 4 and 5: the base UNet with its ControlNet, then the ControlNet alone as the paper trains it.
+"""Phase 4: the base UNet with its ControlNet, trained as they are served.
 
-There is no pretrained base to start from, so phase "base" makes one: UNet and ControlNet together, the residuals
-dropped for some samples so that the UNet also stands alone. Phase "body" freezes the base and trains the ControlNet
-on blended latents with the masked L2 (paper, section III-C).
+There is no pretrained base to start from, so one phase makes both: the residuals are dropped for some samples, so that
+the UNet also stands alone. What it sees at t is what the sampler has there: the canvas blended into the cells that the
+mask of that step keeps (paper, section III-C). The loss counts every cell, not only those to be painted: a cell that
+leaves the shrinking mask goes on from what was predicted for it while it was kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handfirst.engines.files import atomic_path
+from handfirst.runtime.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
-from handfirst.training.conditions import hands_alone, to_pose
+from handfirst.training.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.sampling import denormalise, normalise, sample_bodies
+from handfirst.training.sampling import Kept, denormalise, normalise, sample_bodies
 from handfirst.training.sheets import to_uint8, write_sheet
+
+SHEET_STEPS = 12
 
 
 @dataclass(frozen=True)
 class BodyData:
-    """What the phases index: latents f16 [N, C, h, w], canvases f16 [N, C, h, w] (hands alone on grey, encoded),
-    skeletons uint8 [N, H, W, 3], hands uint8 [N, H, W], contexts f16 [V, N, L, D], empty f16 [L, D]."""
+    """What the phase indexes: latents f16 [N, C, h, w], canvases f16 [N, C, h, w] (hands alone on grey, encoded),
+    skeletons uint8 [N, H, W, 3], hands uint8 [N, H, W], reach f16 [N, h, w] (`cell_reach`), contexts f16 [V, N, L, D],
+    empty f16 [L, D]."""
 
     latents: Tensor
     canvases: Tensor
-    skeletons: NDArray[np.uint8]
-    hands: NDArray[np.uint8]
+    skeletons: Tensor
+    hands: Tensor
+    reach: Tensor
     contexts: Tensor
     empty: Tensor
 
+    def to(self, device: torch.device) -> BodyData:
+        """The same on a device; a CPU's stays mapped from disk."""
+        return BodyData(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-def _one_skeleton(keypoints: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+
+def one_skeleton(keypoints: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+    """keypoints [133, 3] -> the runtime's skeleton picture, uint8 [size, size, 3]."""
     return draw_skeleton(to_pose(keypoints, size), size, size)
 
 
-def draw_skeletons(pictures: Pictures, file: Path, workers: int) -> NDArray[np.uint8]:
+def draw_skeletons(pictures: Pictures, file: Path, workers: int) -> Tensor:
     """The runtime's skeleton pictures of all people, uint8 [N, H, W, 3]; drawn once, memory-mapped afterwards."""
     if not file.exists():
         with get_context("spawn").Pool(workers) as pool:
-            draw = partial(_one_skeleton, size=pictures.size)
+            draw = partial(one_skeleton, size=pictures.size)
             drawn = np.stack(list(pool.imap(draw, list(pictures.keypoints), chunksize=64)))
         with atomic_path(file) as temporary, temporary.open("wb") as out:
             np.save(out, drawn)
-    skeletons: NDArray[np.uint8] = np.load(file, mmap_mode="r")
-    return skeletons
+    return torch.from_numpy(np.load(file, mmap_mode="c"))
+
+
+def measure_reach(pictures: Pictures, settings: TwoStageSettings) -> Tensor:
+    """`cell_reach` of all people's hands, float16 [N, h, w]."""
+    return torch.from_numpy(np.stack([cell_reach(hands > 0, settings) for hands in pictures.hands])).half()
 
 
 def encode_canvases(model: Autoencoder, pictures: Pictures, settings: TwoStageSettings, batch: int = 64) -> Tensor:
@@ -73,11 +88,15 @@ def encode_canvases(model: Autoencoder, pictures: Pictures, settings: TwoStageSe
     return torch.cat(out)
 
 
-def hint_of(data: BodyData, picks: NDArray[np.int64]) -> Tensor:
-    """The ControlNet's hint of some people, [B, 4, H, W]: skeleton RGB in [0, 1], 1 where is to be painted."""
-    skeleton = torch.from_numpy(data.skeletons[picks]).permute(0, 3, 1, 2).float() / 255
-    paint = torch.from_numpy((data.hands[picks] == 0)[:, None].astype(np.float32))
-    return torch.cat([skeleton, paint], 1)
+def hint_of(data: BodyData, i: Tensor) -> Tensor:
+    """The ControlNet's hint of the people i, [B, 4, H, W]: skeleton RGB in [0, 1], 1 where is to be painted."""
+    skeleton = data.skeletons[i].permute(0, 3, 1, 2).float() / 255
+    return torch.cat([skeleton, (data.hands[i] == 0)[:, None].float()], 1)
+
+
+def kept_at(data: BodyData, i: Tensor, radius: Tensor) -> Tensor:
+    """The cells of the people i that are kept with a radius each: bool [B, 1, h, w]."""
+    return data.reach[i][:, None] <= radius[:, None, None, None]
 
 
 def body_phase(
@@ -87,47 +106,54 @@ def body_phase(
     settings: TwoStageSettings,
     options: PhaseOptions,
     seed: int,
-    *,
-    freeze_base: bool,
 ) -> Phase:
-    """`freeze_base` False: phase "base" (plain noise loss); True: phase "body" (blended latents, masked loss)."""
+    """Noise loss on blended latents at one random step t per sample."""
     device = pick_device()
     noising = Noising(settings.schedule, options.snr_cap).to(device)
-    model.unet.requires_grad_(not freeze_base)
-    name = "body" if freeze_base else "base"
+    data = data.to(device)
+    empty = data.empty.float()
+    shorter, steps = min(settings.body.height, settings.body.width), settings.schedule.train_steps
+    radius_at = torch.from_numpy(kept_radii(steps, settings.body, shorter)[::-1].copy()).half().to(device)
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, BodyOutpainter)
-        rng = np.random.default_rng((seed, 6 + freeze_base, step))
-        count = options.batch
-        picks = rng.integers(len(data.latents), size=count)
-        i = torch.from_numpy(picks)
-        t = torch.from_numpy(rng.integers(settings.schedule.train_steps, size=count))
-        x_0, hint = data.latents[i].float(), hint_of(data, picks)
-        context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
-        context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
-        eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        x_0, eps, t, context, hint = (x.to(device) for x in (x_0, eps, t, context, hint))
-        batch = BodyBatch(x_0, eps, t, context, hint)
-        if freeze_base:
-            kept = F.avg_pool2d(1 - hint[:, 3:], settings.latent.factor) > 0.5
-            batch = replace(batch, canvas=data.canvases[i].float().to(device), kept=kept)
-        else:
-            strength = torch.from_numpy((rng.random(count) >= options.hint_dropout).astype(np.float32))
-            batch = replace(batch, strength=strength.to(device))
+        draws, count = Draws(device, seed, 6, step), options.batch
+        i, t = draws.integers(len(data.latents), count), draws.integers(steps, count)
+        variant = draws.integers(len(data.contexts), count)
+        dropped = draws.chance(options.text_dropout, count)[:, None, None]
+        x_0 = data.latents[i].float()
+        batch = BodyBatch(
+            x_0=x_0,
+            eps=draws.normal(*x_0.shape),
+            t=t,
+            context=torch.where(dropped, empty, data.contexts[variant, i].float()),
+            hint=hint_of(data, i),
+            canvas=data.canvases[i].float(),
+            kept=kept_at(data, i, radius_at[t]),
+            strength=(~draws.chance(options.hint_dropout, count)).float(),
+        )
         return body_losses(module, batch, noising, settings.body)
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, BodyOutpainter)
-        picks = np.linspace(0, len(data.latents) - 1, 8).astype(np.int64)
-        hint = hint_of(data, picks).to(device)
+        picks = torch.linspace(0, len(data.latents) - 1, 8, device=device).long()
         with torch.no_grad(), autocast(device):
-            x_0 = sample_bodies(
-                module, hint, data.contexts[0, picks].float().to(device), data.empty.float().to(device),
-                settings, steps=12, guidance=2.0, seed=seed,
-            )  # fmt: skip
+            x_0 = paint(module, data, picks, settings, SHEET_STEPS, seed)
             drawn = autoencoder.decode(denormalise(x_0, settings.latent))
-            true = autoencoder.decode(denormalise(data.latents[picks].float().to(device), settings.latent))
-        write_sheet(file, [np.asarray(data.skeletons[picks]), to_uint8(drawn), to_uint8(true)])
+            true = autoencoder.decode(denormalise(data.latents[picks], settings.latent))
+        write_sheet(file, [data.skeletons[picks].cpu().numpy(), to_uint8(drawn), to_uint8(true)])
 
-    return Phase(name, model, losses, sheet)
+    return Phase("body", model, losses, sheet, sheet_minutes=30)
+
+
+def paint(
+    model: BodyOutpainter, data: BodyData, i: Tensor, settings: TwoStageSettings, steps: int, seed: int
+) -> Tensor:
+    """The people i painted around their true hands, the kept region shrinking as at run time: x_0 [B, C, h, w]."""
+    shorter = min(settings.body.height, settings.body.width)
+    radii = torch.from_numpy(kept_radii(steps, settings.body, shorter)).to(data.reach)
+    cells = data.reach[i][:, None] <= radii[None, :, None, None]
+    return sample_bodies(
+        model, hint_of(data, i), data.contexts[0, i].float(), data.empty.float(), settings, steps,
+        settings.defaults.guidance, seed, Kept(data.canvases[i].float(), cells),
+    )  # fmt: skip

@@ -29,12 +29,15 @@ def _group() -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder of the run; give it again to go on after an interruption.")],
-    config: Annotated[str, typer.Option(help="demo, or the path of a TOML file.")] = "demo",
+    config: Annotated[str, typer.Option(help="demo, demo-gpu, or the path of a TOML file.")] = "demo",
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Training time of all phases; default: the configuration's.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps per phase instead of minutes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and captions.")] = 0,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Stop before the long phases if the autoencoder is too weak.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
@@ -45,12 +48,27 @@ def demo(
 
     loaded = load_config(config)
     scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)
-    folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet))
+    folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
     typer.echo(f"model: {folder}")
 
 
+@app.command()
+def look(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `train demo`, also while it trains.")],
+    config: Annotated[str, typer.Option(help="The run's own: demo, demo-gpu, or the path of a TOML file.")] = "demo",
+) -> None:
+    """Draw held-out hands and people with the weights that a run saved last: RUN/look-*.png and figures."""
+    import json
+
+    from handfirst.training.config import load_config
+    from handfirst.training.recipe_look import look as look_at
+    from handfirst.training.recipe_run import Recipe
+
+    typer.echo(json.dumps(look_at(Recipe(load_config(config), run)), indent=1))
+
+
 def total_minutes(phases: Mapping[PhaseName, PhaseOptions]) -> float:
-    """Wall time of all phases where the hand and body branches run side by side, as they do on a CPU."""
+    """Training time of all phases; the hand and body branches run side by side."""
     minutes: dict[str, float] = {name: options.minutes for name, options in phases.items()}
-    branches = max(minutes.get("hand", 0.0), minutes.get("base", 0.0) + minutes.get("body", 0.0))
-    return max(1e-6, branches + sum(minutes.get(name, 0.0) for name in ("autoencoder", "text", "decoder", "polish")))
+    branches = max(minutes.get("hand", 0.0), minutes.get("body", 0.0))
+    return max(1e-6, branches + sum(minutes.get(name, 0.0) for name in ("autoencoder", "text", "decoder")))

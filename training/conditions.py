@@ -5,6 +5,7 @@ A picture here is already a crop or a canvas; its key points are in its own pixe
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,3 +74,28 @@ def kept_cells(mask: NDArray[np.bool_], settings: TwoStageSettings, t: int | Non
         return reduce_mask(mask, settings.latent.factor, body.mask_reduction)
     radius = int(kept_radii(steps, body, min(mask.shape))[steps - 1 - t])
     return dilated_cells(mask, radius, body, settings.latent.factor)
+
+
+def cell_reach(mask: NDArray[np.bool_], settings: TwoStageSettings) -> NDArray[np.float32]:
+    """The least radius of `kept_radii` with which a latent cell is kept: float32 [h, w], infinite without a hand.
+
+    So that `kept_cells` of every t is one comparison, `cell_reach(mask) <= radius`, where many samples share a device.
+    A square dilation by r covers the pixels whose chessboard distance to the mask is at most r.
+    """
+    body, factor = settings.body, settings.latent.factor
+    if body.mask_schedule == "latent":
+        return _distance(reduce_mask(mask, factor, body.mask_reduction))
+    h, w = mask.shape[0] // factor, mask.shape[1] // factor
+    cells = _distance(mask)[: h * factor, : w * factor].reshape(h, factor, w, factor).transpose(0, 2, 1, 3)
+    if body.mask_reduction == "nearest":
+        return np.ascontiguousarray(cells[:, :, 0, 0])
+    pixels = np.sort(cells.reshape(h, w, factor * factor), -1)
+    return np.ascontiguousarray(pixels[..., 0 if body.mask_reduction == "max" else factor * factor // 2])
+
+
+def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Chessboard distance to the nearest True: float32 of the mask's shape."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance: NDArray[np.float32] = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_C, 3)
+    return distance

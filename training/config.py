@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 
-PhaseName = Literal["autoencoder", "text", "hand", "base", "body", "decoder", "polish"]
+PhaseName = Literal["autoencoder", "text", "hand", "body", "decoder"]
 
 
 class _Block(BaseModel):
@@ -26,9 +26,12 @@ class PhaseOptions(_Block):
     """How one phase is trained. The learning rate warms up over `warmup` steps, then falls as a half cosine."""
 
     minutes: float = Field(gt=0)
-    """Wall time of the phase; the end of the cosine."""
+    """Training time of the phase, the end of the cosine: of the GPU, or of each thread of a CPU."""
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
+    """AdamW's."""
+    matrix_lr: float | None = Field(None, gt=0)
+    """Muon's, for the matrices of hidden layers (optimizers.py); None: AdamW takes all."""
     warmup: int = Field(100, ge=0)
     ema: float = Field(0.999, ge=0, lt=1)
     weight_decay: float = Field(1e-2, ge=0)
@@ -39,9 +42,11 @@ class PhaseOptions(_Block):
     """Probability of zeroing the condition's mask channel (paper, section III-B)."""
     text_dropout: float = Field(0.1, ge=0, le=1)
     hint_dropout: float = Field(0.2, ge=0, le=1)
-    """Probability of training the base UNet without the ControlNet's residuals (phase "base")."""
+    """Probability of training the base UNet without the ControlNet's residuals (phase "body")."""
     snr_cap: float = Field(5.0, gt=0)
-    """Cap of the loss weight min(SNR, cap) under sample prediction."""
+    """Cap of the loss weight min(SNR + 1, cap) under sample prediction."""
+    compile: bool = False
+    """Whether torch compiles the networks first: pays on a GPU, not in the hours of a CPU."""
 
 
 class DataOptions(_Block):
@@ -49,8 +54,18 @@ class DataOptions(_Block):
 
     hands: int = Field(8000, gt=0)
     people: int = Field(5000, gt=0)
+    held_out: int = Field(64, gt=0)
+    """Hands, and people, that no phase learns from: what the gate and the figures of a run are measured on."""
     painted: int = Field(2400, gt=0)
-    """How many people are painted again for the last phase."""
+    """How many hands, and people, are painted again for the decoder."""
+
+
+class Gate(_Block):
+    """What the autoencoder must reach on held-out pictures before the long phases begin (PSNR in dB, 8-bit values)."""
+
+    people_db: float = 32.0
+    face_below_hand_db: float = 0.5
+    """How much worse the boxes of people's faces may be than those of their hands."""
 
 
 class TrainingConfig(_Block):
@@ -64,6 +79,8 @@ class TrainingConfig(_Block):
     body_unet: dict[str, Any]
     controlnet: dict[str, Any] = {}
     data: DataOptions = DataOptions()
+    gate: Gate | None = None
+    """None: the autoencoder is taken as it is."""
     train: dict[PhaseName, PhaseOptions] = {}
 
 

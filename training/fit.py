@@ -2,6 +2,7 @@
 
 Knows nothing about what is trained: a phase hands it a module, a function from step number to loss, and a picture.
 Every random draw of step n comes from generators seeded with (seed, n), so a resumed run repeats the lost steps.
+Nothing waits for a GPU but a look at the losses every LOOK steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from handfirst.engines.files import atomic_path
 from handfirst.training.config import PhaseOptions
+from handfirst.training.optimizers import PhaseOptimizer
 
 SAVE_SECONDS = 90.0
+LOOK = 25  # steps between two looks at the losses
 
 
 @dataclass
@@ -45,12 +48,11 @@ class Phase:
 
 @dataclass
 class Clock:
-    """How far a phase is. `seconds` counts training time only, over all resumptions."""
+    """How far a phase is. `seconds` counts training time only (`training_seconds`), over all resumptions."""
 
     step: int = 0
     seconds: float = 0.0
     samples: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
 
     def progress(self, minutes: float, max_steps: int | None) -> float:
         """Share of the phase that is over, in [0, 1]: by steps where they are limited, else by time."""
@@ -59,15 +61,20 @@ class Clock:
         return min(1.0, self.seconds / (60 * minutes))
 
 
-def learning_rate(options: PhaseOptions, step: int, progress: float) -> float:
-    """Linear warm-up, then a half cosine from `lr` down to 2% of it."""
+def rate(options: PhaseOptions, step: int, progress: float) -> float:
+    """Factor on the learning rates: linear warm-up, then a half cosine from 1 down to 2%."""
     warm = min(1.0, (step + 1) / max(1, options.warmup))
-    return options.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def pick_device() -> torch.device:
     """The GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training_seconds(device: torch.device) -> float:
+    """A clock that a busy or a stopped machine does not advance: a thread's own time on a CPU, wall time on a GPU."""
+    return time.monotonic() if device.type == "cuda" else time.process_time() / torch.get_num_threads()
 
 
 def autocast(device: torch.device) -> torch.autocast:
@@ -92,29 +99,32 @@ def fit(
     average = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
     ema = AveragedModel(phase.model, multi_avg_fn=average, use_buffers=True)
     ema.requires_grad_(False)
-    trained = [p for p in phase.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=options.weight_decay, fused=True)
+    optimizer = PhaseOptimizer(phase.model, options)
     clock = _resume(folder, phase.model, ema, optimizer)
+    if options.compile:
+        phase.model.compile()
     with SummaryWriter(str(folder)) as board, training_bar(show) as bar:
         task = bar.add_task(phase.name, total=1.0, note="")
-        saved = sheeted = time.monotonic()
+        saved, sheeted = time.monotonic(), clock.seconds
         while (progress := clock.progress(options.minutes, max_steps)) < 1:
-            started = time.monotonic()
-            losses = _step(phase, options, optimizer, trained, clock.step, progress, device)
+            started = training_seconds(device)
+            losses = _step(phase, options, optimizer, clock.step, progress, device)
             ema.update_parameters(phase.model)
+            look = clock.step == 0 or (clock.step + 1) % LOOK == 0 or clock.step + 1 == max_steps
+            values = _values(phase.name, losses, clock.step) if look else {}
             clock.step += 1
             clock.samples += options.batch
-            clock.seconds += time.monotonic() - started
-            if clock.step % 25 == 0:
-                _record(folder, board, clock, losses, optimizer.param_groups[0]["lr"])
-                note = " ".join(f"{k} {float(v):.4f}" for k, v in losses.items())
-                bar.update(task, completed=progress, note=f"step {clock.step}  {note}")
-            now = time.monotonic()
-            if now - saved > SAVE_SECONDS:
-                saved = now
+            clock.seconds += training_seconds(device) - started
+            if not look:
+                continue
+            _record(folder, board, clock, values, options.lr * rate(options, clock.step - 1, progress))
+            note = " ".join(f"{k} {v:.4f}" for k, v in values.items())
+            bar.update(task, completed=progress, note=f"step {clock.step}  {note}")
+            if time.monotonic() - saved > SAVE_SECONDS:
+                saved = time.monotonic()
                 _save(folder, phase.model, ema, optimizer, clock)
-            if phase.sheet and now - sheeted > 60 * phase.sheet_minutes:
-                sheeted = now
+            if phase.sheet and clock.seconds - sheeted > 60 * phase.sheet_minutes:
+                sheeted = clock.seconds
                 phase.sheet(ema.module.eval(), folder / f"sheet-{clock.step:07d}.png")
         bar.update(task, completed=1.0)
     _save(folder, phase.model, ema, optimizer, clock)
@@ -126,37 +136,39 @@ def fit(
 def _step(
     phase: Phase,
     options: PhaseOptions,
-    optimizer: torch.optim.Optimizer,
-    trained: list[nn.Parameter],
+    optimizer: PhaseOptimizer,
     step: int,
     progress: float,
     device: torch.device,
 ) -> dict[str, Tensor]:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(options, step, progress)
     phase.model.train()
     with autocast(device):
         losses = phase.losses(phase.model, step)
     total = torch.stack(list(losses.values())).sum()
-    if not torch.isfinite(total):
-        raise FloatingPointError(f"{phase.name}: the loss of step {step} is {float(total.detach())}")
     total.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(trained, options.clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    nn.utils.clip_grad_norm_(optimizer.parameters, options.clip)
+    optimizer.step(rate(options, step, progress))
     return {k: v.detach() for k, v in losses.items()}
 
 
-def _record(folder: Path, board: SummaryWriter, clock: Clock, losses: dict[str, Tensor], lr: float) -> None:
+def _values(name: str, losses: dict[str, Tensor], step: int) -> dict[str, float]:
+    """The losses on the host. What is saved comes after a look: weights that a broken loss spoilt never are."""
+    values = {k: float(v) for k, v in losses.items()}
+    if not math.isfinite(sum(values.values())):
+        raise FloatingPointError(f"{name}: the loss of step {step} is {sum(values.values())}")
+    return values
+
+
+def _record(folder: Path, board: SummaryWriter, clock: Clock, losses: dict[str, float], lr: float) -> None:
     row = {"step": clock.step, "seconds": round(clock.seconds, 1), "samples": clock.samples, "lr": lr}
-    row |= {k: round(float(v), 6) for k, v in losses.items()}
+    row |= {k: round(v, 6) for k, v in losses.items()}
     with (folder / "losses.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
     for name, value in losses.items():
-        board.add_scalar(name, float(value), clock.step)
+        board.add_scalar(name, value, clock.step)
 
 
-def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
+def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: PhaseOptimizer, clock: Clock) -> None:
     state = {
         "model": model.state_dict(),
         "ema": ema.state_dict(),
@@ -169,7 +181,7 @@ def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.o
         torch.save(state, temporary)
 
 
-def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer) -> Clock:
+def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: PhaseOptimizer) -> Clock:
     file = folder / "checkpoint.pt"
     if not file.exists():
         return Clock()

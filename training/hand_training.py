@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +17,7 @@ from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.conditions import hand_condition
 from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.hand_generator import HandGenerator
@@ -35,6 +36,10 @@ class HandData:
     contexts: Tensor
     empty: Tensor
 
+    def to(self, device: torch.device) -> HandData:
+        """The same on a device; a CPU's stays mapped from disk."""
+        return HandData(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 def _one_condition(
     item: tuple[NDArray[np.float32], NDArray[np.bool_]], settings: TwoStageSettings
@@ -50,6 +55,14 @@ def draw_conditions(pictures: Pictures, settings: TwoStageSettings, workers: int
         return torch.from_numpy(np.stack(list(maps)))
 
 
+def without_mask(c_p: Tensor, settings: TwoStageSettings, where: Tensor | None = None) -> Tensor:
+    """c_p [B, K', h, w] with its mask channels zero, in the samples `where` (bool [B]) or in all; a copy."""
+    channels = slice(10 * settings.hand.condition.fold**2, settings.condition_channels)
+    kept = torch.zeros(len(c_p), device=c_p.device) if where is None else (~where).float()
+    c_p = c_p.float()
+    return torch.cat([c_p[:, : channels.start], c_p[:, channels] * kept[:, None, None, None]], 1)
+
+
 def hand_phase(
     model: HandGenerator,
     data: HandData,
@@ -61,36 +74,37 @@ def hand_phase(
     """Noise loss on the latent and `mask_weight` x MSE of the mask, on one random step t per sample."""
     device = pick_device()
     noising = Noising(settings.schedule, options.snr_cap).to(device)
-    mask_channels = slice(10 * settings.hand.condition.fold**2, settings.condition_channels)
+    data = data.to(device)
+    empty = data.empty.float()
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(module, HandGenerator)
-        rng = np.random.default_rng((seed, 5, step))
-        count = options.batch
-        i = torch.from_numpy(rng.integers(len(data.latents), size=count))
-        t = torch.from_numpy(rng.integers(settings.schedule.train_steps, size=count))
-        x_0, c_p = data.latents[i].float(), data.conditions[i].float()
-        c_p[torch.from_numpy(rng.random(count) < options.mask_dropout), mask_channels] = 0
-        context = data.contexts[int(rng.integers(len(data.contexts))), i].float()
-        context[torch.from_numpy(rng.random(count) < options.text_dropout)] = data.empty.float()
-        eps = torch.from_numpy(rng.standard_normal(tuple(x_0.shape), dtype=np.float32))
-        mask = (data.masks[i] > 0).float()[:, None]
-        parts = (x.to(device) for x in (x_0, eps, t, c_p, context, mask))
-        return hand_losses(module, HandBatch(*parts), noising, options.mask_weight)
+        draws, count = Draws(device, seed, 5, step), options.batch
+        i = draws.integers(len(data.latents), count)
+        variant = draws.integers(len(data.contexts), count)
+        dropped = draws.chance(options.text_dropout, count)[:, None, None]
+        x_0 = data.latents[i].float()
+        batch = HandBatch(
+            x_0=x_0,
+            eps=draws.normal(*x_0.shape),
+            t=draws.integers(settings.schedule.train_steps, count),
+            c_p=without_mask(data.conditions[i], settings, draws.chance(options.mask_dropout, count)),
+            context=torch.where(dropped, empty, data.contexts[variant, i].float()),
+            mask=(data.masks[i] > 0).float()[:, None],
+        )
+        return hand_losses(module, batch, noising, options.mask_weight)
 
     def sheet(module: nn.Module, file: Path) -> None:
         assert isinstance(module, HandGenerator)
-        picks = torch.linspace(0, len(data.latents) - 1, 12).long()
-        c_p = data.conditions[picks].float()
-        c_p[:, mask_channels] = 0
+        picks = torch.linspace(0, len(data.latents) - 1, 12, device=device).long()
         with torch.no_grad(), autocast(device):
             x_0, mask = sample_hands(
-                module, c_p.to(device), data.contexts[0, picks].float().to(device), data.empty.float().to(device),
+                module, without_mask(data.conditions[picks], settings), data.contexts[0, picks].float(), empty,
                 settings, steps=10, guidance=1.5, seed=seed,
             )  # fmt: skip
             drawn = autoencoder.decode(denormalise(x_0, settings.latent))
-            true = autoencoder.decode(denormalise(data.latents[picks].float().to(device), settings.latent))
+            true = autoencoder.decode(denormalise(data.latents[picks], settings.latent))
         predicted = (mask[:, 0].float().clamp(0, 1) * 255).byte().cpu().numpy()
         write_sheet(file, [to_uint8(drawn), predicted, to_uint8(true)])
 
-    return Phase("hand", model, losses, sheet)
+    return Phase("hand", model, losses, sheet, sheet_minutes=30)

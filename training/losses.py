@@ -1,6 +1,6 @@
 """The two losses of the paper, for every prediction type, and the noising that precedes them.
 
-Knows nothing about networks or data. Source: sections III-B and III-C; min-SNR weighting is ours for x_0 prediction.
+Knows nothing about networks or data. Source: sections III-B and III-C; the weight under x_0 prediction is ours.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ def target(x_0: Tensor, eps: Tensor, alpha_bar: Tensor, prediction: str) -> Tens
 
 
 def weight(alpha_bar: Tensor, schedule: ScheduleSettings, snr_cap: float) -> Tensor:
-    """Loss weight per sample [B]: 1 for eps and v; min(SNR, cap) for x_0, so that no noise level dominates."""
+    """Loss weight per sample [B]: 1 for eps and v; min(SNR + 1, cap) for x_0.
+
+    SNR + 1 = 1 / (1 - alpha_bar) makes the error of x_0 that of v, so that the noisiest steps, where colours and the
+    prompt are decided, count as well; without the 1 they weigh almost nothing.
+    """
     if schedule.prediction != "sample":
         return torch.ones_like(alpha_bar)
-    snr = alpha_bar / (1 - alpha_bar).clamp_min(1e-8)
-    return snr.clamp(max=snr_cap)
+    return (1 / (1 - alpha_bar).clamp_min(1e-8)).clamp(max=snr_cap)
 
 
 def noise_loss(predicted: Tensor, wanted: Tensor, weights: Tensor, region: Tensor | None = None) -> Tensor:

@@ -1,18 +1,19 @@
 """The whole recipe: from nothing but this repository to a trained two-stage model. One command, resumable, time-boxed.
 
-    render -> autoencoder -> text -> (hand | base -> body) -> decoder -> polish -> model folder
+    render -> autoencoder (gate) -> text -> (hand | body) -> decoder -> model folder
 
-On a CPU the two branches run side by side, each with half of the threads (measured to be faster than one after the
-other with all of them); on a GPU they run in turn. What a step leaves on disk is not done again.
+The two branches run side by side, each with half of a CPU's threads (measured to be faster than one after the other
+with all of them). What a step leaves on disk is not done again.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 
 from handfirst.engines.errors import UserError
@@ -23,21 +24,23 @@ from handfirst.training import (
     body_training,
     decoder_training,
     hand_training,
-    polish_training,
+    painting,
     prompts,
     text_training,
 )
 from handfirst.training.assembly import assemble, channels_last, new_body, new_hand, trained_autoencoder, typed
-from handfirst.training.config import PhaseName
-from handfirst.training.data.arrays import Pictures
+from handfirst.training.autoencoder_gate import fidelity, shortfalls
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
-from handfirst.training.recipe_run import Recipe, body_data, pictures
+from handfirst.training.recipe_run import Recipe, body_data, hand_data, held_out, pictures
 from handfirst.training.run_folder import add_note, ema_weights, load_tensor, save_tensor
 from handfirst.training.sampling import denormalise, normalise
+
+HELD_OUT = 70_000_000
+"""First seed of the pictures that nothing is trained on."""
 
 
 def run_recipe(recipe: Recipe) -> Path:
@@ -46,26 +49,27 @@ def run_recipe(recipe: Recipe) -> Path:
     settings = train_autoencoder(recipe)
     train_text(recipe, settings)
     prepare(recipe, settings)
-    branches: list[Callable[[Recipe], None]] = [train_hand, train_body]
-    if pick_device().type == "cuda":
-        for branch in branches:
-            branch(recipe)
-    else:
-        _side_by_side(branches, recipe)
+    _side_by_side([train_hand, train_body], recipe)
     train_decoder(recipe)
-    polish_decoder(recipe)
     return assemble(recipe.config, recipe.out, settings)
 
 
 def render(recipe: Recipe) -> None:
-    """Shards of hands and people."""
+    """Shards of hands and people, and of those that are held out."""
     data, settings = recipe.config.data, recipe.config.settings
     for kind, count, size in (("hand", data.hands, settings.hand.size), ("person", data.people, settings.body.height)):
-        render_dataset(kind, recipe.out / "shards" / kind, count, size, workers=recipe.workers, progress=recipe.show)
+        for name, first_seed, number in ((kind, 0, count), (f"held-out-{kind}", HELD_OUT, data.held_out)):
+            render_dataset(
+                kind, recipe.out / "shards" / name, number, size, first_seed, recipe.workers, progress=recipe.show
+            )
 
 
 def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
-    """The autoencoder; then the settings with its latent statistics, kept in settings.json of the run."""
+    """The autoencoder; then the settings with its latent statistics, kept in settings.json of the run.
+
+    Raises:
+        UserError: it misses the configuration's gate after its full minutes.
+    """
     torch.manual_seed(recipe.seed)
     file = recipe.out / "settings.json"
     if file.exists():
@@ -75,10 +79,10 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     options = recipe.options("autoencoder")
     phase = autoencoder_training.autoencoder_phase(model, (hands, people), options, recipe.seed)
     trained = typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
+    _pass_gate(recipe, trained)
     raw = [autoencoder_training.encode_pictures(trained, source) for source in (hands, people)]
     for name, latents in zip(("hand", "person"), raw, strict=True):
         save_tensor(recipe.out / "arrays" / f"{name}-raw.pt", latents)
-    _note_psnr(recipe, "autoencoder_psnr", trained, (hands, people))
     flat = torch.cat([x.transpose(0, 1).flatten(1) for x in raw], 1)
     mean, std = latent_statistics(flat[None, :, :, None])
     latent = recipe.config.settings.latent.model_copy(update={"mean": mean, "std": std})
@@ -88,12 +92,34 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     return settings
 
 
+def _pass_gate(recipe: Recipe, model: Autoencoder) -> None:
+    """Notes the figures; stops a full run whose autoencoder is too weak, warns in a shortened one."""
+    figures = fidelity(model, *held_out(recipe))
+    add_note(recipe.out, "autoencoder", figures)
+    missed = shortfalls(figures, recipe.config.gate) if recipe.config.gate else []
+    if not missed:
+        return
+    says = f"the autoencoder is too weak for what follows: {'; '.join(missed)} (held-out pictures)"
+    if recipe.gate and recipe.full:
+        raise UserError(
+            f"{says}. Its state is kept: give [train.autoencoder] more minutes and run the same command again, "
+            "or go on as it is with --no-gate"
+        )
+    print(f"warning: {says}", file=sys.stderr)
+
+
 def _prompts(recipe: Recipe) -> tuple[list[list[str]], list[list[str]]]:
     hands, people = pictures(recipe)
     hand = recipe.config.settings.hand
     return (
         prompts.hand_prompts(
-            hands.keypoints, hands.captions, hands.attributes, people.captions, hand.size, hand.view_words, recipe.seed
+            hands.keypoints,
+            hands.captions,
+            hands.attributes,
+            people.attributes,
+            hand.size,
+            hand.view_words,
+            recipe.seed,
         ),
         prompts.body_prompts(people.captions, recipe.seed),
     )
@@ -139,6 +165,8 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
     if not (file := arrays / "hand-conditions.pt").exists():
         save_tensor(file, hand_training.draw_conditions(hands, settings, recipe.workers))
     body_training.draw_skeletons(people, arrays / "person-skeletons.npy", recipe.workers)
+    if not (file := arrays / "person-reach.pt").exists():
+        save_tensor(file, body_training.measure_reach(people, settings))
     if not (file := arrays / "person-canvases.pt").exists():
         save_tensor(
             file, body_training.encode_canvases(trained_autoencoder(recipe.config, recipe.out), people, settings)
@@ -148,82 +176,55 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
 def train_hand(recipe: Recipe) -> None:
     """The hand generator."""
     torch.manual_seed(recipe.seed + 2)
-    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
-    hands, _ = pictures(recipe)
-    data = hand_training.HandData(
-        latents=load_tensor(arrays / "hand-latents.pt"),
-        conditions=load_tensor(arrays / "hand-conditions.pt"),
-        masks=torch.from_numpy(np.array(hands.hands)),
-        contexts=load_tensor(arrays / "hand-contexts.pt"),
-        empty=load_tensor(arrays / "empty.pt"),
-    )
-    options = recipe.options("hand")
-    phase = hand_training.hand_phase(
-        new_hand(recipe.config),
-        data,
-        trained_autoencoder(recipe.config, recipe.out).to(pick_device()),
-        settings,
-        options,
-        recipe.seed,
-    )
+    settings, options = train_autoencoder(recipe), recipe.options("hand")
+    autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
+    model = new_hand(recipe.config)
+    phase = hand_training.hand_phase(model, hand_data(recipe), autoencoder, settings, options, recipe.seed)
     fit(phase, options, recipe.out / "hand", recipe.max_steps, recipe.show)
 
 
 def train_body(recipe: Recipe) -> None:
-    """The base UNet with its ControlNet, then the ControlNet alone."""
+    """The base UNet with its ControlNet."""
     torch.manual_seed(recipe.seed + 3)
-    settings, data = train_autoencoder(recipe), body_data(recipe)
+    settings, options = train_autoencoder(recipe), recipe.options("body")
     autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
     model = new_body(recipe.config)
-    phases: tuple[PhaseName, ...] = ("base", "body")
-    for name in phases:
-        options = recipe.options(name)
-        phase = body_training.body_phase(
-            model, data, autoencoder, settings, options, recipe.seed, freeze_base=name == "body"
-        )
-        model.load_state_dict(fit(phase, options, recipe.out / name, recipe.max_steps, recipe.show).state_dict())
+    phase = body_training.body_phase(model, body_data(recipe), autoencoder, settings, options, recipe.seed)
+    fit(phase, options, recipe.out / "body", recipe.max_steps, recipe.show)
 
 
 def train_decoder(recipe: Recipe) -> None:
-    """The decoder once more, on the latents that the UNets now know."""
+    """The decoder once more, on the latents that the UNets now know, encoded and painted."""
     torch.manual_seed(recipe.seed + 4)
     hands, people = pictures(recipe)
     options = recipe.options("decoder")
-    phase = decoder_training.decoder_phase(_decoder_and_critic(recipe), hands, people, options, recipe.seed)
-    fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show)
-
-
-def polish_decoder(recipe: Recipe) -> None:
-    """And once more, on latents as the UNet paints them."""
-    torch.manual_seed(recipe.seed + 5)
-    hands, people = pictures(recipe)
-    model, options = _decoder_and_critic(recipe), recipe.options("polish")
-    model.load_state_dict(ema_weights(recipe.out, "decoder"))
-    phase = polish_training.polish_phase(model, hands, people, painted_people(recipe), options, recipe.seed)
-    trained = fit(phase, options, recipe.out / "polish", recipe.max_steps, recipe.show)
-    polished = typed(typed(trained, decoder_training.DecoderAndCritic).autoencoder, Autoencoder)
-    _note_psnr(recipe, "decoder_psnr", polished, (hands, people))
-
-
-def painted_people(recipe: Recipe) -> polish_training.Painted:
-    """People painted again by the trained networks; once, then from disk."""
-    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
-    latents, people = arrays / "painted-latents.pt", arrays / "painted-people.pt"
-    if not latents.exists():
-        body = new_body(recipe.config)
-        body.load_state_dict(ema_weights(recipe.out, "body"))
-        made, picks = polish_training.paint_people(
-            body.to(pick_device()), body_data(recipe), settings, recipe.config.data.painted, recipe.seed, recipe.show
-        )
-        save_tensor(people, picks)
-        save_tensor(latents, made)
-    raw = denormalise(load_tensor(latents), settings.latent)
-    return polish_training.Painted(raw, load_tensor(people).numpy())
-
-
-def _decoder_and_critic(recipe: Recipe) -> decoder_training.DecoderAndCritic:
+    sources = (
+        decoder_training.Source(hands, painted(recipe, "hand"), judged=False),
+        decoder_training.Source(people, painted(recipe, "person"), judged=True),
+    )
     model = decoder_training.DecoderAndCritic(trained_autoencoder(recipe.config, recipe.out), PatchDiscriminator())
-    return typed(channels_last(model), decoder_training.DecoderAndCritic)  # type: ignore[no-any-return]
+    phase = decoder_training.decoder_phase(channels_last(model), sources, options, recipe.seed)
+    trained = typed(fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show), type(model))
+    add_note(recipe.out, "decoder", fidelity(typed(trained.autoencoder, Autoencoder), *held_out(recipe)))
+
+
+def painted(recipe: Recipe, kind: Literal["hand", "person"]) -> painting.Painted:
+    """Pictures painted again by the trained networks, as raw latents; painted once, then read from disk."""
+    settings, arrays = train_autoencoder(recipe), recipe.out / "arrays"
+    latents, which = arrays / f"painted-{kind}-latents.pt", arrays / f"painted-{kind}.pt"
+    if not latents.exists():
+        count = recipe.config.data.painted
+        if kind == "hand":
+            hand = new_hand(recipe.config)
+            hand.load_state_dict(ema_weights(recipe.out, "hand"))
+            made = painting.paint_hands(hand, hand_data(recipe), settings, count, recipe.seed, recipe.show)
+        else:
+            body = new_body(recipe.config)
+            body.load_state_dict(ema_weights(recipe.out, "body"))
+            made = painting.paint_people(body, body_data(recipe), settings, count, recipe.seed, recipe.show)
+        save_tensor(which, made.pictures)
+        save_tensor(latents, made.latents.half())
+    return painting.Painted(denormalise(load_tensor(latents), settings.latent), load_tensor(which))
 
 
 def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> None:
@@ -241,9 +242,3 @@ def _side_by_side(branches: list[Callable[[Recipe], None]], recipe: Recipe) -> N
 def _limited(branch: Callable[[Recipe], None], recipe: Recipe, threads: int) -> None:
     torch.set_num_threads(threads)
     branch(recipe)
-
-
-def _note_psnr(recipe: Recipe, key: str, model: Autoencoder, sources: tuple[Pictures, Pictures]) -> None:
-    names = ("hand", "person")
-    psnr = {n: autoencoder_training.reconstruction_psnr(model, s) for n, s in zip(names, sources, strict=True)}
-    add_note(recipe.out, key, {name: round(value, 2) for name, value in psnr.items()})

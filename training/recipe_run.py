@@ -9,8 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from handfirst.engines.errors import UserError
-from handfirst.training import body_training
+from handfirst.training import body_training, hand_training
 from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.run_folder import load_tensor
@@ -27,6 +29,7 @@ class Recipe:
         max_steps: steps per phase instead of minutes (tests).
         seed: of weights, batches and captions.
         show: whether to draw progress bars.
+        gate: whether a full run stops where its autoencoder misses the configuration's gate.
     """
 
     config: TrainingConfig
@@ -35,6 +38,12 @@ class Recipe:
     max_steps: int | None = None
     seed: int = 0
     show: bool = True
+    gate: bool = True
+
+    @property
+    def full(self) -> bool:
+        """Whether every phase gets all of its minutes."""
+        return self.max_steps is None and self.scale >= 1
 
     def options(self, phase: PhaseName) -> PhaseOptions:
         """The phase's options with its minutes scaled."""
@@ -55,6 +64,26 @@ def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
     return load_pictures(shards / "hand", cache / "hand"), load_pictures(shards / "person", cache / "person")
 
 
+def held_out(recipe: Recipe) -> tuple[Pictures, Pictures]:
+    """Hands and people that no phase learns from."""
+    shards, cache = recipe.out / "shards", recipe.out / "arrays"
+    hands, people = (load_pictures(shards / name, cache / name) for name in ("held-out-hand", "held-out-person"))
+    return hands, people
+
+
+def hand_data(recipe: Recipe) -> hand_training.HandData:
+    """What `prepare` left of the hands."""
+    arrays = recipe.out / "arrays"
+    hands, _ = pictures(recipe)
+    return hand_training.HandData(
+        latents=load_tensor(arrays / "hand-latents.pt"),
+        conditions=load_tensor(arrays / "hand-conditions.pt"),
+        masks=torch.from_numpy(hands.hands),
+        contexts=load_tensor(arrays / "hand-contexts.pt"),
+        empty=load_tensor(arrays / "empty.pt"),
+    )
+
+
 def body_data(recipe: Recipe) -> body_training.BodyData:
     """What `prepare` left of the people."""
     arrays = recipe.out / "arrays"
@@ -63,7 +92,8 @@ def body_data(recipe: Recipe) -> body_training.BodyData:
         latents=load_tensor(arrays / "person-latents.pt"),
         canvases=load_tensor(arrays / "person-canvases.pt"),
         skeletons=body_training.draw_skeletons(people, arrays / "person-skeletons.npy", 1),
-        hands=people.hands,
+        hands=torch.from_numpy(people.hands),
+        reach=load_tensor(arrays / "person-reach.pt"),
         contexts=load_tensor(arrays / "person-contexts.pt"),
         empty=load_tensor(arrays / "empty.pt"),
     )

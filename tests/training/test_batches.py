@@ -42,6 +42,7 @@ def body_batch(count: int = 2) -> BodyBatch:
         hint=numbers(count, 4, 64, 64, seed=5).abs(),
         canvas=numbers(count, 4, 8, 8, seed=6),
         kept=numbers(count, 1, 8, 8, seed=7) > 0.8,
+        region=numbers(count, 1, 8, 8, seed=7) <= 0.8,
     )
 
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from handfirst.training import fit as fit_module
 from handfirst.training.config import PhaseOptions
-from handfirst.training.fit import Clock, Phase, fit, learning_rate
+from handfirst.training.fit import Clock, Phase, fit, rate
 
 OPTIONS = PhaseOptions(minutes=1, batch=4, lr=1e-2, warmup=2, ema=0.5)
 
 
 def phase(stop_at: int | None = None, value: float = 1.0) -> Phase:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1))
+    model = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 8), nn.SiLU(), nn.Linear(8, 1))
 
     def losses(module: nn.Module, step: int) -> dict[str, Tensor]:
         if step == stop_at:
@@ -33,12 +33,14 @@ def weights(model: nn.Module) -> Tensor:
     return torch.cat([p.flatten() for p in model.parameters()])
 
 
-def test_a_killed_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit(phase(), OPTIONS, tmp_path / "whole", max_steps=60, show=False)
+@pytest.mark.parametrize("matrix_lr", [None, 0.02])
+def test_a_killed_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matrix_lr: float | None) -> None:
+    options = OPTIONS.model_copy(update={"matrix_lr": matrix_lr})
+    whole = fit(phase(), options, tmp_path / "whole", max_steps=60, show=False)
     monkeypatch.setattr(fit_module, "SAVE_SECONDS", -1.0)
     with pytest.raises(KeyboardInterrupt):
-        fit(phase(stop_at=31), OPTIONS, tmp_path / "killed", max_steps=60, show=False)
-    resumed = fit(phase(), OPTIONS, tmp_path / "killed", max_steps=60, show=False)
+        fit(phase(stop_at=31), options, tmp_path / "killed", max_steps=60, show=False)
+    resumed = fit(phase(), options, tmp_path / "killed", max_steps=60, show=False)
     assert torch.equal(weights(whole), weights(resumed))
     rows = [
         [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in file.read_text().splitlines()]
@@ -60,11 +62,11 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
         fit(phase(value=float("nan")), OPTIONS, tmp_path, max_steps=5, show=False)
 
 
-def test_learning_rate_warms_up_and_falls_to_two_per_cent() -> None:
-    assert learning_rate(OPTIONS, 0, 0.0) == pytest.approx(0.5e-2)
-    assert learning_rate(OPTIONS, 10, 0.0) == pytest.approx(1e-2)
-    assert learning_rate(OPTIONS, 10, 0.5) == pytest.approx(1e-2 * 0.51)
-    assert learning_rate(OPTIONS, 10, 1.0) == pytest.approx(2e-4)
+def test_the_rate_warms_up_and_falls_to_two_per_cent() -> None:
+    assert rate(OPTIONS, 0, 0.0) == pytest.approx(0.5)
+    assert rate(OPTIONS, 10, 0.0) == pytest.approx(1)
+    assert rate(OPTIONS, 10, 0.5) == pytest.approx(0.51)
+    assert rate(OPTIONS, 10, 1.0) == pytest.approx(0.02)
 
 
 def test_progress_counts_training_time_or_steps() -> None:

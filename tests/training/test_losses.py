@@ -40,11 +40,18 @@ def test_targets(batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None
     torch.testing.assert_close(target(x_0, eps, a, "v_prediction"), reference().get_velocity(x_0, eps, t))
 
 
-def test_weight_is_one_for_eps_and_capped_snr_for_x_0() -> None:
+def test_weight_is_one_for_eps_and_makes_an_error_of_x_0_one_of_v() -> None:
     a = torch.tensor([0.1, 0.5, 0.99])
     assert weight(a, ScheduleSettings(), 5).tolist() == [1, 1, 1]
     capped = weight(a, ScheduleSettings(prediction="sample"), 5)
-    torch.testing.assert_close(capped, torch.tensor([0.1 / 0.9, 1.0, 5.0]))
+    torch.testing.assert_close(capped, torch.tensor([1 / 0.9, 2.0, 5.0]))
+    x_0, eps, wrong = torch.randn(3, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0)).unbind(0)
+    b = a[:, None, None, None]
+    x_t = add_noise(x_0, eps, a)
+    implied_v = (b.sqrt() * x_t - wrong) / (1 - b).sqrt()  # of the x_0 that was predicted
+    error = ((implied_v - target(x_0, eps, a, "v_prediction")) ** 2).mean((1, 2, 3))
+    uncapped = weight(a, ScheduleSettings(prediction="sample"), 1e9)
+    torch.testing.assert_close(((wrong - x_0) ** 2).mean((1, 2, 3)) * uncapped, error)
 
 
 def test_noise_loss_is_mse_and_the_masked_one_sees_only_its_region() -> None:

@@ -21,7 +21,7 @@ from handfirst.training.recipe_look import look
 from handfirst.training.recipe_run import Recipe
 from handfirst.training.run_folder import ema_weights
 
-STEPS = 25
+STEPS = 8
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def load_pictures(shards: Path, cache: Path) -> Pictures:
     if not done.exists():
         _decode(shards, cache)
     texts = json.loads(done.read_text())
-    maps = {name: np.load(cache / f"{name}.npy", mmap_mode="r") for name in ("rgb", "hands", "keypoints")}
+    maps = {name: np.load(cache / f"{name}.npy", mmap_mode="c") for name in ("rgb", "hands", "keypoints")}
     return Pictures(
         rgb=maps["rgb"],
         hands=maps["hands"],

@@ -46,6 +46,7 @@ class BodyTask(nn.Module):
             hint=hint(samples),
             canvas=self.encoders.latents(samples["canvas"]),
             kept=samples["kept"],
+            region=~samples["kept"],
         )
         return body_losses(self.model, batch, self.noising, self.settings.body)
 

@@ -80,7 +80,7 @@ class Options(Block):
     text_dropout: float = Field(0.1, ge=0, le=1)
     """Probability of the empty prompt, which guidance needs."""
     snr_cap: float = Field(5.0, gt=0)
-    """Cap of the loss weight min(SNR, cap) of models that predict x_0; eps and v are not weighted."""
+    """Cap of the loss weight min(SNR + 1, cap) of models that predict x_0; eps and v are not weighted."""
     colours: Colours = Colours()
     adapter: Adapter | None = None
     settings: dict[str, dict[str, Any]] = {}
