@@ -7,9 +7,13 @@ Arrays (C capsules in G groups, camera space, centimetres):
   blends   [G]     smooth-union width inside the group
   links    [G,7]   parent group (-1: none), anchor x y z, blend width at the anchor, fall-off length, width far away
 A group's parent comes before it.
+
+Rays travel in packets of LANES neighbours: each capsule is read once a packet, and the compiler turns the innermost
+loops, over the lanes, into vector instructions. A ray's numbers depend on no other ray of its packet.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,147 +22,314 @@ from handfirst.training.data.procedural.jit import compiled, inlined
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 FAR = 1e9
 MAX_STEPS = 80
 SHADOW_STEPS = 18
+LANES = 16
 # Columns of the result of trace_rays.
 DEPTH_ALONG_RAY, PRIMITIVE, NORMAL_X, NORMAL_Y, NORMAL_Z, OCCLUSION, SHADOW = range(7)
 RESULT_COLUMNS = 7
 
 
-@inlined
-def _capsule(capsules: Floats, i: int, x: float, y: float, z: float) -> float:
-    """Signed distance from a point to capsule `i` (a lower bound where it is flattened)."""
-    ax = capsules[i, 0]
-    ay = capsules[i, 1]
-    az = capsules[i, 2]
-    bx = capsules[i, 3] - ax
-    by = capsules[i, 4] - ay
-    bz = capsules[i, 5] - az
-    px = x - ax
-    py = y - ay
-    pz = z - az
-    h = (px * bx + py * by + pz * bz) / (bx * bx + by * by + bz * bz + 1e-9)
-    h = min(1.0, max(0.0, h))
-    qx = px - bx * h
-    qy = py - by * h
-    qz = pz - bz * h
-    squash = capsules[i, 11]
-    radius = capsules[i, 6] + (capsules[i, 7] - capsules[i, 6]) * h
-    f = (qx * capsules[i, 8] + qy * capsules[i, 9] + qz * capsules[i, 10]) * (squash - 1.0)
-    qx += capsules[i, 8] * f
-    qy += capsules[i, 9] * f
-    qz += capsules[i, 10] * f
-    distance: float = (math.sqrt(qx * qx + qy * qy + qz * qz) - radius) / max(1.0, squash)
-    return distance
+class _Shape(NamedTuple):
+    """What the rays meet: `rows` of `_capsule_rows`, the other arrays as above, and the culling distance."""
+
+    rows: Floats
+    starts: Ints
+    spheres: Floats
+    blends: Floats
+    links: Floats
+    cull: float
+
+
+class _Packet(NamedTuple):
+    """Scratch of a packet: the groups that any lane needs, and a column a lane of L.
+
+    `reach` is 0 where a lane needs a group and FAR where it does not; added to a distance, it leaves the group out.
+    """
+
+    active: Ints  # [G], the first so many
+    reach: Floats  # [G,L]
+    field: Floats  # [G,L] distances of the groups, blends with parents left out
+    bound: Floats  # [L]
+    group: Floats  # [L]
+    distance: Floats  # [L], the result of `_measure`
+    point: Floats  # [3,L], where `_measure` looks
+    alive: Bools  # [L]
+
+
+@compiled
+def _capsule_rows(capsules: Floats) -> Floats:
+    """What `_capsule` needs of each capsule, divisions done.
+
+    [C,14]: ax ay az  bx-ax by-ay bz-az  1/length^2  nx ny nz  stretch of (q.n)^2  ra  rb-ra  1/max(1,squash)
+    """
+    rows = np.empty((capsules.shape[0], 14))
+    for i in range(capsules.shape[0]):
+        squash = capsules[i, 11]
+        length2 = 0.0
+        normal2 = 0.0
+        for j in range(3):
+            rows[i, j] = capsules[i, j]
+            rows[i, 3 + j] = capsules[i, 3 + j] - capsules[i, j]
+            rows[i, 7 + j] = capsules[i, 8 + j]
+            length2 += rows[i, 3 + j] ** 2
+            normal2 += rows[i, 7 + j] ** 2
+        rows[i, 6] = 1.0 / (length2 + 1e-9)
+        # The square of q + n (q.n)(squash - 1) is that of q and this many times (q.n)^2.
+        rows[i, 10] = 2.0 * (squash - 1.0) + normal2 * (squash - 1.0) ** 2
+        rows[i, 11] = capsules[i, 6]
+        rows[i, 12] = capsules[i, 7] - capsules[i, 6]
+        rows[i, 13] = 1.0 / max(1.0, squash)
+    return rows
 
 
 @inlined
 def _smooth_min(a: float, b: float, k: float) -> float:
-    """Polynomial smooth minimum with blend width `k`."""
-    if k <= 1e-6:
-        return min(a, b)
-    h = max(k - abs(a - b), 0.0) / k
-    return min(a, b) - h * h * k * 0.25
+    """Polynomial smooth minimum with blend width `k`, without a branch."""
+    h = max(k - abs(a - b), 0.0)
+    return min(a, b) - h * h * (0.25 / max(k, 1e-6))
+
+
+@inlined
+def _add_capsule(row: Floats, point: Floats, k: float, group: Floats) -> None:
+    """Blend a capsule's signed distance (a lower bound where it is flattened) into `group` [L] with width `k`."""
+    ax, ay, az, bx, by, bz, inverse = row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+    nx, ny, nz, stretch, radius, taper, share = row[7], row[8], row[9], row[10], row[11], row[12], row[13]
+    for n in range(len(group)):
+        qx = point[0, n] - ax
+        qy = point[1, n] - ay
+        qz = point[2, n] - az
+        h = min(1.0, max(0.0, (qx * bx + qy * by + qz * bz) * inverse))
+        qx -= bx * h
+        qy -= by * h
+        qz -= bz * h
+        f = qx * nx + qy * ny + qz * nz
+        d = (math.sqrt(qx * qx + qy * qy + qz * qz + stretch * f * f) - radius - taper * h) * share
+        group[n] = _smooth_min(group[n], d, k)
 
 
 @compiled
-def _distance(
-    capsules: Floats, starts: Ints, spheres: Floats, blends: Floats, links: Floats,
-    active: Ints, count: int, field: Floats, x: float, y: float, z: float, cull: float,
-) -> float:  # fmt: skip
-    """Signed distance of the union of the first `count` groups in `active`; `field` [G] is scratch."""
-    best = FAR
+def _measure(shape: _Shape, packet: _Packet, count: int) -> None:
+    """Signed distance of the union of the first `count` active groups at each lane's point."""
+    lanes = len(packet.distance)
+    point, bound, group, distance = packet.point, packet.bound, packet.group, packet.distance
+    for n in range(lanes):
+        distance[n] = FAR
     for j in range(count):
-        g = active[j]
-        dx = x - spheres[g, 0]
-        dy = y - spheres[g, 1]
-        dz = z - spheres[g, 2]
-        bound = math.sqrt(dx * dx + dy * dy + dz * dz) - spheres[g, 3]
-        if bound > cull:
-            field[g] = bound
-            best = min(best, bound)
+        g = packet.active[j]
+        field, reach = packet.field[g], packet.reach[g]
+        cx, cy, cz, radius = shape.spheres[g, 0], shape.spheres[g, 1], shape.spheres[g, 2], shape.spheres[g, 3]
+        nearest = FAR
+        for n in range(lanes):
+            dx = point[0, n] - cx
+            dy = point[1, n] - cy
+            dz = point[2, n] - cz
+            bound[n] = math.sqrt(dx * dx + dy * dy + dz * dz) - radius + reach[n]
+            nearest = min(nearest, bound[n])
+        if nearest > shape.cull:
+            for n in range(lanes):
+                field[n] = bound[n]
+                distance[n] = min(distance[n], bound[n])
             continue
-        d = FAR
-        for i in range(starts[g], starts[g + 1]):
-            d = _smooth_min(d, _capsule(capsules, i, x, y, z), blends[g])
-        field[g] = d
-        parent = int(links[g, 0])
-        if parent >= 0 and field[parent] < FAR:
-            ex = x - links[g, 1]
-            ey = y - links[g, 2]
-            ez = z - links[g, 3]
-            e = (ex * ex + ey * ey + ez * ez) / (links[g, 5] * links[g, 5])
-            k = links[g, 6] + (links[g, 4] - links[g, 6]) * math.exp(-e)
-            d = _smooth_min(d, field[parent], k)
-        best = min(best, d)
-    return best
+        for n in range(lanes):
+            group[n] = FAR
+        for i in range(shape.starts[g], shape.starts[g + 1]):
+            _add_capsule(shape.rows[i], point, shape.blends[g], group)
+        for n in range(lanes):
+            group[n] = bound[n] if bound[n] > shape.cull else group[n]
+            field[n] = group[n]
+        if shape.links[g, 0] >= 0:
+            _blend_with_parent(shape, packet, shape.links[g])
+        for n in range(lanes):
+            distance[n] = min(distance[n], group[n])
+
+
+@inlined
+def _blend_with_parent(shape: _Shape, packet: _Packet, link: Floats) -> None:
+    """Blend the distances in `packet.group` with those of the link's parent, where they are near enough."""
+    parent = packet.field[int(link[0])]
+    widest = max(link[4], link[6])
+    for n in range(len(parent)):
+        if packet.bound[n] <= shape.cull and abs(packet.group[n] - parent[n]) < widest:
+            ex = packet.point[0, n] - link[1]
+            ey = packet.point[1, n] - link[2]
+            ez = packet.point[2, n] - link[3]
+            k = link[6] + (link[4] - link[6]) * math.exp(-(ex * ex + ey * ey + ez * ez) / (link[5] * link[5]))
+            packet.group[n] = _smooth_min(packet.group[n], parent[n], k)
 
 
 @compiled
-def _nearest_capsule(
-    capsules: Floats, starts: Ints, active: Ints, count: int, x: float, y: float, z: float
-) -> int:  # fmt: skip
-    """Index of the capsule nearest to a point, blends left out."""
-    best = FAR
-    index = -1
+def _nearest_capsules(shape: _Shape, packet: _Packet, count: int, index: Ints) -> None:
+    """Set `index` [L] to the capsule nearest to each lane's point, blends left out."""
+    nearest, d = packet.distance, packet.group
+    nearest[:] = FAR
     for j in range(count):
-        g = active[j]
-        for i in range(starts[g], starts[g + 1]):
-            d = _capsule(capsules, i, x, y, z)
-            if d < best:
-                best = d
-                index = i
-    return index
+        g = packet.active[j]
+        for i in range(shape.starts[g], shape.starts[g + 1]):
+            d[:] = FAR
+            _add_capsule(shape.rows[i], packet.point, 0.0, d)
+            for n in range(len(d)):
+                if d[n] + packet.reach[g, n] < nearest[n]:
+                    nearest[n] = d[n] + packet.reach[g, n]
+                    index[n] = i
 
 
 @compiled
-def _groups_on_ray(
-    spheres: Floats, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float,
-    reach: float, active: Ints, field: Floats,
-) -> tuple[int, float, float]:  # fmt: skip
-    """Groups whose sphere, grown by `reach`, the ray meets: their count (ids in `active`) and the range of t.
+def _groups_on_rays(
+    shape: _Shape, packet: _Packet, origin: Floats, direction: Floats, grow: float, span: Floats
+) -> int:  # fmt: skip
+    """Choose the groups whose sphere, grown by `grow`, a lane's ray [3,L] meets: their count; `span` [2,L] of t.
 
     Leaving the others out is exact: the ray never comes near enough to them for a hit or a blend.
     """
     count = 0
-    first = FAR
-    last = 0.0
-    for g in range(spheres.shape[0]):
-        field[g] = FAR
-        cx = spheres[g, 0] - ox
-        cy = spheres[g, 1] - oy
-        cz = spheres[g, 2] - oz
-        t = cx * dx + cy * dy + cz * dz
-        r = spheres[g, 3] + reach
-        gap2 = cx * cx + cy * cy + cz * cz - t * t
-        if gap2 < r * r:
-            half = math.sqrt(r * r - gap2)
-            if t + half > 0.0:
-                active[count] = g
-                count += 1
-                first = min(first, t - half)
-                last = max(last, t + half)
-    return count, max(first, 0.0), last
+    span[0, :] = FAR
+    span[1, :] = 0.0
+    for g in range(len(shape.spheres)):
+        needed = False
+        for n in range(len(packet.alive)):
+            packet.reach[g, n] = FAR
+            packet.field[g, n] = FAR
+            cx = shape.spheres[g, 0] - origin[0, n]
+            cy = shape.spheres[g, 1] - origin[1, n]
+            cz = shape.spheres[g, 2] - origin[2, n]
+            t = cx * direction[0, n] + cy * direction[1, n] + cz * direction[2, n]
+            r = shape.spheres[g, 3] + grow
+            gap2 = cx * cx + cy * cy + cz * cz - t * t
+            half = math.sqrt(max(r * r - gap2, 0.0))
+            if packet.alive[n] and gap2 < r * r and t + half > 0.0:
+                packet.reach[g, n] = 0.0
+                span[0, n] = max(0.0, min(span[0, n], t - half))
+                span[1, n] = max(span[1, n], t + half)
+                needed = True
+        if needed:
+            packet.active[count] = g
+            count += 1
+    return count
 
 
 @compiled
-def _groups_near(
-    spheres: Floats, x: float, y: float, z: float, reach: float, active: Ints, field: Floats
-) -> int:  # fmt: skip
-    """Groups whose sphere, grown by `reach`, holds a point: their count (ids in `active`)."""
+def _groups_near(shape: _Shape, packet: _Packet, grow: float) -> int:
+    """Choose the groups whose sphere, grown by `grow`, holds a living lane's point: their count."""
     count = 0
-    for g in range(spheres.shape[0]):
-        field[g] = FAR
-        dx = x - spheres[g, 0]
-        dy = y - spheres[g, 1]
-        dz = z - spheres[g, 2]
-        r = spheres[g, 3] + reach
-        if dx * dx + dy * dy + dz * dz < r * r:
-            active[count] = g
+    for g in range(len(shape.spheres)):
+        needed = False
+        for n in range(len(packet.alive)):
+            packet.field[g, n] = FAR
+            dx = packet.point[0, n] - shape.spheres[g, 0]
+            dy = packet.point[1, n] - shape.spheres[g, 1]
+            dz = packet.point[2, n] - shape.spheres[g, 2]
+            r = shape.spheres[g, 3] + grow
+            near = packet.alive[n] and dx * dx + dy * dy + dz * dz < r * r
+            packet.reach[g, n] = 0.0 if near else FAR
+            needed = needed or near
+        if needed:
+            packet.active[count] = g
             count += 1
     return count
+
+
+@inlined
+def _move(packet: _Packet, origin: Floats, direction: Floats, t: Floats) -> None:
+    """Put each lane's point `t` [L] along its ray [3,L]."""
+    for axis in range(3):
+        for n in range(len(t)):
+            packet.point[axis, n] = origin[axis, n] + direction[axis, n] * t[n]
+
+
+@compiled
+def _march(shape: _Shape, packet: _Packet, origin: Floats, direction: Floats, t: Floats) -> None:
+    """Walk the living lanes to what they hit, at `t` [L]; those that hit nothing die."""
+    span = np.empty((2, len(t)))
+    _groups_on_rays(shape, packet, origin, direction, 0.0, span)
+    t[:] = span[0]
+    end = span[1].copy()
+    walking = t < FAR
+    packet.alive[:] = walking
+    if not walking.any():
+        return
+    count = _groups_on_rays(shape, packet, origin, direction, shape.cull, span)
+    packet.alive[:] = False
+    for _ in range(MAX_STEPS):
+        _move(packet, origin, direction, t)
+        _measure(shape, packet, count)
+        for n in range(len(t)):
+            if walking[n]:
+                packet.alive[n] = packet.distance[n] < 0.0006 * t[n]
+                t[n] += 0.0 if packet.alive[n] else packet.distance[n] * 0.92
+                walking[n] = not packet.alive[n] and t[n] <= end[n]
+        if not walking.any():
+            break
+
+
+@compiled
+def _normals(shape: _Shape, packet: _Packet, count: int, hit: Floats, normal: Floats) -> None:
+    """Unit gradient `normal` [3,L] at `hit` [3,L], by the corners of a tetrahedron."""
+    normal[:] = 0.0
+    for corner in range(4):
+        sx = 1.0 if corner == 0 or corner == 3 else -1.0
+        sy = 1.0 if corner >= 2 else -1.0
+        sz = 1.0 if corner == 1 or corner == 3 else -1.0
+        for n in range(len(packet.alive)):
+            packet.point[0, n] = hit[0, n] + 0.03 * sx
+            packet.point[1, n] = hit[1, n] + 0.03 * sy
+            packet.point[2, n] = hit[2, n] + 0.03 * sz
+        _measure(shape, packet, count)
+        for n in range(len(packet.alive)):
+            normal[0, n] += packet.distance[n] * sx
+            normal[1, n] += packet.distance[n] * sy
+            normal[2, n] += packet.distance[n] * sz
+    normal /= np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
+
+
+@compiled
+def _occlusion(
+    shape: _Shape, packet: _Packet, count: int, hit: Floats, normal: Floats, detail: float, result: Floats
+) -> None:  # fmt: skip
+    """How open the sky is at `hit`, in `result` [L]: the room found along the normal."""
+    total = np.zeros(len(result))
+    weight = 1.0
+    h = np.empty(len(result))
+    for j in range(4):
+        h[:] = (0.12 + 0.42 * j) * detail
+        _move(packet, hit, normal, h)
+        _measure(shape, packet, count)
+        total += (h - packet.distance) / detail * weight
+        weight *= 0.6
+    result[:] = np.minimum(1.0, np.maximum(0.0, 1.0 - 0.75 * total))
+
+
+@compiled
+def _shadow(
+    shape: _Shape, packet: _Packet, hit: Floats, normal: Floats, light: Floats, detail: float, lit: Floats
+) -> None:  # fmt: skip
+    """How much of the key light reaches `hit`, in `lit` [L]: the narrowest passage along the way to it."""
+    origin = hit + normal * 0.08 * detail
+    direction = np.empty_like(hit)
+    for axis in range(3):
+        direction[axis] = light[axis]
+    lit[:] = 0.0
+    walking = packet.alive & (normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2] > -0.35)
+    if not walking.any():
+        return
+    lit[walking] = 1.0
+    packet.alive[:] = walking
+    t = np.full(len(lit), 0.25 * detail)
+    count = _groups_on_rays(shape, packet, origin, direction, shape.cull, np.empty((2, len(lit))))
+    for _ in range(SHADOW_STEPS):
+        _move(packet, origin, direction, t)
+        _measure(shape, packet, count)
+        for n in range(len(lit)):
+            if walking[n]:
+                d = packet.distance[n]
+                lit[n] = max(0.0, min(lit[n], 6.0 * d / t[n])) if d >= 0.005 else 0.0
+                t[n] += max(d, 0.12 * detail)
+                walking[n] = d >= 0.005 and t[n] <= 9.0 * detail
+        if not walking.any():
+            break
 
 
 @compiled
@@ -171,83 +342,36 @@ def trace_rays(
     `light` [3] is the unit direction to the key light, `detail` the size of occlusion and shadow features (cm),
     `cull` the distance beyond which a group's bounding sphere stands for it (at least the widest blend).
     """
-    groups = spheres.shape[0]
-    active = np.empty(groups, np.int64)
-    field = np.empty(groups, np.float64)
-    lx = light[0]
-    ly = light[1]
-    lz = light[2]
-    for n in range(directions.shape[0]):
-        result[n, PRIMITIVE] = -1.0
-        dx = directions[n, 0]
-        dy = directions[n, 1]
-        dz = directions[n, 2]
-        count, t, end = _groups_on_ray(spheres, 0.0, 0.0, 0.0, dx, dy, dz, 0.0, active, field)
-        if count == 0:
+    shape = _Shape(_capsule_rows(capsules), starts, spheres, blends, links, cull)
+    groups = len(spheres)
+    packet = _Packet(
+        np.empty(groups, np.int64), np.empty((groups, LANES)), np.empty((groups, LANES)), np.empty(LANES),
+        np.empty(LANES), np.empty(LANES), np.empty((3, LANES)), np.empty(LANES, np.bool_),
+    )  # fmt: skip
+    eye, direction, hit, normal = np.zeros((3, LANES)), np.zeros((3, LANES)), np.empty((3, LANES)), np.empty((3, LANES))
+    t, occlusion, lit = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    index = np.empty(LANES, np.int64)
+    result[:, PRIMITIVE] = -1.0
+    for start in range(0, len(directions), LANES):
+        size = min(LANES, len(directions) - start)
+        direction[:, :size] = directions[start : start + size].T
+        packet.alive[:] = np.arange(LANES) < size
+        _march(shape, packet, eye, direction, t)
+        if not packet.alive.any():
             continue
-        count, _first, _last = _groups_on_ray(spheres, 0.0, 0.0, 0.0, dx, dy, dz, cull, active, field)
-        hit = False
-        for _ in range(MAX_STEPS):
-            d = _distance(capsules, starts, spheres, blends, links, active, count, field, dx * t, dy * t, dz * t, cull)
-            if d < 0.0006 * t:
-                hit = True
-                break
-            t += d * 0.92
-            if t > end:
-                break
-        if not hit:
-            continue
-        x = dx * t
-        y = dy * t
-        z = dz * t
-        count = _groups_near(spheres, x, y, z, 1.5 * detail + cull, active, field)
-        result[n, DEPTH_ALONG_RAY] = t
-        result[n, PRIMITIVE] = _nearest_capsule(capsules, starts, active, count, x, y, z)
-        # Gradient on the corners of a tetrahedron.
-        nx = 0.0
-        ny = 0.0
-        nz = 0.0
-        for corner in range(4):
-            sx = 1.0 if corner == 0 or corner == 3 else -1.0
-            sy = 1.0 if corner >= 2 else -1.0
-            sz = 1.0 if corner == 1 or corner == 3 else -1.0
-            d = _distance(capsules, starts, spheres, blends, links, active, count, field,
-                          x + 0.03 * sx, y + 0.03 * sy, z + 0.03 * sz, cull)  # fmt: skip
-            nx += d * sx
-            ny += d * sy
-            nz += d * sz
-        inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
-        nx *= inverse
-        ny *= inverse
-        nz *= inverse
-        result[n, NORMAL_X] = nx
-        result[n, NORMAL_Y] = ny
-        result[n, NORMAL_Z] = nz
-        occlusion = 0.0
-        weight = 1.0
-        for j in range(4):
-            h = (0.12 + 0.42 * j) * detail
-            d = _distance(capsules, starts, spheres, blends, links, active, count, field,
-                          x + nx * h, y + ny * h, z + nz * h, cull)  # fmt: skip
-            occlusion += (h - d) / detail * weight
-            weight *= 0.6
-        result[n, OCCLUSION] = min(1.0, max(0.0, 1.0 - 0.75 * occlusion))
-        # Soft shadow: the narrowest passage along the way to the light.
-        lit = 1.0 if nx * lx + ny * ly + nz * lz > -0.35 else 0.0
-        if lit > 0.0:
-            ox = x + nx * 0.08 * detail
-            oy = y + ny * 0.08 * detail
-            oz = z + nz * 0.08 * detail
-            count, _first, _last = _groups_on_ray(spheres, ox, oy, oz, lx, ly, lz, cull, active, field)
-            t = 0.25 * detail
-            for _ in range(SHADOW_STEPS):
-                d = _distance(capsules, starts, spheres, blends, links, active, count, field,
-                              ox + lx * t, oy + ly * t, oz + lz * t, cull)  # fmt: skip
-                lit = min(lit, 6.0 * d / t)
-                if d < 0.005:
-                    lit = 0.0
-                    break
-                t += max(d, 0.12 * detail)
-                if t > 9.0 * detail:
-                    break
-        result[n, SHADOW] = max(0.0, lit)
+        _move(packet, eye, direction, t)
+        hit[:] = packet.point
+        count = _groups_near(shape, packet, 1.5 * detail + cull)
+        _nearest_capsules(shape, packet, count, index)
+        _normals(shape, packet, count, hit, normal)
+        _occlusion(shape, packet, count, hit, normal, detail, occlusion)
+        found = packet.alive.copy()
+        _shadow(shape, packet, hit, normal, light, detail, lit)
+        for n in range(LANES):
+            if found[n]:
+                row = result[start + n]
+                row[DEPTH_ALONG_RAY] = t[n]
+                row[PRIMITIVE] = index[n]
+                row[NORMAL_X], row[NORMAL_Y], row[NORMAL_Z] = normal[0, n], normal[1, n], normal[2, n]
+                row[OCCLUSION] = occlusion[n]
+                row[SHADOW] = lit[n]
