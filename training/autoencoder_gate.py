@@ -5,30 +5,39 @@ What it loses no later phase brings back: a face that it cannot carry is blank i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import hand_box
-from handfirst.training.autoencoder_training import images
 from handfirst.training.config import Gate
-from handfirst.training.crops import FACE
+from handfirst.training.crops import FACE, to_image
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.fit import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.sheets import to_uint8
 
 LEFT_HAND, RIGHT_HAND = slice(91, 112), slice(112, 133)
 Figures = dict[str, float]
+Rgb = NDArray[np.uint8]
+Codec = Callable[[Rgb], Rgb]
 
 
-@torch.no_grad()
-def fidelity(model: Autoencoder, hands: Pictures, people: Pictures, batch: int = 16) -> Figures:
+def fidelity(there_and_back: Codec, hands: Pictures, people: Pictures, batch: int = 16) -> Figures:
     """PSNR in dB of what comes back, in 8-bit values over all pixels of a kind.
+
+    Args:
+        there_and_back: uint8 [B, H, W, 3] -> the same, encoded and decoded.
 
     Returns:
         "hands", "people": whole pictures; "face", "hand": the boxes of people's faces and hands.
     """
-    errors = {"hands": _squared_errors(model, hands, batch), "people": _squared_errors(model, people, batch)}
+    errors = {
+        "hands": _squared_errors(there_and_back, hands, batch),
+        "people": _squared_errors(there_and_back, people, batch),
+    }
     whole = {name: _psnr([error]) for name, error in errors.items()}
     parts: dict[str, list[NDArray[np.float64]]] = {"face": [], "hand": []}
     for points, error in zip(people.keypoints, errors["people"], strict=True):
@@ -40,14 +49,22 @@ def fidelity(model: Autoencoder, hands: Pictures, people: Pictures, batch: int =
     return {**whole, **{name: _psnr(errors) for name, errors in parts.items()}}
 
 
-def _squared_errors(model: Autoencoder, pictures: Pictures, batch: int) -> NDArray[np.float64]:
-    """Squared errors [N, H, W, 3] of 8-bit values."""
+def codec_of(model: Autoencoder) -> Codec:
+    """Encodes and decodes with a torch model in float32."""
+
+    @torch.no_grad()
+    def there_and_back(rgb: Rgb) -> Rgb:
+        image = to_image(torch.from_numpy(np.ascontiguousarray(rgb)).to(pick_device()))
+        return to_uint8(model.decode(model.encode(image)))
+
     model.eval()
-    out = []
-    for i in range(0, len(pictures), batch):
-        decoded = to_uint8(model.decode(model.encode(images(pictures, slice(i, i + batch)))))
-        out.append((decoded.astype(np.float64) - pictures.rgb[i : i + batch]) ** 2)
-    return np.concatenate(out)
+    return there_and_back
+
+
+def _squared_errors(there_and_back: Codec, pictures: Pictures, batch: int) -> NDArray[np.float64]:
+    """Squared errors [N, H, W, 3] of 8-bit values."""
+    parts = (pictures.rgb[i : i + batch] for i in range(0, len(pictures), batch))
+    return np.concatenate([(there_and_back(rgb).astype(np.float64) - rgb) ** 2 for rgb in parts])
 
 
 def _psnr(squared_errors: list[NDArray[np.float64]]) -> float:

@@ -29,7 +29,7 @@ from handfirst.training import (
     text_training,
 )
 from handfirst.training.assembly import assemble, channels_last, new_body, new_hand, trained_autoencoder, typed
-from handfirst.training.autoencoder_gate import fidelity, shortfalls
+from handfirst.training.autoencoder_gate import codec_of, fidelity, shortfalls
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.fit import fit, pick_device
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
@@ -94,7 +94,7 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
 
 def _pass_gate(recipe: Recipe, model: Autoencoder) -> None:
     """Notes the figures; stops a full run whose autoencoder is too weak, warns in a shortened one."""
-    figures = fidelity(model, *held_out(recipe))
+    figures = fidelity(codec_of(model), *held_out(recipe))
     add_note(recipe.out, "autoencoder", figures)
     missed = shortfalls(figures, recipe.config.gate) if recipe.config.gate else []
     if not missed:
@@ -205,7 +205,7 @@ def train_decoder(recipe: Recipe) -> None:
     model = decoder_training.DecoderAndCritic(trained_autoencoder(recipe.config, recipe.out), PatchDiscriminator())
     phase = decoder_training.decoder_phase(channels_last(model), sources, options, recipe.seed)
     trained = typed(fit(phase, options, recipe.out / "decoder", recipe.max_steps, recipe.show), type(model))
-    add_note(recipe.out, "decoder", fidelity(typed(trained.autoencoder, Autoencoder), *held_out(recipe)))
+    add_note(recipe.out, "decoder", fidelity(codec_of(typed(trained.autoencoder, Autoencoder)), *held_out(recipe)))
 
 
 def painted(recipe: Recipe, kind: Literal["hand", "person"]) -> painting.Painted:

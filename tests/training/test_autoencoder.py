@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from handfirst.training.autoencoder_gate import fidelity, shortfalls
+from handfirst.training.autoencoder_gate import Codec, Rgb, codec_of, fidelity, shortfalls
 from handfirst.training.config import Gate
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.models.autoencoder import Autoencoder
@@ -16,21 +15,28 @@ from handfirst.training.models.autoencoder import Autoencoder
 SIDE = 64
 
 
-class Off(Autoencoder):
-    """Gives pictures back with `error` (of 255) added in a box of rows y0:y1 and columns x0:x1."""
+def off(error: int, y0: int, y1: int, x0: int, x1: int) -> Codec:
+    """Gives pictures back with `error` added in a box."""
 
-    def __init__(self, error: int, box: tuple[int, int, int, int]) -> None:
-        torch.nn.Module.__init__(self)
-        self.error, self.box = error, box
+    def there_and_back(rgb: Rgb) -> Rgb:
+        out = rgb.copy()
+        out[:, y0:y1, x0:x1] += np.uint8(error)
+        return out
+
+    return there_and_back
+
+
+class Halving(Autoencoder):
+    """Latents are half the picture."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
 
     def encode(self, image: Tensor) -> Tensor:
-        return image
+        return image / 2
 
     def decode(self, latent: Tensor) -> Tensor:
-        y0, y1, x0, x1 = self.box
-        out = latent.clone()
-        out[..., y0:y1, x0:x1] += self.error / 127.5
-        return out
+        return 2 * latent
 
 
 def pictures() -> Pictures:
@@ -45,12 +51,17 @@ def pictures() -> Pictures:
 
 
 def test_figures_are_psnr_by_part() -> None:
-    figures = fidelity(Off(10, (8, 24, 8, 24)), pictures(), pictures())
+    figures = fidelity(off(10, 8, 24, 8, 24), pictures(), pictures())
     face = 10 * math.log10(255**2 / 100)
     whole = face + 10 * math.log10(SIDE**2 / 16**2)
     assert abs(figures["face"] - face) < 0.01
     assert abs(figures["people"] - whole) < 0.01 and abs(figures["hands"] - whole) < 0.01
     assert figures["hand"] > 100
+
+
+def test_a_models_pictures_come_back_in_their_own_colours_and_places() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 8, 16, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(codec_of(Halving())(rgb), rgb)
 
 
 def test_the_gate_names_what_is_missed() -> None:

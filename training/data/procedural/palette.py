@@ -76,7 +76,8 @@ def random_colour(rng: np.random.Generator, among: tuple[str, ...] | None = None
     """A palette colour (one of `among`, or any), varied in lightness and hue but never on the border of two words."""
     name = pick(rng, among or _NAMES)
     for _ in range(8):
-        near = COLOURS[name] * rng.uniform(0.85, 1.15) + rng.normal(0, 0.025, 3)
+        hue = rng.normal(0, 0.03, 3) * (0.2 + 0.8 * COLOURS[name].max())  # a dark colour is tinted by little
+        near = COLOURS[name] * rng.uniform(0.85, 1.15) + hue
         colour = np.asarray(np.clip(near, 0.03, 0.95))
         if colour_name(colour) == name and clearly(colour):
             return colour
