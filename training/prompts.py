@@ -24,12 +24,16 @@ def shorten(caption: str, rng: np.random.Generator) -> str:
 
 
 def person_prompt(facts: dict[str, str], other: dict[str, str]) -> str:
-    """A hand's own skin, gesture and background inside the sentence of another person: attributes of both."""
+    """A hand's own skin, gesture, sleeve and background inside the sentence of another person: attributes of both."""
     side, gesture = facts["side"], facts["gesture"]
     hands = {"left_hand": gesture, "right_hand": gesture}
     if side != "both":
         hands["right_hand" if side == "left" else "left_hand"] = "none"
-    return person_caption({**other, **hands, **{key: facts[key] for key in ("skin", "background_words")}})
+    sleeve = {"sleeve": "short"}  # a bare wrist
+    if facts["sleeve"] != "none":
+        sleeve = {"sleeve": "long", "top": facts["sleeve"], "pattern": facts["pattern"]}
+    own = {key: facts[key] for key in ("skin", "background_words")}
+    return person_caption({**other, **hands, **sleeve, **own})
 
 
 def view_words(keypoints: NDArray[np.float32], side: str, size: int) -> str:

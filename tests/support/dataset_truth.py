@@ -56,7 +56,7 @@ def hand(seed: int, size: int, side: str | None = None, gesture: str | None = No
 def person(seed: int, size: int) -> Sample:
     """A person from the waist up, right hand on the left side of the picture."""
     for tried in range(seed, seed + 100):
-        sample = sample_person(tried, size, supersample=1)
+        sample = sample_person(tried, size, frame="half", supersample=1)
         if (sample.keypoints[91:, 2] > 0).all() and boxes(sample)[1][0] + 0.05 < boxes(sample)[0][0]:
             return sample
     raise AssertionError("no such person among 100")

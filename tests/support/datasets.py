@@ -15,7 +15,7 @@ import numpy as np
 from support.dataset_cameras import interhand_order, into_world, random_lens
 from support.dataset_truth import LEFT, RIGHT, Truth, Written, boxes, hand, hands_known, known, person, save, spoil
 
-PALMS = {"palm": "open_palm", "peace": "peace_sign", "four": "four_fingers"}  # HaGRID's word: the renderer's
+PALMS = ("palm", "peace", "four")
 
 
 def write_hagrid(
@@ -25,8 +25,8 @@ def write_hagrid(
     truths, files, skips = {}, {}, Counter[str]()
     for i in range(count):
         two = i % 2 == 1
-        gesture = "fist" if two else list(PALMS)[i // 2 % len(PALMS)]
-        sample = person(seed + i, size) if two else hand(seed + i, size, gesture=PALMS[gesture])
+        gesture = "fist" if two else PALMS[i // 2 % len(PALMS)]
+        sample = person(seed + i, size) if two else hand(seed + i, size, gesture=gesture)
         side = "both" if two else sample.attributes["side"]
         stem = f"0000{i:04d}-aaaa"
         split = "train" if version == 1 or i % 3 < 2 else "test"

@@ -14,7 +14,7 @@ from handfirst.training.conditions import hand_condition
 from handfirst.training.config import load_config
 from handfirst.training.data.arrays import MIRRORED, Pictures, load_pictures, mirror_keypoints, mirror_words
 from handfirst.training.data.procedural.writer import render_dataset
-from handfirst.training.prompts import hand_prompts, person_prompt, shorten, view_words
+from handfirst.training.prompts import view_words
 
 
 @pytest.fixture(scope="module")
@@ -55,33 +55,6 @@ def test_the_view_of_a_mirrored_hand_is_the_same(pictures: Pictures) -> None:
         a = view_words(pictures.keypoints[i], pictures.attributes[i]["side"], 32)
         b = view_words(pictures.keypoints[n + i], pictures.attributes[n + i]["side"], 32)
         assert mirror_words(a) == b
-
-
-def test_prompts_keep_the_hands_facts(pictures: Pictures) -> None:
-    people = ["a person with long brown hair and tan skin, wearing a red striped long-sleeve top and dark trousers, x"]
-    own, borrowed = hand_prompts(
-        pictures.keypoints, pictures.captions, pictures.attributes, people, 32, with_view=True, seed=0
-    )
-    for i, facts in enumerate(pictures.attributes):
-        assert own[i].startswith(view_words(pictures.keypoints[i], facts["side"], 32))
-        assert f"{facts['skin']} skin" in borrowed[i] and "tan skin" not in borrowed[i].replace(facts["skin"], "")
-        assert borrowed[i].endswith(pictures.captions[i].split(", ")[-1])
-
-
-def test_a_bald_person_lends_no_hair() -> None:
-    facts = {"skin": "dark", "gesture": "thumb_up", "side": "left"}
-    text = person_prompt(
-        "a left hand, plain red background", facts, ["a bald person with pale skin, wearing a coat, y"],
-        np.random.default_rng(0),
-    )  # fmt: skip
-    assert text == "a bald person with dark skin, wearing a coat, left hand thumb up, plain red background"
-
-
-def test_shortened_captions_keep_their_first_clause() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        clauses = shorten("a, b, c, d", rng).split(", ")
-        assert clauses[0] == "a" and clauses == sorted(clauses)
 
 
 def test_training_condition_equals_the_runtimes(tmp_path: Path) -> None:

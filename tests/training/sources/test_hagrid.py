@@ -56,7 +56,7 @@ def test_rules(where: np.ndarray, labels: list[str], leading: Side | None, expec
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_palm_tells_its_side(side: Side, seed: int) -> None:
-    points = hand(seed, SIZE, side=side, gesture="open_palm").keypoints[HANDS[side], :2].astype(float)
+    points = hand(seed, SIZE, side=side, gesture="palm").keypoints[HANDS[side], :2].astype(float)
     other: Side = "right" if side == "left" else "left"
     mirrored = points * (-1, 1) + (SIZE, 0)
     assert facing_side(points, "palm") == side

@@ -18,7 +18,7 @@ def hand_caption(attributes: dict[str, str]) -> str:
     who = "two hands" if attributes["side"] == "both" else f"a {attributes['side']} hand"
     parts = [who, gesture_words(attributes["gesture"]), f"{attributes['skin']} skin"]
     if attributes["sleeve"] != "none":
-        parts.append(f"{attributes['sleeve']} sleeve")
+        parts.append(f"{attributes['sleeve']} {_pattern(attributes)}sleeve")
     return ", ".join([*parts, attributes["background_words"]])
 
 
@@ -43,9 +43,8 @@ def who_words(attributes: dict[str, str]) -> str:
 
 def clothes_words(attributes: dict[str, str]) -> list[str]:
     """The top, and the trousers where they are seen."""
-    pattern = "" if attributes["pattern"] == "plain" else f"{attributes['pattern']} "
     sleeve = "" if attributes["sleeve"] == "unseen" else f"{attributes['sleeve']}-sleeve "
-    top = f"{attributes['top']} {pattern}{sleeve}top"
+    top = f"{attributes['top']} {_pattern(attributes)}{sleeve}top"
     return [top] if attributes["trousers"] == "unseen" else [top, f"{attributes['trousers']} trousers"]
 
 
@@ -56,3 +55,7 @@ def hands_words(attributes: dict[str, str]) -> list[str]:
         return [f"both hands {gesture_words(left)}"]
     hands = (("left", left), ("right", right))
     return [f"{side} hand {gesture_words(gesture)}" for side, gesture in hands if gesture != "none"]
+
+
+def _pattern(attributes: dict[str, str]) -> str:
+    return "" if attributes["pattern"] == "plain" else f"{attributes['pattern']} "

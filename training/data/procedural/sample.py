@@ -116,6 +116,7 @@ def sample_hand(
         "facing": "side" if both else _facing(turn),
         "skin": skin_word(skin.level),
         "sleeve": colour_name(sleeve.colour) if picture.shows(Part.SLEEVE, 0.01) else "none",
+        "pattern": sleeve.pattern,
         **_background_words(background),
     }
     keypoints = _keypoints(camera.project(placement.to_camera(joints[shown])), shown)
