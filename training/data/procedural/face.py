@@ -41,12 +41,13 @@ def _eyes(albedo: Floats, local: Floats, skin: Skin, iris: Floats) -> Floats:
     """White, iris, pupil, glint, lashes and lids."""
     x, y, front = np.abs(local[:, 0]), local[:, 1] - EYE_Y, local[:, 2] > 4
     u = (x - EYE_X) / 1.5
-    upper, lower = 0.62 * (1 - u * u), -0.5 * (1 - u * u)
+    upper, lower = 0.68 * (1 - u * u), -0.52 * (1 - u * u)
     eye = np.clip((upper - y) / 0.12, 0, 1) * np.clip((y - lower) / 0.12, 0, 1) * ((np.abs(u) < 1) & front)
     r = np.hypot(x - EYE_X, y)
-    albedo = blend(albedo, eye, [0.80, 0.78, 0.76])
-    albedo = blend(albedo, eye * np.clip((0.62 - r) / 0.1, 0, 1), iris)
-    albedo = blend(albedo, eye * np.clip((0.28 - r) / 0.08, 0, 1), np.full(3, 0.004))
+    white = 0.42 + 0.38 * float(np.sqrt(skin.colour.mean()))  # a full white glares in a dark face
+    albedo = blend(albedo, eye, white * np.array([1.0, 0.97, 0.95]))
+    albedo = blend(albedo, eye * np.clip((0.72 - r) / 0.1, 0, 1), iris)
+    albedo = blend(albedo, eye * np.clip((0.32 - r) / 0.08, 0, 1), np.full(3, 0.004))
     albedo = blend(albedo, eye * np.clip((0.14 - np.hypot(x - 3.4, y - 0.2)) / 0.08, 0, 1), np.ones(3))
     albedo = blend(albedo, (np.abs(u) < 1.12) * bell(y - upper, 0.13) * 0.9 * front, [0.02, 0.015, 0.012])
     albedo = blend(albedo, (np.abs(u) < 1.0) * bell(y - lower, 0.10) * 0.4 * front, skin.colour * 0.35)
@@ -56,14 +57,15 @@ def _eyes(albedo: Floats, local: Floats, skin: Skin, iris: Floats) -> Floats:
 def _brows(albedo: Floats, local: Floats, skin: Skin, hair: Hair) -> Floats:
     x, y, front = np.abs(local[:, 0]), local[:, 1], np.clip((local[:, 2] - 3) / 2, 0, 1)
     height = BROW_Y + 0.5 * (1 - ((x - EYE_X) / 2) ** 2)
-    brow = np.exp(-(((y - height) / 0.33) ** 4)) * (x > 1.1) * (x < 5.2) * front
-    return blend(albedo, brow * 0.85, np.minimum(hair.colour, skin.colour * 0.4))
+    brow = np.exp(-(((y - height) / 0.38) ** 4)) * (x > 1.1) * (x < 5.2) * front
+    return blend(albedo, brow * 0.9, np.minimum(0.8 * hair.colour, skin.colour * 0.28))
 
 
 def _mouth_and_nose(albedo: Floats, local: Floats, skin: Skin) -> Floats:
     """Lips and the line between them, nostrils, the wings of the nose, the dip under the lip."""
     x, y, z = np.abs(local[:, 0]), local[:, 1] - MOUTH_Y, local[:, 2]
     w = x / 2.4
+    y = y - 0.28 * np.clip(w, 0, 1.2) ** 2  # corners a little up: a friendly mouth
     upper = np.where(w < 1, (0.75 - 0.25 * bell(x, 0.35)) * (1 - w * w), -9)
     lower = np.where(w < 1, -1.0 * (1 - w * w), 9)
     lips = np.clip((upper - y) / 0.15, 0, 1) * np.clip((y - lower) / 0.15, 0, 1) * (z > 5)

@@ -74,7 +74,12 @@ def build_person(
         "left_hand": hands[0].word,
         "right_hand": hands[1].word,
     }
-    return Person(scene, joints, skin, hair, outfit, IRISES[int(rng.integers(len(IRISES)))], attributes)
+    return Person(scene, joints, skin, hair, outfit, _iris(rng, skin.level), attributes)
+
+
+def _iris(rng: np.random.Generator, skin_level: float) -> Floats:
+    """Linear colour of the iris [3]: brown in dark faces."""
+    return IRISES[int(rng.integers(2 if skin_level > 3.5 else len(IRISES)))]
 
 
 def _add_hand(scene: Scene, hand: PosedHand, joints: Floats) -> None:
