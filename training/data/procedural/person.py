@@ -79,7 +79,7 @@ def build_person(
 
 def _iris(rng: np.random.Generator, skin_level: float) -> Floats:
     """Linear colour of the iris [3]: brown in dark faces."""
-    return IRISES[int(rng.integers(2 if skin_level > 3.5 else len(IRISES)))]
+    return np.asarray(IRISES[int(rng.integers(2 if skin_level > 3.5 else len(IRISES)))])
 
 
 def _add_hand(scene: Scene, hand: PosedHand, joints: Floats) -> None:
