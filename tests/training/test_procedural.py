@@ -343,7 +343,12 @@ def test_rendering_resumes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["render", "dog", "out"], ["render", "hand", "out", "--count", "0"], ["sheet", "out.png", "--kind", "cat"]],
+    [
+        ["render", "dog", "out"],
+        ["render", "hand", "out", "--count", "0"],
+        ["sheet", "out.png", "--kind", "cat"],
+        ["sheet", "out.gif"],
+    ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)

@@ -15,6 +15,7 @@ app = typer.Typer(help="Render hands and people with their exact truth.", no_arg
 
 DEFAULT_SIZE = {"hand": 128, "person": 192}
 _COLUMNS = 8
+SUFFIXES = (".png", ".jpg")
 
 
 @app.command()
@@ -37,7 +38,7 @@ def render(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="PNG to write")],
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg")],
     kind: Annotated[str, typer.Option(help="hand or person")] = "hand",
     count: Annotated[int, typer.Option(help="How many samples")] = 32,
     size: Annotated[int | None, typer.Option(help="Pixels a side of each")] = None,
@@ -47,15 +48,17 @@ def sheet(
     _check_kind(kind)
     if count < 1 or first_seed < 0 or (size is not None and size < 16):
         raise _refusal("count must be at least 1, size at least 16, the seed not negative")
+    if out.suffix.lower() not in SUFFIXES:
+        raise _refusal(f"expected a picture's name that ends in {' or '.join(SUFFIXES)}, got {out.name!r}")
     side = size or DEFAULT_SIZE[kind]
     columns = min(_COLUMNS, count)
     canvas = np.full((-(-count // columns) * side, columns * side, 3), 255, np.uint8)
     for i in range(count):
         y, x = (i // columns) * side, (i % columns) * side
         canvas[y : y + side, x : x + side] = SAMPLERS[kind](first_seed + i, side).rgb
-    ok, data = cv2.imencode(".png", np.ascontiguousarray(canvas[..., ::-1]))
+    _, data = cv2.imencode(out.suffix.lower(), np.ascontiguousarray(canvas[..., ::-1]))
     try:
-        out.write_bytes(data.tobytes() if ok else b"")
+        out.write_bytes(data.tobytes())
     except OSError as error:
         raise _refusal(str(error)) from error
     typer.echo(f"{count} samples in {out}")
