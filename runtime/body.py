@@ -11,20 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.engine import Engine
-from handfirst.runtime.blend import paste
 from handfirst.runtime.canvas import Canvas
-from handfirst.runtime.codec import Codec
-from handfirst.runtime.denoise import Known, Prediction, Step, denoise
-from handfirst.runtime.guided import Guided
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.plan import StepPlan
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.noise import Streams
+from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, Step, denoise
+from handfirst.runtime.diffusion.table import StepTable
+from handfirst.runtime.geometry import paste
 from handfirst.runtime.pose.skeleton import hint
 from handfirst.runtime.recorder import span
 from handfirst.runtime.request import Request
 from handfirst.runtime.resident import host, run_kept, upload
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.streams import Streams
 
 
 class BodyStage:
@@ -40,7 +39,7 @@ class BodyStage:
         self._settings = settings
 
     def steps(
-        self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, plan: StepPlan
+        self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, table: StepTable
     ) -> Iterator[Step]:
         """Denoises all pictures together.
 
@@ -54,8 +53,8 @@ class BodyStage:
         x_c = self._codec.encode(np.stack([canvas.image for canvas in canvases]))
         _, channels, rows, columns = x_c.shape
         seeds = [request.seed for request in requests]
-        streams = Streams(seeds, (channels, rows, columns), len(plan) if plan.sigma.any() else 0)
-        known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(plan))))
+        streams = Streams(seeds, (channels, rows, columns), table.noisy)
+        known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(table))))
         hint_feature = upload(guided.rows(self._hint_feature(requests, canvases)), self._controlnet)
         context = upload(guided.context, self._controlnet, self._unet)
         residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
@@ -66,7 +65,7 @@ class BodyStage:
             residuals = run_kept(self._controlnet, hinted, residual_names, self._unet)
             return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
 
-        yield from denoise(predict, streams.x_T, plan, known, streams.fresh)
+        yield from denoise(predict, streams.x_T, table, known, streams.fresh)
 
     def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
         """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""

@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.crop import Similarity
-from handfirst.runtime.regions import connected
+from handfirst.runtime.geometry import Similarity, connected, warp
 from handfirst.runtime.settings import BodySettings
 
 SPECK = 0.02
@@ -92,54 +91,6 @@ class Canvas:
         """
         back = similarity.inverse()
         return _to_uint8(warp(self.image, back, size, size)), warp(self.mask, back, size, size) >= 0.5
-
-
-def warp(
-    image: NDArray[np.uint8] | NDArray[np.bool_] | NDArray[np.float64], to_input: Similarity, height: int, width: int
-) -> NDArray[np.float64]:
-    """`image` seen through a similarity map: an area mean where it shrinks, bilinear where it grows.
-
-    Output pixel (x, y) covers the square [x, x + 1) x [y, y + 1), which `to_input` maps to a square of the input.
-    Where that is a pixel or wider, the output is the exact mean over it (no aliasing, and whole-number factors are
-    block means); where it is narrower, the bilinear value at its centre. Both agree at scale 1.
-
-    Args:
-        image: [H, W] or [H, W, C].
-        to_input: output coordinates -> input coordinates, in continuous pixels (centres at i + .5).
-        height, width: of the output.
-
-    Returns:
-        float64 [height, width] or [height, width, C]; 0 where a pixel's centre falls outside the input.
-    """
-    source = image.astype(np.float64)
-    out = np.zeros((height, width, *source.shape[2:]))
-    ys, down = _read(source, to_input.scale, to_input.dy, height)
-    xs, across = _read(down.swapaxes(0, 1), to_input.scale, to_input.dx, width)
-    out[ys, xs] = across.swapaxes(0, 1)
-    return out
-
-
-def _read(source: _Array, scale: float, offset: float, outputs: int) -> tuple[slice, _Array]:
-    """One axis of `warp`: the outputs whose centres see the input [n, ...], and their values [count, ...]."""
-    n = len(source)
-    centres = scale * (np.arange(outputs) + 0.5) + offset
-    seen = np.flatnonzero((centres >= 0) & (centres < n))
-    here = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 0)
-    centre = centres[here]
-    if scale < 1:
-        return here, _between(source, np.clip(centre - 0.5, 0, n - 1))
-    integral = np.concatenate([np.zeros_like(source[:1]), np.cumsum(source, 0)])
-    low, high = np.maximum(centre - scale / 2, 0), np.minimum(centre + scale / 2, n)
-    width = (high - low).reshape(-1, *[1] * (source.ndim - 1))
-    return here, (_between(integral, high) - _between(integral, low)) / width
-
-
-def _between(values: _Array, x: _Array) -> _Array:
-    """Values [n, ...] at fractional indices x [count] in [0, n - 1], linear in between."""
-    index = x.astype(np.int64)
-    part = (x - index).reshape(-1, *[1] * (values.ndim - 1))
-    mixed: _Array = (1 - part) * values[index] + part * values[np.minimum(index + 1, len(values) - 1)]
-    return mixed
 
 
 def _to_uint8(image: _Array) -> NDArray[np.uint8]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
-from handfirst.runtime.guided import Guided
-from handfirst.runtime.plan import StepPlan
+from handfirst.runtime.diffusion.sampler import Guided
+from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.request import HandResult, Request
 
 
@@ -26,7 +26,7 @@ class Drawn:
     """The hands in place."""
     contexts: Guided
     """Of the bodies' prompts."""
-    plan: StepPlan
+    table: StepTable
     """Of stage 2."""
     warnings: tuple[tuple[str, ...], ...]
     """What the callers should know."""

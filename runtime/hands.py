@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.engine import Engine
-from handfirst.runtime.canvas import clean_mask, warp
-from handfirst.runtime.codec import Codec
-from handfirst.runtime.denoise import Prediction, Step, denoise
-from handfirst.runtime.guided import Guided
-from handfirst.runtime.masks import binarise
-from handfirst.runtime.noise import part_seed
-from handfirst.runtime.plan import StepPlan
+from handfirst.runtime.canvas import clean_mask
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.masks import binarise
+from handfirst.runtime.diffusion.noise import Streams, part_seed
+from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise
+from handfirst.runtime.diffusion.table import StepTable
+from handfirst.runtime.geometry import warp
 from handfirst.runtime.pose.crop import HandCrop, hand_crops
 from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.person import Person
@@ -27,7 +27,6 @@ from handfirst.runtime.request import HandResult, Request, hand_name
 from handfirst.runtime.resident import host, run_kept, upload
 from handfirst.runtime.rows import run_rows
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.streams import Streams
 
 SMALL = 96 / 512
 """Crops below this fraction of the canvas' shorter side come out coarse in stage 2."""
@@ -100,7 +99,7 @@ class HandStage:
         self._codec = codec
         self._settings = settings
 
-    def steps(self, hands: Sequence[Hand], guided: Guided, plan: StepPlan) -> Iterator[Step]:
+    def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
         """Denoises all hands together; a step's extras hold the feature [B or 2 B, F, h, w], the prompted rows last.
 
         It stays on the device where the engine can keep it there: only the last step's is ever looked at.
@@ -111,7 +110,7 @@ class HandStage:
         """
         c_p = np.stack([hand.c_p for hand in hands])
         shape = (self._settings.latent.channels, *c_p.shape[-2:])
-        streams = Streams([hand.seed for hand in hands], shape, len(plan) if plan.sigma.any() else 0)
+        streams = Streams([hand.seed for hand in hands], shape, table.noisy)
 
         context = upload(guided.context, self._unet)
 
@@ -120,7 +119,7 @@ class HandStage:
             answer = run_kept(self._unet, inputs, ("feature",))
             return guided.prediction(host(answer["prediction"]), {"feature": answer["feature"]})
 
-        yield from denoise(predict, streams.x_T, plan, noise=streams.fresh)
+        yield from denoise(predict, streams.x_T, table, noise=streams.fresh)
 
     def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
         """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""

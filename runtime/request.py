@@ -14,10 +14,10 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.canvas import warp
+from handfirst.runtime.diffusion.masks import BlendRule
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.masks import BlendRule
-from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.annotate import write
-from handfirst.runtime.canvas import warp
-from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.request import Result
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.masks import dilated_cells, kept_radii, reduce_mask
-from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.diffusion.masks import dilated_cells, kept_radii, reduce_mask
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import SIDES

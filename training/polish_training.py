@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor, nn
 
-from handfirst.runtime.denoise import Known, Latents, Prediction, denoise
-from handfirst.runtime.plan import StepPlan, make_plan
-from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.diffusion.sampler import Known, Latents, Prediction, denoise
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.diffusion.table import StepTable as StepPlan
+from handfirst.runtime.diffusion.table import ddim_table as make_plan
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.autoencoder_training import CROP, crops, cut, decode_noisy, draw_sheet, pixel_losses, windows
 from handfirst.training.body_training import BodyData, hint_of

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handfirst.runtime.plan import StepPlan, make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import LatentSettings, TwoStageSettings
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.diffusion.table import StepTable as StepPlan
+from handfirst.runtime.diffusion.table import ddim_table as make_plan
+from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
 

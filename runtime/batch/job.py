@@ -16,8 +16,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.masks import BlendRule
 from handfirst.runtime.errors import JobError
-from handfirst.runtime.masks import BlendRule
 from handfirst.runtime.pose.read import parse_pose, read_pose
 from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
 from handfirst.runtime.request import Request

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.runtime.denoise import STEP
+from handfirst.runtime.diffusion.sampler import STEP
 from handfirst.runtime.parts import HOST, NO_STAGE, Part
 from handfirst.runtime.profile.measure import Job
 

@@ -22,21 +22,19 @@ from handfirst.engines.engine import Engine
 from handfirst.runtime.body import BodyStage
 from handfirst.runtime.canvas import Canvas
 from handfirst.runtime.clock import Clock
-from handfirst.runtime.codec import Codec
-from handfirst.runtime.denoise import Step
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.sampler import Guided, Step
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.drawn import Drawn
-from handfirst.runtime.guided import Guided
 from handfirst.runtime.hands import Hand, HandStage, find_hands, hand_warnings
-from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.progress import Progress
 from handfirst.runtime.recorded import recorded
 from handfirst.runtime.request import HandResult, Loop, Request, Result
-from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage_engines import Resident, open_stages
 from handfirst.runtime.systems.two_stage_roles import check_roles
 from handfirst.runtime.systems.two_stage_settings import SYSTEM, read_settings
-from handfirst.runtime.text import Text
 
 __all__ = ["SYSTEM", "Progress", "TwoStage", "read_settings"]
 
@@ -179,13 +177,13 @@ class TwoStage:
         with clock("text"):
             found = [find_hands(request, self.settings) for request in requests]
             hands = tuple(chain.from_iterable(found))
-            hand_plan, body_plan = self._plans(requests[0])
-            hand_contexts, body_contexts = self._guided(hands, hand_plan), self._guided(requests, body_plan)
+            hand_table, body_table = self._tables(requests[0])
+            hand_contexts, body_contexts = self._guided(hands, hand_table), self._guided(requests, body_table)
         yield Progress("text", 1, 1, lambda: Canvas.empty(self.settings.body).image)
 
         made: list[HandResult] = []
         if hands:
-            for step in clock.steps("hands", self._hands.steps(hands, hand_contexts, hand_plan)):
+            for step in clock.steps("hands", self._hands.steps(hands, hand_contexts, hand_table)):
                 yield Progress("hands", step.index, step.total, partial(self._preview_hands, found[0], step))
             with clock("hands_decode"):
                 made = self._hands.finish(hands, step)
@@ -195,12 +193,12 @@ class TwoStage:
             canvases = tuple(Canvas.build(share, self.settings.body) for share in shares)
         yield Progress("canvas", 1, 1, lambda: canvases[0].image)
         warnings = tuple(self._warnings(*each) for each in zip(requests, found, shares, strict=True))
-        return Drawn(tuple(requests), shares, canvases, body_contexts, body_plan, warnings, clock)
+        return Drawn(tuple(requests), shares, canvases, body_contexts, body_table, warnings, clock)
 
     def _paint_bodies(self, drawn: Drawn) -> Generator[Progress, None, list[Result]]:
         """The second half: the bodies around the hands."""
         requests, canvases, clock = drawn.requests, drawn.canvases, drawn.clock
-        for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.plan)):
+        for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.table)):
             yield Progress("body", step.index, step.total, partial(self._body.preview, step))
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
@@ -218,17 +216,17 @@ class TwoStage:
             for i, request in enumerate(requests)
         ]
 
-    def _plans(self, request: Request) -> tuple[StepPlan, StepPlan]:
+    def _tables(self, request: Request) -> tuple[StepTable, StepTable]:
         """Of stage 1 and stage 2."""
         steps, eta, body = _given(request.steps), _given(request.eta), self.settings.body
-        hand = make_plan(self._schedule, steps, _given(request.hand_guidance), eta)
+        hand = ddim_table(self._schedule, steps, _given(request.hand_guidance), eta)
         guidance = _given(request.guidance)
-        return hand, make_plan(self._schedule, steps, guidance, eta, body.unblended, body.blend_source)
+        return hand, ddim_table(self._schedule, steps, guidance, eta, body.unblended, body.blend_source)
 
-    def _guided(self, asked: Sequence[Hand] | Sequence[Request], plan: StepPlan) -> Guided:
+    def _guided(self, asked: Sequence[Hand] | Sequence[Request], table: StepTable) -> Guided:
         """Contexts of what is asked for; guidance 1 needs no answer without the prompt."""
         conditional = self._text.contexts([each.prompt for each in asked])
-        if plan.guidance == 1:
+        if not table.guided:
             return Guided(conditional, None)
         return Guided(conditional, self._text.contexts([each.negative_prompt for each in asked]))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from handfirst.engines.engine import Array
 from handfirst.engines.spec import EngineSpec
-from handfirst.runtime.codec import MOST_PICTURES
+from handfirst.runtime.diffusion.codec import MOST_PICTURES
 from handfirst.runtime.rows import MOST_ROWS, most_rows
 from handfirst.runtime.settings import TwoStageSettings
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfirst.runtime.canvas import Canvas, clean_mask, warp
-from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.canvas import Canvas, clean_mask
+from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.settings import BodySettings
 
 BODY = BodySettings(height=64, width=80)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from handfirst.engines.spec import AxisLimits
+from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.request import HandResult, Request
-from handfirst.runtime.settings import BodySettings, Defaults, ScheduleSettings, TwoStageSettings
+from handfirst.runtime.settings import BodySettings, Defaults, TwoStageSettings
 
 SETTINGS = TwoStageSettings(
     defaults=Defaults(steps=7, guidance=2.5, hand_guidance=3.5, eta=0.25), schedule=ScheduleSettings(train_steps=500)

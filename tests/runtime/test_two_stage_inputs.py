@@ -5,13 +5,13 @@ from support.arithmetic_model import SETTINGS, WORDS, changed, hand_unet, ids_of
 from support.arithmetic_reference import context_of, reference
 
 from handfirst.runtime.canvas import Canvas
-from handfirst.runtime.noise import part_seed, randn
+from handfirst.runtime.diffusion.noise import part_seed, randn
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import hint
 from handfirst.runtime.request import Request
-from handfirst.runtime.schedule import Schedule
 
 
 def test_what_the_hand_unet_is_told():

@@ -16,12 +16,12 @@ from support.arithmetic_model import (
 )
 
 from handfirst.runtime import rows
+from handfirst.runtime.diffusion.noise import randn
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.noise import randn
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.request import Request
-from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.sheet import GAP, LABEL, contact_sheet, tile
 
 

@@ -16,8 +16,8 @@ from support.arithmetic_model import (
 )
 
 from handfirst.runtime.canvas import Canvas
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.noise import part_seed, randn
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.noise import part_seed, randn
 from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.skeleton import hint

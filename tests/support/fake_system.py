@@ -11,7 +11,8 @@ import pytest
 from handfirst.engines.choice import Choice
 from handfirst.runtime.cli import demo
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.request import HandResult, Request, Result
 from handfirst.runtime.settings import TwoStageSettings
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.autoencoder_training import CROP, windows
 from handfirst.training.body_training import BodyData

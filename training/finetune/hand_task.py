@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.schedule import Schedule
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.finetune.encoders import Encoders

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfirst.runtime.noise import MAX_SEED, part_seed, randn
+from handfirst.runtime.diffusion.noise import MAX_SEED, part_seed, randn
 
 
 def theirs(seed: int, *shape: int) -> np.ndarray:

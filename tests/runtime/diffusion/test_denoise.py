@@ -7,12 +7,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from handfirst.runtime.denoise import Known, Prediction, denoise
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.noise import randn
-from handfirst.runtime.plan import StepPlan, make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import BodySettings, ScheduleSettings
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.noise import randn
+from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.settings import BodySettings
 
 STEPS, G = 12, 3.0
 BODY = BodySettings(height=64, width=64)
@@ -35,8 +35,8 @@ def hands(count: int) -> np.ndarray:
     return np.stack(tables)
 
 
-def plan(source: str = "noised", unblended: int = 2) -> StepPlan:
-    return make_plan(Schedule(ScheduleSettings()), STEPS, G, 0.0, unblended, source)  # type: ignore[arg-type]
+def plan(source: str = "noised", unblended: int = 2) -> StepTable:
+    return ddim_table(Schedule(ScheduleSettings()), STEPS, G, 0.0, unblended, source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("source", ["noised", "clean"])
@@ -73,7 +73,7 @@ def test_one_of_three_is_the_same_alone() -> None:
 
 def test_the_last_two_steps_run_free() -> None:
     assert plan().blend.tolist() == [True] * (STEPS - 2) + [False] * 2
-    assert not make_plan(Schedule(ScheduleSettings()), 2, 1.0, unblended=2).blend.any()
+    assert not ddim_table(Schedule(ScheduleSettings()), 2, 1.0, unblended=2).blend.any()
 
 
 def test_the_table_cannot_be_changed_and_says_what_is_known() -> None:

@@ -6,16 +6,42 @@ True means kept (the hand), False means painted. Source: the paper, section III-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.settings import BodySettings
-
 Mask = NDArray[np.bool_]
 BlendRule = Literal["expansion", "naive", "bounding-box"]
 """The three rules of the paper's ablation (table II)."""
+
+
+class MaskSettings(Protocol):
+    """What a model says about the kept region: its canvas in pixels, and how masks shrink and reach latent cells."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def mask_reduction(self) -> Literal["area", "nearest", "max"]:
+        """See `reduce_mask`."""
+        ...
+
+    @property
+    def mask_schedule(self) -> Literal["pixels", "latent"]:
+        """See `expansion_radii` and `cell_radii`."""
+        ...
+
+    @property
+    def mask_radius(self) -> float:
+        """The widest of `expansion_radii`, as a fraction of the canvas' shorter side."""
+        ...
+
+    @property
+    def mask_count(self) -> int:
+        """Of `cell_radii`."""
+        ...
 
 
 def binarise(prediction: NDArray[np.float32], threshold: float) -> Mask:
@@ -72,7 +98,7 @@ def cell_radii(steps: int, count: int) -> NDArray[np.int64]:
     return np.asarray(count - 1 - masks, np.int64)
 
 
-def kept_radii(steps: int, settings: BodySettings, shorter: int) -> NDArray[np.int64]:
+def kept_radii(steps: int, settings: MaskSettings, shorter: int) -> NDArray[np.int64]:
     """Radius of the kept mask's dilation after step s = 1..steps by the model's schedule, for `dilated_cells`.
 
     Args:
@@ -83,14 +109,14 @@ def kept_radii(steps: int, settings: BodySettings, shorter: int) -> NDArray[np.i
     return expansion_radii(steps, settings.mask_radius * shorter)
 
 
-def dilated_cells(mask: Mask, radius: int, settings: BodySettings, factor: int) -> Mask:
+def dilated_cells(mask: Mask, radius: int, settings: MaskSettings, factor: int) -> Mask:
     """The latent cells of a mask dilated by a radius of `kept_radii`: bool [H, W] -> bool [H / factor, W / factor]."""
     if settings.mask_schedule == "latent":
         return dilate(reduce_mask(mask, factor, settings.mask_reduction), radius)
     return reduce_mask(dilate(mask, radius), factor, settings.mask_reduction)
 
 
-def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: BodySettings, factor: int) -> Mask:
+def mask_table(hands: Sequence[Mask], steps: int, rule: BlendRule, settings: MaskSettings, factor: int) -> Mask:
     """Which latent cells are kept after each step.
 
     Row s - 1 is the paper's M_{T-s}: used after step s, dilated most at s = 1, undilated at s = T.

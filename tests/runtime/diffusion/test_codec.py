@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from handfirst.engines.errors import EngineError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.runtime.codec import Codec, to_signed, to_uint8
-from handfirst.runtime.settings import LatentSettings
+from handfirst.runtime.diffusion.codec import Codec, to_signed, to_uint8
+from handfirst.runtime.diffusion.settings import LatentSettings
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=("batch", 3, "height", "width"))
 LATENT = TensorSpec(name="latent", dtype="float32", shape=("batch", 3, "rows", "cols"))

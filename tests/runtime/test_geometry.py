@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from handfirst.runtime.masks import dilate
-from handfirst.runtime.regions import connected, nearest
+from handfirst.runtime.diffusion.masks import dilate
+from handfirst.runtime.geometry import connected, nearest
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from handfirst.runtime.noise import randn
-from handfirst.runtime.streams import Streams
+from handfirst.runtime.diffusion.noise import Streams, randn
 
 
 def test_a_stream_is_one_draw_cut_into_steps():

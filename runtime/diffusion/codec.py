@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
-from handfirst.runtime.canvas import warp
-from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.rows import run_rows
-from handfirst.runtime.settings import LatentSettings
 
 MOST_PICTURES = 4
 """At once: the decoder's full-size maps are the largest of the whole pipeline, and small batches fill a machine."""

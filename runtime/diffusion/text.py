@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
-from handfirst.runtime.settings import TextSettings
+from handfirst.runtime.diffusion.settings import TextSettings
 
 CACHED_PROMPTS = 64
 

@@ -2,7 +2,10 @@
 
 `randn(seed, shape)` equals `torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))` to float32
 rounding (torch's vectorised logarithm and cosine differ from NumPy's in the last bits). Both are a Mersenne twister
-seeded with the low 32 bits and the Box-Muller transform, in blocks of 16. Knows nothing about images.
+seeded with the low 32 bits and the Box-Muller transform, in blocks of 16.
+
+Every part of a picture has a stream of its own, so that it is the same alone, in any batch and beside any other part.
+Knows nothing about what the parts are.
 """
 
 from __future__ import annotations
@@ -40,6 +43,31 @@ def part_seed(seed: int, part: str) -> int:
         return seed
     digest = hashlib.sha256(f"{seed}/{part}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Streams:
+    """The noise of B parts over a whole run.
+
+    A part's stream is one draw of torch's CPU generator seeded with its seed: first x_T, then, where eta is not 0, the
+    fresh noise of one step after the other, as a diffusers pipeline with that generator would draw it.
+
+    Args:
+        seeds: one per part.
+        shape: of one part, [C, h, w].
+        steps: S if fresh noise is needed in every step, else 0.
+    """
+
+    def __init__(self, seeds: Sequence[int], shape: tuple[int, int, int], steps: int = 0) -> None:
+        self._draws = np.stack([randn(seed, (1 + steps, *shape)) for seed in seeds])
+
+    @property
+    def x_T(self) -> NDArray[np.float32]:  # noqa: N802
+        """The starting noise, float32 [B, C, h, w]."""
+        return self._draws[:, 0]
+
+    def fresh(self, index: int) -> NDArray[np.float32]:
+        """The noise of step 1..S, float32 [B, C, h, w]."""
+        return self._draws[:, index]
 
 
 def _words(twister: np.random.RandomState, count: int) -> NDArray[np.uint32]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from handfirst.runtime.masks import (
+from handfirst.runtime.diffusion.masks import (
     binarise,
     bounding_box,
     cell_radii,

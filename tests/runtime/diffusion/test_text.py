@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from handfirst.engines.errors import BundleError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.runtime.settings import TextSettings
-from handfirst.runtime.text import Text, open_tokenizer, token_ids
+from handfirst.runtime.diffusion.settings import TextSettings
+from handfirst.runtime.diffusion.text import Text, open_tokenizer, token_ids
 
 WORDS = ["<begin>", "<end>", "<unknown>", "a", "left", "hand", "waves"]
 SETTINGS = TextSettings(length=8, width=2, begin=0, end=1, pad=1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import ScheduleSettings
 
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
