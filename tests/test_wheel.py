@@ -64,7 +64,7 @@ def test_it_holds_the_data(names):
     assert {
         "handfirst/py.typed",
         "handfirst/engines/bundles/demo/manifest.json",
-        "handfirst/runtime/cli/demo_pose.json",
+        "handfirst/runtime/systems/two_stage/demo_pose.json",
         "handfirst/training/configs/demo.toml",
     } <= names
 

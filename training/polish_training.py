@@ -21,7 +21,7 @@ from handfirst.runtime.diffusion.sampler import Known, Latents, Prediction, deno
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.diffusion.table import StepTable as StepPlan
 from handfirst.runtime.diffusion.table import ddim_table as make_plan
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.autoencoder_training import CROP, crops, cut, decode_noisy, draw_sheet, pixel_losses, windows
 from handfirst.training.body_training import BodyData, hint_of
 from handfirst.training.config import PhaseOptions

@@ -15,7 +15,7 @@ from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.diffusion.table import StepTable as StepPlan
 from handfirst.runtime.diffusion.table import ddim_table as make_plan
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
 

@@ -12,7 +12,7 @@ from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
 from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.runtime.geometry import Similarity, warp
-from handfirst.runtime.rows import run_rows
+from handfirst.runtime.running import run_rows
 
 MOST_PICTURES = 4
 """At once: the decoder's full-size maps are the largest of the whole pipeline, and small batches fill a machine."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handfirst.engines.engine import Tensor
 from handfirst.runtime.diffusion.table import Row, StepTable
-from handfirst.runtime.recorder import span
+from handfirst.runtime.timing.spans import span
 
 Latents = NDArray[np.float32]
 

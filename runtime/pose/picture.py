@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.annotate import frame, write
+from handfirst.runtime.pictures import frame, write
 from handfirst.runtime.pose.crop import HandCrop, UsualCrop, hand_crops
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton

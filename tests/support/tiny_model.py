@@ -13,7 +13,13 @@ import torch
 from torch import nn
 
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
-from handfirst.runtime.settings import BodySettings, ConditionSettings, Defaults, HandSettings, TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import (
+    BodySettings,
+    ConditionSettings,
+    Defaults,
+    HandSettings,
+    TwoStageSettings,
+)
 from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.models.autoencoder import build_autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from handfirst.runtime.diffusion.sampler import blend
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
-from handfirst.runtime.settings import BodySettings
+from handfirst.runtime.systems.two_stage.settings import BodySettings
 from handfirst.training.batches import BodyBatch, HandBatch, Noising, blended, body_losses, hand_losses
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from handfirst.runtime.diffusion.table import Schedule
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.autoencoder_training import CROP, windows
 from handfirst.training.body_training import BodyData
 from handfirst.training.config import load_config

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.finetune.config import changed_settings, pin
 from handfirst.training.finetune.feed import HeldOutSamples, TrainingSamples

@@ -12,7 +12,7 @@ from handfirst.runtime.diffusion.noise import randn
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
-from handfirst.runtime.settings import BodySettings
+from handfirst.runtime.systems.two_stage.settings import BodySettings
 
 STEPS, G = 12, 3.0
 BODY = BodySettings(height=64, width=64)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime.diffusion.sampler import Guided
-from handfirst.runtime.rows import run_rows
+from handfirst.runtime.running import run_rows
 
 GIVEN, WITHOUT = np.full((2, 3, 4), 7, np.float32), np.full((2, 3, 4), -7, np.float32)
 SAMPLE = np.arange(2 * 5, dtype=np.float32).reshape(2, 5, 1, 1)

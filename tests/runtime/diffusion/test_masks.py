@@ -20,7 +20,7 @@ from handfirst.runtime.diffusion.masks import (
     mask_table,
     reduce_mask,
 )
-from handfirst.runtime.settings import BodySettings
+from handfirst.runtime.systems.two_stage.settings import BodySettings
 
 BODY = BodySettings(height=64, width=64)
 MASKS = arrays(np.bool_, (24, 32), elements=st.booleans())

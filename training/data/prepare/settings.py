@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from handfirst.runtime.diffusion.settings import Settings
-from handfirst.runtime.settings import HandSettings
+from handfirst.runtime.systems.two_stage.settings import HandSettings
 
 Stage = Literal["hand", "body"]
 REFERENCE = 512
