@@ -32,8 +32,10 @@ from handfirst.runtime.batch.render import Here, Renderer
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.batch.run import pending, run
 from handfirst.runtime.batch.workers import Opening
-from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.runtime.systems.two_stage_settings import read_settings
+from handfirst.runtime.systems.two_stage.job import JOBS
+from handfirst.runtime.systems.two_stage.seam import together
+from handfirst.runtime.systems.two_stage.settings import read_settings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 RESULT = Path(__file__).parent / "results" / "batch.json"
 SETTINGS = read_settings(Bundle.open(demo_bundle_path()).manifest)
@@ -124,8 +126,8 @@ def paint(renderer: Renderer, jobs: int, steps: int, size: int) -> float:
         listed.write_text("".join(json.dumps(job) + "\n" for job in demo_jobs(3 * jobs, steps)[::3]))
         with open_results(Path(place) / "out", {"model": "demo", "format": "png"}) as ledger:
             start = time.perf_counter()
-            todo = pending(read_jobs(listed), ledger)
-            for _ in run(todo, plan(todo, SETTINGS, size), ledger, lambda: renderer, "png"):
+            todo = pending(read_jobs(JOBS, listed), ledger)
+            for _ in run(todo, plan(todo, partial(together, settings=SETTINGS), size), ledger, lambda: renderer, "png"):
                 pass
             return time.perf_counter() - start
 

@@ -27,7 +27,7 @@ import embedding_results
 import numpy as np
 
 import handfirst
-from handfirst.runtime.cli.demo import PROMPT, demo_pose
+from handfirst.runtime.systems.two_stage.job import PROMPT, demo_pose
 
 POSE = demo_pose()
 SLACK = 0.05

@@ -24,7 +24,7 @@ from full_size import machine
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.conditions import hand_condition, kept_cells, to_pose
 from handfirst.training.data.example import Example, encode
 from handfirst.training.data.procedural.sample import SAMPLERS

@@ -19,8 +19,8 @@ import numpy as np
 
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.canvas import warp
-from handfirst.runtime.pose.crop import Similarity, hand_crops
+from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import Sample, sample_hand, sample_person

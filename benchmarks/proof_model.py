@@ -26,7 +26,7 @@ from handfirst.export.graph_files import read_graph, write_graph
 from handfirst.export.modules import InPrecision
 from handfirst.export.parts import Networks, Part, part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder, NetworkName
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"

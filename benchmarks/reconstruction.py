@@ -20,7 +20,7 @@ import torch
 
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.codec import Codec
+from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.assembly import trained_autoencoder
 from handfirst.training.autoencoder_gate import codec_of, fidelity

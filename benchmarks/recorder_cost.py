@@ -17,11 +17,11 @@ from typing import Any
 
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.cli.demo import PROMPT, demo_pose
 from handfirst.runtime.profile.cost import recorder_share, span_cost
 from handfirst.runtime.profile.machine import machine
 from handfirst.runtime.profile.measure import run_job
-from handfirst.runtime.recorder import Recording, recording
+from handfirst.runtime.systems.two_stage.job import PROMPT, demo_pose
+from handfirst.runtime.timing.spans import Recording, recording
 
 RESULT = Path(__file__).parent / "results" / "recorder-cost.json"
 

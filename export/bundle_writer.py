@@ -40,7 +40,7 @@ from handfirst.export.parts import Part, PartMaker, part_makers
 from handfirst.export.rehearsal import rehearse
 from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"

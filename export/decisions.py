@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from handfirst.engines.graph import Precision
 from handfirst.export.to_onnx import Weights
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 FINGERS = "thumb, index, middle, ring, pinky"
 

@@ -11,7 +11,7 @@ from math import gcd
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.export.parts import BATCH, CELLS, PIXELS, Part
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 FIXED = ("text_encoder", "hand_unet", "mask_head")
 """Parts that know nothing of the canvas."""

@@ -8,8 +8,8 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import AxisLimits
 from handfirst.export.to_onnx import Weights
-from handfirst.runtime.rows import MOST_ROWS
-from handfirst.runtime.settings import LARGEST_SIDE, TwoStageSettings
+from handfirst.runtime.running import MOST_ROWS
+from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, TwoStageSettings
 
 MULTIPLE = 64
 """Pixels: three halvings of a latent of eight pixels per cell."""

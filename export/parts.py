@@ -27,7 +27,7 @@ from torch import nn
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export import modules
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import NetworkName
 from handfirst.training.models.text_encoder import TextContext
 

@@ -21,11 +21,11 @@ from handfirst.export.examples import reference
 from handfirst.export.gate import ENGINE, EQUAL
 from handfirst.export.parts import Networks, Part, PartMaker, part_makers
 from handfirst.export.weights import round_weights
-from handfirst.runtime.cli.demo import demo_pose
-from handfirst.runtime.lazy import lazy_engines
-from handfirst.runtime.request import Request, Result
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.residency import lazy_engines
+from handfirst.runtime.systems.two_stage.job import demo_pose
+from handfirst.runtime.systems.two_stage.request import Request, Result
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 STEPS = 2
 

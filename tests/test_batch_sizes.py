@@ -17,10 +17,10 @@ from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.outcome import Failed
 from handfirst.runtime.batch.plan import plan
 from handfirst.runtime.batch.read_jobs import read_jobs
-from handfirst.runtime.cli import demo
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.runtime.systems.two_stage_settings import read_settings
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.settings import read_settings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 JOBS = {
     "usual": {},
@@ -52,7 +52,7 @@ def system(bundle: Path) -> TwoStage:
 @pytest.fixture
 def jobs(tmp_path: Path) -> Path:
     """Good ones and, among them, bad ones."""
-    (tmp_path / "pose.json").write_bytes(Path(demo.__file__).with_name("demo_pose.json").read_bytes())
+    (tmp_path / "pose.json").write_bytes(Path(two_stage.__file__).with_name("demo_pose.json").read_bytes())
     said = JOBS | {name: fields for name, (fields, _) in BAD.items()}
     path = tmp_path / "jobs.jsonl"
     alike = {"pose": "pose.json", "prompt": "a woman in a red shirt", "steps": 3}

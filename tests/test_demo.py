@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 LEAN = """
 import sys
@@ -114,7 +115,7 @@ def test_render_paints_the_same_picture_as_the_demo(printed, folder):
     """The demo is nothing special: the same pose, prompt and seed through `render`."""
     from handfirst.runtime.cli import demo
 
-    pose = Path(demo.__file__).with_name("demo_pose.json")
+    pose = Path(two_stage.__file__).with_name("demo_pose.json")
     done = handfirst(folder, "render", "--pose", str(pose), "--prompt", demo.PROMPT, "--out", "rendered.png")
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "rendered.png").read_bytes() == (folder / "first/result.png").read_bytes()

@@ -11,6 +11,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 
+def folder_of(package: str) -> Path:
+    """Where a package's files lie."""
+    room = package.removeprefix("handfirst").lstrip(".").replace(".", "/")
+    return ROOT / (room or "src/handfirst")
+
+
 def test_the_package_list_equals_the_folders():
     folders = {
         ".".join(("handfirst", *path.parent.relative_to(ROOT).parts))
@@ -25,16 +31,19 @@ def test_every_folder_with_code_is_a_package():
     assert [str(folder) for folder in with_code if not (folder / "__init__.py").is_file()] == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_links_point_at_the_rooms(room):
-    link = ROOT / "src" / "handfirst" / room
-    assert link.is_symlink()
-    assert link.readlink() == Path("../..", room)
-    assert link.resolve() == ROOT / room
+def test_every_room_has_its_folder():
+    folders = {"handfirst": "src/handfirst", **{f"handfirst.{room}": room for room in ROOMS}}
+    assert SETUPTOOLS["package-dir"] == folders
 
 
-def test_no_other_code_hides_behind_the_links():
-    assert {path.name for path in (ROOT / "src/handfirst").iterdir() if path.suffix == ".py"} == {"__init__.py"}
+def test_the_root_of_the_package_holds_its_names_alone():
+    """A room must not hide there as well, or an import would find one of two."""
+    assert {path.name for path in (ROOT / "src/handfirst").iterdir()} - {"__pycache__"} == {"__init__.py", "py.typed"}
+
+
+def test_no_links():
+    """They break a checkout on Windows and hide the structure from tools."""
+    assert [str(path) for room in ("src", *ROOMS) for path in (ROOT / room).rglob("*") if path.is_symlink()] == []
 
 
 def test_listed_data_files_exist():
@@ -42,7 +51,7 @@ def test_listed_data_files_exist():
         f"{package}: {pattern}"
         for package, patterns in SETUPTOOLS["package-data"].items()
         for pattern in patterns
-        if not list((ROOT / "src" / package.replace(".", "/")).glob(pattern))
+        if not list(folder_of(package).glob(pattern))
     ]
     assert missing == []
 

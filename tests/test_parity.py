@@ -10,9 +10,9 @@ from support.two_stage_reference import check, make_pose, make_requests, spread_
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
-from handfirst.runtime.request import Request
-from handfirst.runtime.settings import ScheduleSettings
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
 
 SCHEDULES = {

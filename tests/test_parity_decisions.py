@@ -11,9 +11,9 @@ from handfirst.engines.bundle import Bundle
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.settings import BodySettings, MaskHeadSettings
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.systems.two_stage.settings import BodySettings, MaskHeadSettings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.checkpoint import load_model, save_model
 
 

@@ -12,8 +12,8 @@ from support.two_stage_reference import check, make_requests
 from handfirst.engines.bundle import Bundle
 from handfirst.export.weights import round_weights
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.request import Request
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.checkpoint import TwoStageModel, load_model
 
 STEPS = 4

@@ -34,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source / name)
     for name in ("src", *ROOMS):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     out = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, source, cwd=out)
     (built,) = out.glob("*.whl")
@@ -54,17 +54,17 @@ def test_it_holds_every_module_and_no_other(names):
 
 def test_it_holds_the_data(names):
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
-    listed = {
-        f"{package.replace('.', '/')}/{path.relative_to(ROOT / 'src' / package.replace('.', '/'))}"
-        for package, patterns in data.items()
-        for pattern in patterns
-        for path in (ROOT / "src" / package.replace(".", "/")).glob(pattern)
-    }
+    listed = set()
+    for package, patterns in data.items():
+        room = package.removeprefix("handfirst").lstrip(".").replace(".", "/")
+        folder = ROOT / (room or "src/handfirst")
+        found = [path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)]
+        listed |= {f"{package.replace('.', '/')}/{path}" for path in found}
     assert listed <= names
     assert {
         "handfirst/py.typed",
         "handfirst/engines/bundles/demo/manifest.json",
-        "handfirst/runtime/cli/demo_pose.json",
+        "handfirst/runtime/systems/two_stage/demo_pose.json",
         "handfirst/training/configs/demo.toml",
     } <= names
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.config import TrainingConfig
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder

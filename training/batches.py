@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import BodySettings, ScheduleSettings
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.systems.two_stage.settings import BodySettings
 from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.masks import kept_radii
+from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
 from handfirst.training.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.config import PhaseOptions

@@ -31,7 +31,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.masks import dilated_cells, kept_radii, reduce_mask
-from handfirst.runtime.pose.crop import HandCrop, Similarity
-from handfirst.runtime.pose.heatmaps import condition
+from handfirst.runtime.diffusion.masks import dilated_cells, kept_radii, reduce_mask
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import SIDES
 from handfirst.runtime.pose.view import hand_words
-from handfirst.runtime.settings import BodySettings, TwoStageSettings
+from handfirst.runtime.systems.two_stage.condition import condition
+from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
 
 Keypoints = NDArray[np.float32]
 

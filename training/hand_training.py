@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.conditions import hand_condition
 from handfirst.training.config import PhaseOptions

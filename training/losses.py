@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from handfirst.runtime.settings import ScheduleSettings
+from handfirst.runtime.diffusion.settings import ScheduleSettings
 
 
 def add_noise(x_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:

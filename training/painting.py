@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from handfirst.runtime.denoise import Known, Latents, Prediction, denoise
-from handfirst.runtime.masks import kept_radii
-from handfirst.runtime.plan import StepPlan, make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.diffusion.masks import kept_radii
+from handfirst.runtime.diffusion.sampler import Known, Latents, Prediction, denoise
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.body_training import BodyData, hint_of
 from handfirst.training.fit import autocast, pick_device
 from handfirst.training.hand_training import HandData, without_mask
@@ -117,10 +116,10 @@ def _repaint(
 ) -> Latents:
     """x_0 [B, C, h, w] of the pictures i, painted from step `first` on; `kept` bool [B, STEPS - first, h, w]."""
     device, body = pick_device(), settings.body
-    plan = make_plan(
+    table = ddim_table(
         Schedule(settings.schedule), STEPS, guidance, settings.defaults.eta, body.unblended, body.blend_source
     )
-    plan = _rest(plan, first)
+    table = _rest(table, first)
     x_0 = data.latents[i].float().cpu().numpy()
     context = data.contexts[0, i].float()
     both = torch.cat([context, data.empty.float().expand_as(context)]).to(device)
@@ -135,16 +134,16 @@ def _repaint(
         conditional, unconditional = out.float().cpu().numpy().reshape(2, *x_0.shape)
         return Prediction(conditional, unconditional)
 
-    eps_0, a = draw(0), plan.alpha_bar[0]
+    eps_0, a = draw(0), table.alpha_bar[0]
     x_T = (np.sqrt(a) * x_0 + np.sqrt(1 - a) * eps_0).astype(np.float32)
     known = None
     if kept is not None and isinstance(data, BodyData):
         known = Known(data.canvases[i].float().cpu().numpy(), eps_0, kept)
-    *_, last = denoise(predict, x_T, plan, known, draw)
+    *_, last = denoise(predict, x_T, table, known, draw)
     return last.x_t
 
 
-def _rest(plan: StepPlan, first: int) -> StepPlan:
-    """The plan without its first rows."""
-    rows = {name: value[first:] for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
-    return replace(plan, **rows)  # type: ignore[arg-type]
+def _rest(table: StepTable, first: int) -> StepTable:
+    """The table without its first rows."""
+    rows = {name: value[first:] for name, value in vars(table).items() if isinstance(value, np.ndarray)}
+    return replace(table, **rows)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.crop import HandCrop, Similarity
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.runtime.pose.view import hand_words

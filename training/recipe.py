@@ -18,7 +18,7 @@ import torch
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training import (
     autoencoder_training,
     body_training,

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training import body_training, hand_training, prompts, text_training
 from handfirst.training.assembly import new_body, new_hand, trained_autoencoder
 from handfirst.training.autoencoder_training import encode_pictures, images

@@ -1,4 +1,4 @@
-"""Sampling in torch for sample sheets, through the runtime's own schedule, plan and DDIM step.
+"""Sampling in torch for sample sheets, through the runtime's own schedule, table and DDIM step.
 
 The product samples in the runtime; this serves looking at a model while it trains.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handfirst.runtime.plan import StepPlan, make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import LatentSettings, TwoStageSettings
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
 
@@ -39,20 +39,22 @@ class Kept:
     cells: Tensor
 
 
-def _ddim(predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, plan: StepPlan, kept: Kept | None = None) -> Tensor:
+def _ddim(
+    predict: Callable[[Tensor, Tensor], Tensor], x_t: Tensor, table: StepTable, kept: Kept | None = None
+) -> Tensor:
     eps_0 = x_t
-    for row in range(len(plan)):
-        a, b = float(plan.alpha_bar[row]), float(plan.alpha_bar_prev[row])
-        out = predict(x_t, torch.full((len(x_t),), int(plan.timestep[row]), device=x_t.device)).float()
-        if plan.prediction == "sample":
+    for row in range(len(table)):
+        a, b = float(table.alpha_bar[row]), float(table.alpha_bar_prev[row])
+        out = predict(x_t, torch.full((len(x_t),), int(table.timestep[row]), device=x_t.device)).float()
+        if table.prediction == "sample":
             x_0, eps = out, (x_t - a**0.5 * out) / (1 - a) ** 0.5
-        elif plan.prediction == "epsilon":
+        elif table.prediction == "epsilon":
             x_0, eps = (x_t - (1 - a) ** 0.5 * out) / a**0.5, out
         else:
             x_0, eps = a**0.5 * x_t - (1 - a) ** 0.5 * out, a**0.5 * out + (1 - a) ** 0.5 * x_t
         x_t = b**0.5 * x_0 + (1 - b) ** 0.5 * eps
-        if kept is not None and plan.blend[row]:
-            known = float(plan.known_signal[row]) * kept.x_c + float(plan.known_noise[row]) * eps_0
+        if kept is not None and table.blend[row]:
+            known = float(table.known_signal[row]) * kept.x_c + float(table.known_noise[row]) * eps_0
             x_t = torch.where(kept.cells[:, row, None], known, x_t)
     return x_t
 
@@ -86,7 +88,7 @@ def sample_hands(
         feature = features.chunk(2)[1]
         return _guide(u, c, guidance)
 
-    x_0 = _ddim(predict, x_t, make_plan(Schedule(settings.schedule), steps, guidance))
+    x_0 = _ddim(predict, x_t, ddim_table(Schedule(settings.schedule), steps, guidance))
     return x_0, model.mask(feature)
 
 
@@ -114,7 +116,7 @@ def sample_bodies(
         return _guide(u, c, guidance)
 
     body = settings.body
-    plan = make_plan(
+    table = ddim_table(
         Schedule(settings.schedule), steps, guidance, unblended=body.unblended, blend_source=body.blend_source
     )
-    return _ddim(predict, x_t, plan, kept)
+    return _ddim(predict, x_t, table, kept)

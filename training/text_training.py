@@ -11,14 +11,14 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from handfirst.runtime.settings import TextSettings
+from handfirst.runtime.diffusion.settings import TextSettings
 from handfirst.training.config import PhaseOptions
 from handfirst.training.fit import Phase, autocast, pick_device
 
 
 def encode_ids(tokenizer: Tokenizer, text: TextSettings, prompts: Sequence[str]) -> Tensor:
     """prompts -> ids int64 [N, L], framed by begin and end, cut and padded: the runtime's own rule."""
-    from handfirst.runtime.text import token_ids
+    from handfirst.runtime.diffusion.text import token_ids
 
     return torch.from_numpy(np.stack([token_ids(tokenizer, p, text)[0] for p in prompts]))
 

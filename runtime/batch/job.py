@@ -10,17 +10,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from handfirst.engines.errors import UserError
 from handfirst.runtime.errors import JobError
-from handfirst.runtime.masks import BlendRule
-from handfirst.runtime.pose.read import parse_pose, read_pose
-from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
-from handfirst.runtime.request import Request
+from handfirst.runtime.system import Content, JobKind, Request
 
 VERSION = 1
 """Of what a key is made from."""
@@ -28,55 +22,9 @@ VERSION = 1
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
 
 
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    return value
-
-
-def _two_sides(value: object) -> object:
-    """ "640x512" or [640, 512] -> (640, 512)."""
-    if isinstance(value, list | tuple) and all(type(side) is int for side in value):
-        value = "x".join(map(str, value))
-    try:
-        return parse_size(value if isinstance(value, str | None) else "", "canvas")
-    except UserError:
-        raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
-
-
-Whole = Annotated[int, BeforeValidator(_no_truth)]
-Real = Annotated[float, BeforeValidator(_no_truth)]
-Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
-
-
-class JobFields(BaseModel):
-    """What a job may say, beside its pose and its name; ranges are the Request's to check."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prompt: str
-    negative_prompt: str = ""
-    hand_prompt: str | None = None
-    seed: Whole = 0
-    steps: Whole | None = None
-    guidance: Real | None = None
-    hand_guidance: Real | None = None
-    eta: Real | None = None
-    blend: BlendRule = "expansion"
-    feather: Real = 0.0
-    size: str | None = None
-    """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
-    canvas: Sides = None
-    """Width and height of the picture, for models of free size."""
-
-
-NAMES = ("id", "pose", *JobFields.model_fields)
-"""Everything that a job may say."""
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A job that is well formed; whether its pose can be read and its request makes sense shows in `request`."""
+    """A job that is well formed; whether its files can be read and its request makes sense shows in `request`."""
 
     id: str
     """Its name and that of its picture: letters, digits, "_", "-" and "."."""
@@ -84,19 +32,18 @@ class Job:
     """64 hex digits of what makes the picture what it is: two runs' jobs of equal id and key are the same job."""
     line: int
     """Where it stands in its file, from 1."""
-    pose: Path | dict[str, Any] | list[Any]
-    """A pose file, or what is in one."""
-    fields: JobFields
+    kind: JobKind
+    files: Mapping[str, Content]
+    """What lies in files, by name."""
+    fields: BaseModel
 
     def request(self) -> Request:
         """What a model is asked.
 
         Raises:
-            UserError: the pose cannot be read, or a field is out of its range.
+            UserError: a file cannot be read, or a field is out of its range.
         """
-        size = parse_size(self.fields.size, "size")
-        pose = read_pose(self.pose, size) if isinstance(self.pose, Path) else parse_pose(self.pose, size)
-        return Request(pose=pose, size=self.fields.canvas, **self.fields.model_dump(exclude={"size", "canvas"}))
+        return self.kind.request(self.fields, self.files)
 
 
 @dataclass(frozen=True)
@@ -109,14 +56,14 @@ class BadJob:
     reason: str
 
 
-def job_fields(values: Mapping[str, object]) -> JobFields:
+def job_fields(kind: JobKind, values: Mapping[str, object]) -> BaseModel:
     """Checks what a file says.
 
     Raises:
         JobError: naming the first field that does not fit, what was expected and what came.
     """
     try:
-        return JobFields.model_validate(values)
+        return kind.fields.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = first["loc"][0] if first["loc"] else "job"
@@ -140,14 +87,15 @@ def job_id(value: object) -> str:
     return text
 
 
-def content_key(pose_digest: str, fields: JobFields) -> str:
-    """The key of a job: the bytes of its pose and every field, defaults too.
+def content_key(digests: Mapping[str, str], fields: BaseModel) -> str:
+    """The key of a job: the bytes of its files and every field, defaults too.
 
     A canvas that is not said is left out: keys are what they were before jobs could say it.
     """
-    said = fields.model_dump(exclude=None if fields.canvas else {"canvas"})
-    content = {"version": VERSION, "pose": pose_digest, **said}
-    return digest(json.dumps(content, sort_keys=True))
+    said = fields.model_dump()
+    if said.get("canvas", ...) is None:
+        del said["canvas"]
+    return digest(json.dumps({"version": VERSION, **digests, **said}, sort_keys=True))
 
 
 def digest(text: str) -> str:

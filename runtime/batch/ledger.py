@@ -113,7 +113,7 @@ def _line(outcome: Outcome, suffix: str) -> dict[str, Any]:
         "files": [f"{job.id}.{suffix}"],
         "sha256": [sha256(painted.data)],
         "seed": painted.seed,
-        "prompt": outcome.job.fields.prompt,
+        "prompt": outcome.job.fields.model_dump().get("prompt"),
         "seconds": {stage: round(seconds, 4) for stage, seconds in painted.seconds.items()},
         "batch": painted.batch,
         "warnings": list(painted.warnings),

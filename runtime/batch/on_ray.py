@@ -20,8 +20,8 @@ from handfirst.runtime.batch.plan import Group
 from handfirst.runtime.batch.render import paintings
 from handfirst.runtime.batch.workers import Opening, share_out
 from handfirst.runtime.errors import BatchError
-from handfirst.runtime.image_file import ImageFormat
-from handfirst.runtime.request import Request
+from handfirst.runtime.pictures import ImageFormat
+from handfirst.runtime.system import Request
 
 PATIENCE_S = 120.0
 """Without any work done, until a cluster on which no worker starts is given up."""
@@ -46,10 +46,9 @@ class Painter:
         return None
 
     def paint(self, requests: Sequence[Request], image_format: ImageFormat) -> list[Painted] | str:
-        """A group, both stages; or what went wrong, in words, as errors themselves do not always travel."""
+        """A group; or what went wrong, in words, as errors themselves do not always travel."""
         try:
-            drawn = self._system.draw_hands(requests)
-            return paintings(self._system.paint_bodies(drawn), image_format)
+            return paintings(self._system.render_batch(requests), image_format)
         except Exception as error:
             return describe(error)
 

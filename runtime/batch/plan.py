@@ -1,20 +1,18 @@
 """Jobs -> groups that are rendered together: of equal shape, so that an engine sees few shapes, and at most so many.
 
-Works in windows, so that a long list begins at once. Knows settings, but no engine.
+Works in windows, so that a long list begins at once. Knows no engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.outcome import Failed
-from handfirst.runtime.hands import count_hands
-from handfirst.runtime.request import Loop, Request
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.system import Request
 
 WINDOW = 1024
 """Jobs among which those of equal shape are looked for; their poses are in memory at once."""
@@ -31,26 +29,23 @@ class Task:
 Group = tuple[Task, ...]
 """At least one; all of the same shape."""
 
-_Shape = tuple[Loop, int]
+Together = Callable[[Request], Hashable]
+"""Requests for which it is equal are painted together; raises a UserError for one that does not fit the model."""
 
 
-def plan(
-    jobs: Iterable[Job | BadJob], settings: TwoStageSettings, most: int, window: int = WINDOW
-) -> Iterator[Group | Failed]:
+def plan(jobs: Iterable[Job | BadJob], together: Together, most: int, window: int = WINDOW) -> Iterator[Group | Failed]:
     """Every job once, in a group or as a failure, the failures of a window first.
 
-    Jobs share a group if their canvas, steps, guidance, hand guidance and eta are equal once the model's defaults are
-    filled in, and if they have the same number of hands to draw.
-
     Args:
+        together: of the system (SystemModule.together), for one model.
         most: jobs in a group.
         window: jobs that are looked at together.
     """
     rest = iter(jobs)
     while some := list(islice(rest, window)):
-        shapes: dict[_Shape, list[Task]] = {}
+        shapes: dict[Hashable, list[Task]] = {}
         for job in some:
-            ready = _ready(job, settings)
+            ready = _ready(job, together)
             if isinstance(ready, Failed):
                 yield ready
             else:
@@ -59,12 +54,11 @@ def plan(
             yield from (tuple(tasks[i : i + most]) for i in range(0, len(tasks), most))
 
 
-def _ready(job: Job | BadJob, settings: TwoStageSettings) -> tuple[_Shape, Task] | Failed:
+def _ready(job: Job | BadJob, together: Together) -> tuple[Hashable, Task] | Failed:
     if isinstance(job, BadJob):
         return Failed(job, job.reason)
     try:
         request = job.request()
-        resolved = request.resolve(settings)
+        return together(request), Task(job, request)
     except UserError as error:
         return Failed(job, str(error))
-    return (resolved.loop, count_hands(resolved, settings)), Task(job, request)

@@ -1,4 +1,4 @@
-"""Rendering a backlog in this process: group after group, if asked to with stage 1 of the next beside stage 2.
+"""Rendering a backlog in this process: group after group, if asked to the first half of the next beside the second.
 
 Knows nothing about ledgers or files.
 """
@@ -7,25 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from handfirst.engines.errors import lacks_memory
 from handfirst.runtime.batch.backlog import Backlog
 from handfirst.runtime.batch.outcome import Done, Outcome, Painted
 from handfirst.runtime.batch.plan import Group
-from handfirst.runtime.drawn import Drawn
-from handfirst.runtime.image_file import ImageFormat, encode
-from handfirst.runtime.request import Request, Result
+from handfirst.runtime.pictures import ImageFormat, encode
+from handfirst.runtime.system import Request, Result, System, TwoHalves
 
-_Started = tuple[Group, Callable[[], Drawn]]
-
-
-class TwoHalves(Protocol):
-    """What rendering needs of a system."""
-
-    def draw_hands(self, requests: Sequence[Request]) -> Drawn: ...
-
-    def paint_bodies(self, drawn: Drawn) -> list[Result]: ...
+_Started = tuple[Group, Callable[[], Any]]
 
 
 class Renderer(Protocol):
@@ -42,47 +33,53 @@ class Here:
     Args:
         system: what paints.
         image_format: of the files.
-        overlap: stage 1 of the next group in a second thread. It ends for good when memory runs out.
+        overlap: the first half of the next group in a second thread, for systems of two halves. It ends for good when
+            memory runs out.
     """
 
-    def __init__(self, system: TwoHalves, image_format: ImageFormat, overlap: bool) -> None:
-        self._system = system
+    def __init__(self, system: System, image_format: ImageFormat, overlap: bool) -> None:
+        self._begin: Callable[[list[Request]], Any]
+        self._end: Callable[[Any], list[Result]]
+        if halved := isinstance(system, TwoHalves):
+            self._begin, self._end = system.first_half, system.second_half
+        else:
+            self._begin, self._end = list, system.render_batch
         self._format: ImageFormat = image_format
-        self._overlap = overlap
+        self._overlap = overlap and halved
 
     def render(self, backlog: Backlog) -> Iterator[list[Outcome]]:
         """Everything in the backlog, group by group."""
-        with ThreadPoolExecutor(1, "hands") as ahead:
+        with ThreadPoolExecutor(1, "first-half") as ahead:
             current = self._start(backlog, ahead)
             while current is not None:
-                (group, drawn), following = current, None
+                (group, first_half), following = current, None
                 try:
-                    hands = drawn()
+                    begun = first_half()
                     if self._overlap:
                         following = self._start(backlog, ahead)
-                    outcomes: list[Outcome] = self._finish(group, hands)
+                    outcomes: list[Outcome] = self._finish(group, begun)
                 except Exception as error:
                     outcomes = [*self._refused(backlog, group, error)]
                 yield outcomes
                 current = following or self._start(backlog, ahead)
 
     def _start(self, backlog: Backlog, ahead: ThreadPoolExecutor) -> _Started | None:
-        """The next group, and how to get its hands."""
+        """The next group, and how to get its first half."""
         group = backlog.take()
         if group is None:
             return None
         requests = [task.request for task in group]
         if self._overlap:
-            return group, ahead.submit(self._system.draw_hands, requests).result
-        return group, lambda: self._system.draw_hands(requests)
+            return group, ahead.submit(self._begin, requests).result
+        return group, lambda: self._begin(requests)
 
-    def _finish(self, group: Group, hands: Drawn) -> list[Outcome]:
-        painted = paintings(self._system.paint_bodies(hands), self._format)
+    def _finish(self, group: Group, begun: Any) -> list[Outcome]:
+        painted = paintings(self._end(begun), self._format)
         return [Done(task.job, picture) for task, picture in zip(group, painted, strict=True)]
 
     def _refused(self, backlog: Backlog, group: Group, error: Exception) -> Sequence[Outcome]:
         if self._overlap and lacks_memory(error):
-            self._overlap = False  # the other group's stage 1 was in memory beside it
+            self._overlap = False  # the other group's first half was in memory beside it
             if len(group) == 1:
                 backlog.put_back(group)
                 return []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from handfirst.runtime.errors import BatchError
+from handfirst.runtime.system import JobKind
 
 LONGEST_LINE = 16 << 20
 READERS = (".jsonl", ".ndjson", ".csv", ".parquet")
@@ -36,10 +37,11 @@ class BadRow:
     reason: str
 
 
-def read_rows(path: Path, prompts: Path | None = None) -> Iterator[Row | BadRow]:
+def read_rows(kind: JobKind, path: Path, prompts: Path | None = None) -> Iterator[Row | BadRow]:
     """The rows of `path`, in their order.
 
     Args:
+        kind: what a job may say: a table's columns are checked against it.
         path: a file that ends in one of READERS, or a folder of pose files.
         prompts: for a folder: a text file with a prompt on every line.
 
@@ -54,7 +56,7 @@ def read_rows(path: Path, prompts: Path | None = None) -> Iterator[Row | BadRow]
         )
     if not path.is_dir() and path.suffix.lower() not in READERS:
         raise BatchError(f"expected a folder or a file that ends in {', '.join(READERS)}, got '{path}'")
-    rows = _rows(path, prompts)
+    rows = _rows(kind, path, prompts)
     try:
         first = next(rows, None)
         if first is None:
@@ -65,10 +67,11 @@ def read_rows(path: Path, prompts: Path | None = None) -> Iterator[Row | BadRow]
         raise BatchError(f"'{error.filename or path}' cannot be read ({error.strerror or error})") from error
 
 
-def _rows(path: Path, prompts: Path | None) -> Iterator[Row | BadRow]:
+def _rows(kind: JobKind, path: Path, prompts: Path | None) -> Iterator[Row | BadRow]:
     if prompts is not None:
-        return _product(path, prompts)
-    return {".csv": _csv, ".parquet": _parquet}.get(path.suffix.lower(), _json_lines)(path)
+        return _product(kind, path, prompts)
+    table = {".csv": _csv, ".parquet": _parquet}.get(path.suffix.lower())
+    return _json_lines(path) if table is None else table(kind, path)
 
 
 def _json_lines(path: Path) -> Iterator[Row | BadRow]:
@@ -108,13 +111,13 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _csv(path: Path) -> Iterator[Row | BadRow]:
+def _csv(kind: JobKind, path: Path) -> Iterator[Row | BadRow]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         names = _next(reader)
         if isinstance(names, str):
             raise BatchError(f"'{path}': its first line cannot be read as CSV ({names})")
-        columns = _columns([name.strip() for name in names or []], path)
+        columns = _columns(kind, [name.strip() for name in names or []], path)
         while (cells := _next(reader)) is not None:
             if cells:
                 yield _csv_row(reader.line_num, columns, cells)
@@ -139,7 +142,7 @@ def _csv_row(number: int, columns: list[str], cells: list[str] | str) -> Row | B
     return Row(number, {name: cell for name, cell in zip(columns, cells, strict=True) if cell.strip()})
 
 
-def _parquet(path: Path) -> Iterator[Row | BadRow]:
+def _parquet(kind: JobKind, path: Path) -> Iterator[Row | BadRow]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -152,7 +155,7 @@ def _parquet(path: Path) -> Iterator[Row | BadRow]:
     except Exception as error:
         raise _no_parquet(path, error) from error
     with file:
-        _columns(names, path)
+        _columns(kind, names, path)
         number = 0
         while True:
             try:
@@ -174,21 +177,21 @@ def _no_parquet(path: Path, error: Exception) -> Exception:
     return BatchError(f"'{path}' cannot be read as Parquet ({' '.join(str(error).split())[:120]})")
 
 
-def _columns(names: list[str], path: Path) -> list[str]:
+def _columns(kind: JobKind, names: list[str], path: Path) -> list[str]:
     """The names of a table's columns: a table whose head is wrong has no row that is right."""
-    from handfirst.runtime.batch.job import NAMES
-
-    if unknown := sorted(set(names) - set(NAMES)):
-        raise BatchError(f"'{path}': unknown column {ascii(unknown[0])[:60]}; a job has {', '.join(NAMES)}")
+    if unknown := sorted(set(names) - set(kind.names)):
+        raise BatchError(f"'{path}': unknown column {ascii(unknown[0])[:60]}; a job has {', '.join(kind.names)}")
     if len(set(names)) < len(names):
         raise BatchError(f"'{path}': expected every column once, got {', '.join(names)}")
-    if missing := [name for name in ("pose", "prompt") if name not in names]:
+    if missing := [name for name in kind.required if name not in names]:
         raise BatchError(f"'{path}': expected a column '{missing[0]}', got {', '.join(names) or 'none'}")
     return names
 
 
-def _product(folder: Path, prompts: Path) -> Iterator[Row | BadRow]:
+def _product(kind: JobKind, folder: Path, prompts: Path) -> Iterator[Row | BadRow]:
     """Every pose with every prompt: all prompts of the first pose, then those of the second."""
+    if not kind.files:
+        raise BatchError(f"'{folder}' is a folder, but jobs of this model name no files; give a list of jobs")
     poses = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json" and not p.name.startswith("."))
     if not poses:
         raise BatchError(f"'{folder}': expected pose files that end in .json, found none")
@@ -202,4 +205,4 @@ def _product(folder: Path, prompts: Path) -> Iterator[Row | BadRow]:
     for pose in poses:
         for prompt in words:
             number += 1
-            yield Row(number, {"pose": pose.name, "prompt": prompt})
+            yield Row(number, {kind.files[0]: pose.name, "prompt": prompt})

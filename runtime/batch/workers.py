@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from handfirst.engines.errors import BundleError
+from handfirst.runtime import systems
 from handfirst.runtime.errors import BatchError
-from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.runtime.systems.two_stage_engines import Resident
+from handfirst.runtime.system import Resident, System
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Opening:
         """The same with so many CPU threads."""
         return replace(self, threads=threads)
 
-    def open(self) -> TwoStage:
+    def open(self) -> System:
         """The model.
 
         Raises:
             UserError: it cannot be opened here, or is another one.
         """
-        system = TwoStage.open(self.bundle, self.engine, self.threads, self.resident)
+        system: System = systems.open(self.bundle, self.engine, self.threads, self.resident)
         if system.bundle.digest != self.digest:
             system.close()
             raise BundleError(f"{system.bundle.path}: another model than the caller's; copy the caller's bundle here")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handfirst.runtime.batch.job import BadJob, Job
     from handfirst.runtime.batch.ledger import Ledger
     from handfirst.runtime.batch.render import Renderer
-    from handfirst.runtime.systems.two_stage_engines import Resident
+    from handfirst.runtime.system import Resident
 
 EXIT_SOME_FAILED = 3
 MOST_NAMED = 10
@@ -105,10 +105,16 @@ def batch(
     from handfirst.runtime.batch.read_jobs import read_jobs
     from handfirst.runtime.batch.results import open_results
     from handfirst.runtime.batch.run import pending
+    from handfirst.runtime.systems import module_of
 
     model = Bundle.open(bundle or demo_bundle_path())
     said = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
-    wanted = read_jobs(jobs, prompts, {name: value for name, value in said.items() if value is not None})
+    wanted = read_jobs(
+        module_of(model.manifest).JOBS,
+        jobs,
+        prompts,
+        {name: value for name, value in said.items() if value is not None},
+    )
     how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
@@ -136,10 +142,12 @@ def _render(
     from handfirst.runtime.batch.outcome import Failed
     from handfirst.runtime.batch.plan import plan
     from handfirst.runtime.batch.run import run
-    from handfirst.runtime.systems.two_stage_settings import read_settings
+    from handfirst.runtime.systems import module_of
 
     failures = []
-    planned = plan(todo, read_settings(model.manifest), how.batch_size)
+    told = module_of(model.manifest)
+    together = partial(told.together, settings=told.read_settings(model.manifest))
+    planned = plan(todo, together, how.batch_size)
     with ExitStack() as stack:
         opener = partial(_renderer, how, model, stack)
         for outcomes in run(todo, planned, ledger, opener, how.image_format.value):

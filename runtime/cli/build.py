@@ -88,21 +88,20 @@ def build_all(bundle: Bundle, engine: str, pictures: int, threads: int | None) -
 
     In the order of the roles, as one's outputs tell the sizes of another's inputs.
     """
-    from handfirst.runtime.systems.two_stage import read_settings
-    from handfirst.runtime.systems.two_stage_roles import ROLES, check_roles
-    from handfirst.runtime.systems.two_stage_shapes import batches, blank_inputs
+    from handfirst.runtime.running import blank_inputs
+    from handfirst.runtime.systems import module_of
 
-    settings = read_settings(bundle.manifest)
+    told = module_of(bundle.manifest)
+    settings = told.read_settings(bundle.manifest)
     specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
-    check_roles(settings, specs)
-    plan = batches(settings, specs, pictures)
+    told.check_roles(settings, specs)
     given: dict[str, tuple[int, ...]] = {}
-    for role in ROLES:
+    for role, (shapes, tells) in told.runs(settings, specs, pictures).items():
         start = time.perf_counter()
         opened = bundle.engine(role, engine, threads)
-        for rows, sizes in plan[role]:
+        for rows, sizes in shapes:
             made = opened.run(blank_inputs(opened.spec, rows, sizes, given))
-        if role != "vae_encoder":  # the decoder also takes latents of other sizes, which the plan knows
+        if tells:
             given.update({name: value.shape for name, value in made.items()})
         opened.close()
-        yield Built(role, plan[role], time.perf_counter() - start)
+        yield Built(role, shapes, time.perf_counter() - start)

@@ -9,7 +9,7 @@ import typer
 from handfirst.runtime.pose.size import parse_size as read_size
 
 if TYPE_CHECKING:
-    from handfirst.runtime.systems.two_stage_engines import Resident
+    from handfirst.runtime.system import Resident
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Progress = Annotated[
@@ -43,7 +43,7 @@ def show_progress(progress: bool | None, json: bool) -> bool | None:
 
 
 def resident(low_memory: bool) -> Resident:
-    """What `--low-memory` asks of `TwoStage.open`."""
+    """What `--low-memory` asks of `systems.open`."""
     return "stage" if low_memory else "all"
 
 

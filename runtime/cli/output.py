@@ -89,7 +89,7 @@ def numbered(path: Path, index: int, count: int) -> Path:
 
 def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> None:
     """Writes all of them, or none. `folder` is made if it does not exist, and removed again if writing fails."""
-    from handfirst.runtime.image_file import encode
+    from handfirst.runtime.pictures import encode
 
     data = [encode(picture.image) for picture in pictures]
     made = [] if folder is None else [p for p in (folder, *folder.absolute().parents) if not p.exists()]

@@ -1,56 +1,43 @@
 """From requests to results with bars, and what is said of them: shared by `demo`, `render` and `batch`.
 
-Knows nothing about poses, and of a system only that it has steps.
+Knows nothing about what is asked, and of a system only that it has steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from handfirst.runtime.cli import output
 from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
-    from handfirst.engines.choice import Choice
-    from handfirst.runtime.drawn import Drawn
-    from handfirst.runtime.parts import Part
-    from handfirst.runtime.progress import Progress
-    from handfirst.runtime.request import Request, Result
-    from handfirst.runtime.systems.two_stage_engines import Resident
+    from handfirst.runtime.system import Progress, Request, Resident, Result, System, SystemModule
+    from handfirst.runtime.timing.totals import Part
 
 
-class Pipeline(Protocol):
-    """What the commands use of a system."""
-
-    @property
-    def bundle(self) -> Bundle: ...
-
-    @property
-    def engine(self) -> Choice: ...
-
-    def steps(self, request: Request) -> Iterator[Progress]: ...
-
-    def render_batch(self, requests: Sequence[Request]) -> list[Result]: ...
-
-    def draw_hands(self, requests: Sequence[Request]) -> Drawn: ...
-
-    def paint_bodies(self, drawn: Drawn) -> list[Result]: ...
-
-
-def open_pipeline(bundle: Path | None, engine: str, threads: int | None, resident: Resident = "all") -> Pipeline:
+def open_pipeline(bundle: Path | None, engine: str, threads: int | None, resident: Resident = "all") -> System:
     """The system of the bundle at `bundle`, or of the embedded one. Imports the engines."""
-    from handfirst.runtime.systems.two_stage import TwoStage
+    from handfirst.runtime import systems
 
-    return TwoStage.open(bundle, engine=engine, threads=threads, resident=resident)
+    opened: System = systems.open(bundle, engine, threads, resident)
+    return opened
 
 
-def run(system: Pipeline, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:
+def system_of(bundle: Path | None) -> SystemModule:
+    """What the system of a bundle, or of the embedded one, tells before it is opened."""
+    from handfirst.engines.bundle import Bundle, demo_bundle_path
+    from handfirst.runtime.systems import module_of
+
+    return module_of(Bundle.open(bundle or demo_bundle_path()).manifest)
+
+
+def run(system: System, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:
     """Results in the order of `requests`, painted together, and what every part of the work took."""
-    from handfirst.runtime.parts import parts
-    from handfirst.runtime.recorder import Recording, recording
+    from handfirst.runtime.timing.spans import Recording, recording
+    from handfirst.runtime.timing.totals import parts
 
     with Bars(show) as bars, recording(Recording()) as heard:
         if len(requests) == 1:
@@ -67,12 +54,13 @@ def _follow(story: Iterator[Progress], bars: Bars) -> Result:
     for progress in story:
         bars.update(progress.stage, progress.step, progress.total)
         if progress.result is not None:
-            return progress.result
+            result: Result = progress.result
+            return result
     raise ValueError("the system's steps ended without a result")
 
 
 def report(
-    system: Pipeline,
+    system: System,
     results: Sequence[Result],
     parts: Sequence[Part],
     pictures: Sequence[output.Picture],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfirst.runtime.cli import options, output
+from handfirst.runtime.cli import options, output, pipeline
 from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
@@ -52,18 +52,14 @@ def profile(
             output.file_target(target, suffix)
 
     from handfirst.engines.nvidia.timed_session import timed_engines
-    from handfirst.runtime.cli.demo import PROMPT, demo_pose
-    from handfirst.runtime.pose.read import read_pose
     from handfirst.runtime.profile.profile import Plan, measure
-    from handfirst.runtime.recorder import recording
-    from handfirst.runtime.request import Request
-    from handfirst.runtime.systems.two_stage import TwoStage
+    from handfirst.runtime.timing.spans import recording
 
     resident = options.resident(low_memory)
-    request = Request(pose=demo_pose() if pose is None else read_pose(pose), prompt=PROMPT, steps=steps)
+    request = pipeline.system_of(bundle).example(pose=pose, steps=steps)
     with ExitStack() as stack:
         if metrics_port is not None:
-            from handfirst.runtime.metrics import Metrics
+            from handfirst.runtime.timing.prometheus import Metrics
 
             metrics = Metrics()
             port = stack.enter_context(metrics.served(metrics_port))
@@ -71,7 +67,7 @@ def profile(
             stack.enter_context(recording(metrics))
         bars = stack.enter_context(Bars(options.show_progress(progress, json)))
         with timed_engines():
-            system = TwoStage.open(bundle, engine, threads, resident)
+            system = pipeline.open_pipeline(bundle, engine, threads, resident)
         found = measure(system, request, Plan(warmup, jobs, batch_limit, threads, resident), bars.update)
     _write(found, out, trace)
     if json:
@@ -96,7 +92,9 @@ def _print(found: Profile, out: Path | None, trace: Path | None) -> None:
     from handfirst.runtime.profile.table import LEFT, NARROW, WIDTH, remarks, table
 
     name, digest = found.bundle
-    title = f"{name} {digest[:12]} on {found.engine.engine}: {len(found.steady)} jobs, {found.asked['steps']} steps"
+    title = f"{name} {digest[:12]} on {found.engine.engine}: {len(found.steady)} jobs"
+    if "steps" in found.asked:
+        title += f", {found.asked['steps']} steps"
     room = output.columns() or WIDTH
     heads, *lines = table(found.parts) if room >= WIDTH else table(found.parts, NARROW)
     output.print_table(title, heads, lines, words=LEFT, width=room)

@@ -54,35 +54,33 @@ def render(
     """Paint a person with the hands of a pose."""
     targets = [output.png_target(output.numbered(out, i, count)) for i in range(count)]
     sheets = [output.png_target(t.with_name(f"{t.stem}-sheet.png")) for t in targets] if sheet else []
-    posed, painted = options.parse_size(size), options.parse_size(canvas, "--canvas")
+    options.parse_size(size)
+    options.parse_size(canvas, "--canvas")
 
-    from handfirst.runtime.pose.read import read_pose
-    from handfirst.runtime.request import Request
+    from handfirst.runtime.batch.job import job_fields
 
-    read = read_pose(pose, posed)
-    requests = [
-        Request(
-            pose=read,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            hand_prompt=hand_prompt,
-            seed=seed + i,
-            steps=steps,
-            guidance=guidance,
-            hand_guidance=hand_guidance,
-            eta=eta,
-            blend=blend.value,
-            feather=feather,
-            size=painted,
-        )
-        for i in range(count)
-    ]
+    told = pipeline.system_of(bundle)
+    said = {
+        "prompt": prompt,
+        "negative_prompt": negative_prompt or None,
+        "hand_prompt": hand_prompt,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+        "hand_guidance": hand_guidance,
+        "eta": eta,
+        "blend": None if blend is Blend.expansion else blend.value,
+        "feather": feather or None,
+        "size": size,
+        "canvas": canvas,
+    }
+    fields = job_fields(told.JOBS, {name: value for name, value in said.items() if value is not None})
+    first = told.JOBS.request(fields, {"pose": pose})
+    requests = [first.seeded(seed + i) for i in range(count)]
     system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
     results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
     pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
     if sheet:
-        from handfirst.runtime.sheet import contact_sheet
-
-        pictures += [output.Picture("sheet", t, contact_sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
+        pictures += [output.Picture("sheet", t, told.sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
     output.write_pictures(pictures)
     pipeline.report(system, results, parts, pictures, json)

@@ -6,35 +6,42 @@ Source: the paper, section III-B; margin and joint crops are decisions A6.15 and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.geometry import Similarity
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import SIDES, Side
-from handfirst.runtime.settings import HandSettings
+
+
+class CropSettings(Protocol):
+    """What a model says about the crops of its hands."""
+
+    @property
+    def size(self) -> int:
+        """Side of a crop in its own pixels."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Side of the crop over the longer side of the key points' box."""
+        ...
+
+    @property
+    def min_side(self) -> float:
+        """Smallest side of a crop, as a fraction of the canvas' shorter side."""
+        ...
 
 
 @dataclass(frozen=True)
-class Similarity:
-    """x -> scale x + dx, y -> scale y + dy, in continuous pixels."""
+class UsualCrop:
+    """The paper's, for pictures of a pose that no model is asked about."""
 
-    scale: float
-    dx: float
-    dy: float
-
-    def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """points [..., 2] -> [..., 2]; NaN stays NaN."""
-        moved: NDArray[np.float64] = points * self.scale + np.array([self.dx, self.dy])
-        return moved
-
-    def inverse(self) -> Similarity:
-        """The map back."""
-        return Similarity(1 / self.scale, -self.dx / self.scale, -self.dy / self.scale)
-
-    def then(self, other: Similarity) -> Similarity:
-        """This map first, `other` after it."""
-        return Similarity(other.scale * self.scale, other.scale * self.dx + other.dx, other.scale * self.dy + other.dy)
+    size: int = 512
+    margin: float = 1.5
+    min_side: float = 64 / 512
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def boxes_meet(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
     return bool((a[:2] <= b[2:]).all() and (b[:2] <= a[2:]).all())
 
 
-def hand_crops(person: Person, settings: HandSettings, width: int, height: int) -> tuple[HandCrop, ...]:
+def hand_crops(person: Person, settings: CropSettings, width: int, height: int) -> tuple[HandCrop, ...]:
     """One crop per hand, left before right; a single one for both where their boxes meet; none without hands."""
     boxes = {side: hand_box(person.hand(side)) for side in SIDES if person.has_hand(side)}
     if len(boxes) == 2 and boxes_meet(boxes["left"], boxes["right"]):
@@ -75,7 +82,7 @@ def hand_crops(person: Person, settings: HandSettings, width: int, height: int) 
     return tuple(_crop((side,), box, settings, min(width, height)) for side, box in boxes.items())
 
 
-def _crop(sides: tuple[Side, ...], box: NDArray[np.float64], settings: HandSettings, shorter: int) -> HandCrop:
+def _crop(sides: tuple[Side, ...], box: NDArray[np.float64], settings: CropSettings, shorter: int) -> HandCrop:
     centre, extent = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
     side = max(settings.margin * extent, settings.min_side * shorter)
     scale = settings.size / side

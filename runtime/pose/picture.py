@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.annotate import frame, write
-from handfirst.runtime.pose.crop import HandCrop, hand_crops
+from handfirst.runtime.pictures import frame, write
+from handfirst.runtime.pose.crop import HandCrop, UsualCrop, hand_crops
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.settings import HandSettings
 
 SHORT_SIDE = 512
 GROUND = 24
@@ -24,7 +23,7 @@ def draw_pose(pose: Pose) -> NDArray[np.uint8]:
     fitted = pose.fit(width, height)
     picture = np.maximum(draw_skeleton(fitted, width, height), GROUND).astype(np.uint8)
     for person in fitted.people:
-        for crop in hand_crops(person, HandSettings(), width, height):
+        for crop in hand_crops(person, UsualCrop(), width, height):
             _frame(picture, crop)
     return picture
 

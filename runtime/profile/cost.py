@@ -9,10 +9,8 @@ import numpy as np
 
 from handfirst.engines.engine import Array
 from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.runtime.clock import Clock
 from handfirst.runtime.profile.measure import Job
-from handfirst.runtime.recorded import recorded
-from handfirst.runtime.recorder import Kind, Recording, recording, span
+from handfirst.runtime.timing.spans import Clock, Kind, Recording, recorded, recording, span
 
 REPEATS, ROUNDS = 200, 5
 

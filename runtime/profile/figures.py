@@ -5,29 +5,18 @@ Times are of steady jobs unless they say otherwise. Knows nothing about how figu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from handfirst.runtime.denoise import STEP
-from handfirst.runtime.parts import HOST, NO_STAGE, Part
+from handfirst.runtime.diffusion.sampler import STEP
 from handfirst.runtime.profile.measure import Job
+from handfirst.runtime.timing.totals import HOST, NO_STAGE, Part
 
-LABELS = {
-    "text_encoder": "text encoder",
-    "hand_unet": "hand UNet",
-    "mask_head": "mask head",
-    "vae_encoder": "VAE encode",
-    "vae_decoder": "VAE decode",
-    "hint_encoder": "hint encoder",
-    "controlnet": "ControlNet",
-    "body_unet": "body UNet",
-    STEP: "DDIM + blend",
-    HOST: "host between",
-    "hint_drawing": "draw skeleton",
-}
+LABELS = {STEP: "DDIM + blend", HOST: "host between"}
 BETWEEN = "between stages"
 
 CountFlops = Callable[[str, tuple[tuple[int, ...], ...]], int | None]
@@ -75,7 +64,9 @@ class PartFigures:
         return {name: short(value) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def figures(first: Job, steady: Sequence[Job], count: CountFlops, peak: float) -> list[PartFigures]:
+def figures(
+    first: Job, steady: Sequence[Job], count: CountFlops, peak: float, labels: Mapping[str, str] = MappingProxyType({})
+) -> list[PartFigures]:
     """A line for every part in the order of a job, then one for what no part accounts for.
 
     Args:
@@ -83,6 +74,7 @@ def figures(first: Job, steady: Sequence[Job], count: CountFlops, peak: float) -
         steady: warm ones, at least one.
         count: floating-point operations of a call.
         peak: the machine's, in FLOP/s.
+        labels: of the system's own parts, for people.
     """
     merged: dict[tuple[str, str], Part] = {}
     for job in steady:
@@ -92,12 +84,21 @@ def figures(first: Job, steady: Sequence[Job], count: CountFlops, peak: float) -
             into.own += part.own
     beginning = {(part.stage, part.name): sum(part.own) for part in first.parts}
     wall = sum(job.wall for job in steady)
-    lines = [_line(part, beginning.get(key, 0), steady, wall, count, peak) for key, part in merged.items()]
+    names = {**LABELS, **labels}
+    lines = [_line(part, beginning.get(key, 0), steady, wall, count, peak, names) for key, part in merged.items()]
     between = Part(NO_STAGE, BETWEEN, own=[job.between for job in steady])
-    return [*lines, _line(between, first.between, steady, wall, count, peak)]
+    return [*lines, _line(between, first.between, steady, wall, count, peak, names)]
 
 
-def _line(part: Part, first: int, jobs: Sequence[Job], wall: int, count: CountFlops, peak: float) -> PartFigures:
+def _line(
+    part: Part,
+    first: int,
+    jobs: Sequence[Job],
+    wall: int,
+    count: CountFlops,
+    peak: float,
+    labels: Mapping[str, str],
+) -> PartFigures:
     spent, images = sum(part.own), sum(job.images for job in jobs)
     p50, p95 = np.percentile(part.own, (50, 95)) / 1e6
     flops = _flops(part, count)
@@ -107,7 +108,7 @@ def _line(part: Part, first: int, jobs: Sequence[Job], wall: int, count: CountFl
     return PartFigures(
         stage=part.stage,
         part=part.name,
-        label=LABELS.get(part.name, part.name.replace("_", " ")),
+        label=labels.get(part.name, part.name.replace("_", " ")),
         calls=len(part.own) / len(jobs),
         p50_ms=float(p50),
         p95_ms=float(p95),

@@ -8,27 +8,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 from handfirst.engines.errors import EngineError
-from handfirst.runtime.parts import Part, parts
 from handfirst.runtime.profile.memory import forget_peak, gpu_bytes, peak_bytes
-from handfirst.runtime.recorder import Recording, Span, recording
-from handfirst.runtime.request import Request, Result
+from handfirst.runtime.system import Request, System
+from handfirst.runtime.timing.spans import Recording, Span, recording
+from handfirst.runtime.timing.totals import Part, parts
 
 GROWTH = 1.05
 """A batch twice as large that is not this many times as fast, picture by picture, ends the curve."""
 
 RUNS_OF_A_BATCH = 3
-
-
-class System(Protocol):
-    """What is measured."""
-
-    def render_batch(self, requests: Sequence[Request]) -> list[Result]:
-        """Paints them together."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -91,8 +82,8 @@ def run_job(system: System, requests: Sequence[Request]) -> Job:
 
 
 def numbered(request: Request, first: int, count: int = 1) -> list[Request]:
-    """The request `count` times, each with a seed and words of its own: a system may keep what words it has heard."""
-    return [replace(request, seed=i, prompt=f"{request.prompt} {i}") for i in range(first, first + count)]
+    """The request `count` times, each with a seed and words of its own."""
+    return [request.varied(i) for i in range(first, first + count)]
 
 
 def run_jobs(system: System, request: Request, count: int, first: int = 0) -> Iterator[Job]:

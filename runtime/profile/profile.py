@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice
 from handfirst.runtime.profile.cost import recorder_share
 from handfirst.runtime.profile.figures import PartFigures, figures, short
 from handfirst.runtime.profile.flops import BundleFlops
 from handfirst.runtime.profile.machine import machine
-from handfirst.runtime.profile.measure import Batch, Job, System, grow_batches, run_jobs
+from handfirst.runtime.profile.measure import Batch, Job, grow_batches, run_jobs
 from handfirst.runtime.profile.memory import gpu_bytes, peak_bytes
 from handfirst.runtime.profile.peak import Peak, measure_peak
-from handfirst.runtime.request import Request
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.systems.two_stage_engines import Resident
-
-HEAVIEST = "body_unet"
-"""The role whose precision the peak is measured in."""
-
-
-class OpenedSystem(System, Protocol):
-    """A system that says where it came from."""
-
-    @property
-    def bundle(self) -> Bundle: ...
-
-    @property
-    def engine(self) -> Choice: ...
-
-    @property
-    def settings(self) -> TwoStageSettings: ...
+from handfirst.runtime.system import Request, Resident, System
+from handfirst.runtime.systems import module_of
 
 
 @dataclass(frozen=True)
@@ -122,9 +104,7 @@ class Profile:
         }
 
 
-def measure(
-    system: OpenedSystem, request: Request, plan: Plan, update: Callable[[str, int, int | None], None]
-) -> Profile:
+def measure(system: System, request: Request, plan: Plan, update: Callable[[str, int, int | None], None]) -> Profile:
     """Runs everything.
 
     Args:
@@ -135,6 +115,7 @@ def measure(
         UserError: the system cannot paint the request, or its engine cannot be opened once more for the peak.
     """
     bundle, engine, stamp = system.bundle, system.engine.engine, machine()
+    told, heaviest = module_of(bundle.manifest), max(bundle.manifest.engines, key=bundle.size)
 
     def followed(name: str, count: int, first: int) -> tuple[Job, ...]:
         done: list[Job] = []
@@ -148,7 +129,7 @@ def measure(
     steady = followed("jobs", plan.jobs, plan.warmup)
     memory = {"process_peak_bytes": peak_bytes(), "gpu_bytes": gpu_bytes(engine)}
     update("peak", 0, 1)
-    peak = measure_peak(engine, bundle.manifest.engines[HEAVIEST].precision, plan.threads)
+    peak = measure_peak(engine, bundle.manifest.engines[heaviest].precision, plan.threads)
     update("peak", 1, 1)
     batches: list[Batch] = []
     if plan.batch_limit:
@@ -161,27 +142,17 @@ def measure(
     return Profile(
         bundle=(bundle.manifest.name, bundle.digest),
         engine=system.engine,
-        asked=_asked(request.resolve(system.settings)) | {"resident": plan.resident},
+        asked=told.work(request, system.settings) | {"resident": plan.resident},
         machine=stamp,
         cold=cold,
         steady=steady,
-        parts=tuple(figures(cold[0], steady, flops.count, peak.flops_per_second)),
+        parts=tuple(figures(cold[0], steady, flops.count, peak.flops_per_second, told.LABELS)),
         uncounted=flops.unknown,
         peak=peak,
         memory=memory,
         batches=tuple(batches),
         recorder_share=recorder_share(steady),
     )
-
-
-def _asked(request: Request) -> dict[str, Any]:
-    """What decides how much work a job is; `request` is resolved."""
-    return {
-        "people": len(request.pose.people),
-        "steps": request.steps,
-        "guidance": request.guidance,
-        "hand_guidance": request.hand_guidance,
-    }
 
 
 def most(batches: Sequence[Batch]) -> Batch | None:

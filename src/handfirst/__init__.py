@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handfirst.engines.errors import BundleError, EngineError, UserError
     from handfirst.runtime.errors import BusyError, DeadlineError, JobCancelledError, PoseError, RequestError
-    from handfirst.runtime.job import Job
     from handfirst.runtime.pose.person import Pose
     from handfirst.runtime.pose.read import read_pose
-    from handfirst.runtime.progress import Progress
-    from handfirst.runtime.request import Request, Result
-    from handfirst.runtime.server import Server
-    from handfirst.runtime.systems.two_stage import TwoStage
+    from handfirst.runtime.serve.job import Job
+    from handfirst.runtime.serve.server import Server
+    from handfirst.runtime.system import Progress
+    from handfirst.runtime.systems import open
+    from handfirst.runtime.systems.two_stage.request import Request, Result
+    from handfirst.runtime.systems.two_stage.system import TwoStage
 
-    open = TwoStage.open
     __version__: str
 
 __all__ = [
@@ -60,18 +60,18 @@ _HOMES = {
     "BusyError": ("handfirst.runtime.errors", "BusyError"),
     "DeadlineError": ("handfirst.runtime.errors", "DeadlineError"),
     "EngineError": ("handfirst.engines.errors", "EngineError"),
-    "Job": ("handfirst.runtime.job", "Job"),
+    "Job": ("handfirst.runtime.serve.job", "Job"),
     "JobCancelledError": ("handfirst.runtime.errors", "JobCancelledError"),
     "Pose": ("handfirst.runtime.pose.person", "Pose"),
     "PoseError": ("handfirst.runtime.errors", "PoseError"),
-    "Progress": ("handfirst.runtime.progress", "Progress"),
-    "Request": ("handfirst.runtime.request", "Request"),
+    "Progress": ("handfirst.runtime.system", "Progress"),
+    "Request": ("handfirst.runtime.systems.two_stage.request", "Request"),
     "RequestError": ("handfirst.runtime.errors", "RequestError"),
-    "Result": ("handfirst.runtime.request", "Result"),
-    "Server": ("handfirst.runtime.server", "Server"),
-    "TwoStage": ("handfirst.runtime.systems.two_stage", "TwoStage"),
+    "Result": ("handfirst.runtime.systems.two_stage.request", "Result"),
+    "Server": ("handfirst.runtime.serve.server", "Server"),
+    "TwoStage": ("handfirst.runtime.systems.two_stage.system", "TwoStage"),
     "UserError": ("handfirst.engines.errors", "UserError"),
-    "open": ("handfirst.runtime.systems.two_stage", "TwoStage.open"),
+    "open": ("handfirst.runtime.systems", "open"),
     "read_pose": ("handfirst.runtime.pose.read", "read_pose"),
 }
 

@@ -18,12 +18,13 @@ from handfirst.engines.fake import FakeEngine
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
 from handfirst.engines.spec import AxisLimits
-from handfirst.runtime import resident
-from handfirst.runtime.cli.demo import demo_pose
-from handfirst.runtime.request import Request
-from handfirst.runtime.rows import MOST_ROWS
-from handfirst.runtime.systems.two_stage import TwoStage, read_settings
-from handfirst.runtime.systems.two_stage_roles import ROLES
+from handfirst.runtime import running
+from handfirst.runtime.running import MOST_ROWS
+from handfirst.runtime.systems.two_stage.job import demo_pose
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.roles import ROLES
+from handfirst.runtime.systems.two_stage.settings import read_settings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 
 class Plain:
@@ -93,7 +94,7 @@ def test_a_handle_holds_what_it_held() -> None:
     for seed in range(5):
         engine.run_resident({"x": numbers(seed=seed)}, ("y",))
     engine.close()
-    np.testing.assert_array_equal(resident.host(kept), was * 2)
+    np.testing.assert_array_equal(running.host(kept), was * 2)
     with pytest.raises(EngineError, match="closed"):
         engine.run_resident({"x": handle}, ())
 
@@ -106,7 +107,7 @@ def test_any_layout_and_many_threads() -> None:
     def twice(seed: int) -> bool:
         x = numbers(1 + seed % 7, seed)
         kept = engine.run_resident({"x": x}, ("y",))["y"]
-        return np.array_equal(resident.host(engine.run_resident({"x": kept}, ())["y"]), x * 4)
+        return np.array_equal(running.host(engine.run_resident({"x": kept}, ())["y"]), x * 4)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(twice, range(200)))
@@ -151,24 +152,24 @@ def test_the_demo_paints_the_same_latents_to_the_last_bit(
 
 def test_what_must_be_cut_into_pieces_is_not_kept() -> None:
     engine, x = OrtEngine(graph()), numbers(MOST_ROWS + 1)
-    assert resident.upload(x, engine) is x
-    found = resident.run_kept(engine, {"x": x}, ("y", "z"), engine)
+    assert running.upload(x, engine) is x
+    found = running.run_kept(engine, {"x": x}, ("y", "z"), engine)
     np.testing.assert_array_equal(found["y"], x * 2)
     x = x[:MOST_ROWS]
-    assert isinstance(resident.upload(x, engine, engine), OrtArray)
-    assert resident.upload(x, engine, Plain(engine)) is x
-    assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), engine)["y"], OrtArray)
-    assert isinstance(resident.run_kept(engine, {"x": x}, ("y",), Plain(engine))["y"], np.ndarray)
+    assert isinstance(running.upload(x, engine, engine), OrtArray)
+    assert running.upload(x, engine, Plain(engine)) is x
+    assert isinstance(running.run_kept(engine, {"x": x}, ("y",), engine)["y"], OrtArray)
+    assert isinstance(running.run_kept(engine, {"x": x}, ("y",), Plain(engine))["y"], np.ndarray)
 
 
 def test_what_an_engine_may_not_take_at_once_is_not_kept() -> None:
     plain = graph()
     narrow = replace(plain, spec=plain.spec.model_copy(update={"limits": {"batch": AxisLimits(usual=2, most=2)}}))
     wide, engine, x = OrtEngine(plain), OrtEngine(narrow), numbers(3)
-    assert resident.upload(x, wide, engine) is x
-    assert isinstance(resident.run_kept(wide, {"x": x}, ("y",), engine)["y"], np.ndarray)
-    np.testing.assert_array_equal(resident.run_kept(engine, {"x": x}, ("y",), wide)["y"], x * 2)
-    assert isinstance(resident.run_kept(wide, {"x": x[:2]}, ("y",), engine)["y"], OrtArray)
+    assert running.upload(x, wide, engine) is x
+    assert isinstance(running.run_kept(wide, {"x": x}, ("y",), engine)["y"], np.ndarray)
+    np.testing.assert_array_equal(running.run_kept(engine, {"x": x}, ("y",), wide)["y"], x * 2)
+    assert isinstance(running.run_kept(wide, {"x": x[:2]}, ("y",), engine)["y"], OrtArray)
 
 
 @pytest.mark.parametrize("data", [b"", b"MZ" * 100, b"\x18\x00\x00\x00ORTM" + b"\0" * 100])

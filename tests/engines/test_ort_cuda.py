@@ -16,16 +16,16 @@ from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
 from handfirst.engines.ort_options import CudaOptions, cuda_settings
-from handfirst.runtime import resident
+from handfirst.runtime import running
 
 
 def check(engine: OrtEngine, x: Array) -> None:
     """Arrays in, a handle and an array out; then the handle in."""
     found = engine.run_resident({"x": x}, ("y",))
     assert isinstance(found["y"], OrtArray)
-    np.testing.assert_array_equal(resident.host(found["z"]), 2 * x)
+    np.testing.assert_array_equal(running.host(found["z"]), 2 * x)
     np.testing.assert_array_equal(engine.run_resident({"x": found["y"]}, ())["z"], 2 * x + 2)
-    np.testing.assert_array_equal(resident.host(found["y"]), x + 1)
+    np.testing.assert_array_equal(running.host(found["y"]), x + 1)
 
 
 def test_cuda_options_say_what_is_meant() -> None:
@@ -60,8 +60,8 @@ def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = cuda(FakeOnnxRuntime(), monkeypatch)
     kept = [engine.run_resident({"x": numbers(3, seed)}, ("y", "z")) for seed in range(6)]
     for seed, found in enumerate(kept):
-        np.testing.assert_array_equal(resident.host(found["y"]), numbers(3, seed) + 1)
-        np.testing.assert_array_equal(resident.host(found["z"]), numbers(3, seed) * 2)
+        np.testing.assert_array_equal(running.host(found["y"]), numbers(3, seed) + 1)
+        np.testing.assert_array_equal(running.host(found["z"]), numbers(3, seed) * 2)
 
 
 def test_only_so_many_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from handfirst.export.parts import two_stage_parts
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import load_model
 
 

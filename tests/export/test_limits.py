@@ -15,10 +15,10 @@ from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.limits import free_canvas, limit_rows
 from handfirst.export.options import ExportOptions
 from handfirst.export.parts import Part, two_stage_parts
-from handfirst.runtime.cli.demo import demo_pose
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.request import Request
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.systems.two_stage.job import demo_pose
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 REQUEST = Request(pose=demo_pose(), prompt="a person, left hand open palm", steps=2)
 

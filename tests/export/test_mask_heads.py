@@ -14,7 +14,7 @@ from handfirst.export.examples import example
 from handfirst.export.graph_files import serialise
 from handfirst.export.parts import Part, part_makers
 from handfirst.export.to_onnx import to_onnx
-from handfirst.runtime.settings import MaskHeadSettings
+from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
 from handfirst.training.checkpoint import TwoStageModel
 
 WAYS = {

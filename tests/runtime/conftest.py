@@ -7,6 +7,7 @@ import pytest
 from support.fake_system import FakeSystem
 
 from handfirst.runtime.cli import pipeline
+from handfirst.runtime.systems.two_stage import seam
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
         return fake
 
     monkeypatch.setattr(pipeline, "open_pipeline", opener)
+    monkeypatch.setattr(pipeline, "system_of", lambda bundle: seam)
     return fake
 
 

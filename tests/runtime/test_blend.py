@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from handfirst.runtime.blend import blend_latents, paste
+from handfirst.runtime.diffusion.sampler import Known, blend
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule, ddim_table
+from handfirst.runtime.geometry import paste
 
 PICTURES = arrays(np.uint8, (12, 10, 3))
 MASKS = arrays(np.bool_, (12, 10))
@@ -37,6 +40,7 @@ def test_latents_blend_exactly() -> None:
     rng = np.random.default_rng(0)
     x, known = (rng.standard_normal((2, 4, 3, 3)).astype(np.float32) for _ in range(2))
     kept = rng.random((2, 3, 3)) > 0.5
-    out = blend_latents(x, known, kept)
+    row = ddim_table(Schedule(ScheduleSettings()), 1, guidance=1.0, blend_source="clean").row(1)
+    out = blend(x, Known(known, x, kept[:, None]), row)
     wide = np.broadcast_to(kept[:, None], x.shape)
     assert (out[wide] == known[wide]).all() and (out[~wide] == x[~wide]).all()

@@ -13,10 +13,11 @@ import pytest
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice
 from handfirst.runtime.batch import ledger, render
-from handfirst.runtime.cli import demo, pipeline
+from handfirst.runtime.cli import pipeline
 from handfirst.runtime.cli.main import main
+from handfirst.runtime.systems import two_stage
 
-POSE = Path(demo.__file__).with_name("demo_pose.json")
+POSE = Path(two_stage.__file__).with_name("demo_pose.json")
 
 
 class Pretender:
@@ -27,11 +28,11 @@ class Pretender:
     def __init__(self):
         self.groups = []
 
-    def draw_hands(self, requests):
+    def first_half(self, requests):
         self.groups.append(len(requests))
         return requests
 
-    def paint_bodies(self, drawn):
+    def second_half(self, drawn):
         def result(seed):
             image = np.full((8, 6, 3), seed, np.uint8)
             return SimpleNamespace(image=image, seed=seed, seconds={"total": 0.1}, warnings=("a hand is small",))
@@ -145,17 +146,17 @@ def test_a_full_disk_ends_with_one_line(system, jobs, capsys, monkeypatch):
 
 
 def test_an_interrupt_keeps_what_is_done(system, jobs):
-    real = system.paint_bodies
+    real = system.second_half
 
     def interrupted(drawn):
         if drawn[0].seed == 2:
             raise KeyboardInterrupt
         return real(drawn)
 
-    system.paint_bodies = interrupted
+    system.second_half = interrupted
     assert main([*BATCH, "--batch-size", "2"]) == 130
     assert len(Path("out/results.jsonl").read_text().splitlines()) == 2
-    system.paint_bodies = real
+    system.second_half = real
     assert main([*BATCH, "--batch-size", "2"]) == 0
 
 

@@ -20,9 +20,9 @@ from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime.cli.build import build_all
 from handfirst.runtime.cli.cache import parse_bytes
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.runtime.systems.two_stage_roles import ROLES
-from handfirst.runtime.systems.two_stage_shapes import batches, blank_inputs
+from handfirst.runtime.running import blank_inputs
+from handfirst.runtime.systems.two_stage.roles import ROLES, runs
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 
 @pytest.fixture
@@ -95,22 +95,22 @@ def test_free_sizes_come_from_the_engine_before():
 
 def test_the_demos_shapes_written_out():
     from handfirst.engines.bundle import Bundle
-    from handfirst.runtime.systems.two_stage import read_settings
+    from handfirst.runtime.systems.two_stage.settings import read_settings
 
     manifest = Bundle.open(demo_bundle_path()).manifest
     specs = {role: entry.spec for role, entry in manifest.engines.items()}
-    plan = batches(read_settings(manifest), specs, 1)
-    assert plan["hand_unet"] == [(2, (16, 16)), (4, (16, 16))]
-    assert plan["body_unet"] == plan["controlnet"] == [(2, (24, 24))]
-    assert plan["vae_decoder"] == [(1, (16, 16)), (2, (16, 16)), (1, (24, 24))]
-    assert plan["hint_encoder"] == plan["vae_encoder"] == [(1, (192, 192))]
+    plan = runs(read_settings(manifest), specs, 1)
+    assert plan["hand_unet"].shapes == [(2, (16, 16)), (4, (16, 16))]
+    assert plan["body_unet"].shapes == plan["controlnet"].shapes == [(2, (24, 24))]
+    assert plan["vae_decoder"].shapes == [(1, (16, 16)), (2, (16, 16)), (1, (24, 24))]
+    assert plan["hint_encoder"].shapes == plan["vae_encoder"].shapes == [(1, (192, 192))]
     three = AxisLimits(usual=2, most=3)
     for role, free in specs.items():
         specs[role] = free.model_copy(update={"limits": {str(free.inputs[0].shape[0]): three}})
-    plan = batches(read_settings(manifest), specs, 2)
-    assert plan["hand_unet"] == [(1, (16, 16)), (2, (16, 16)), (3, (16, 16))]  # four rows, or eight
-    assert plan["body_unet"] == [(1, (24, 24)), (3, (24, 24))]
-    assert plan["vae_encoder"] == [(2, (192, 192))]
+    plan = runs(read_settings(manifest), specs, 2)
+    assert plan["hand_unet"].shapes == [(1, (16, 16)), (2, (16, 16)), (3, (16, 16))]  # four rows, or eight
+    assert plan["body_unet"].shapes == [(1, (24, 24)), (3, (24, 24))]
+    assert plan["vae_encoder"].shapes == [(2, (192, 192))]
 
 
 def refused(capsys, *arguments):

@@ -9,8 +9,9 @@ import pytest
 from support.fake_system import POSE, FakeSystem, files, refused
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.cli import demo, options
+from handfirst.runtime.cli import options
 from handfirst.runtime.cli.main import main
+from handfirst.runtime.systems.two_stage.job import demo_pose
 
 
 class TestDemo:
@@ -38,7 +39,7 @@ class TestDemo:
         assert system.asked == []
 
     def test_the_embedded_pose_is_whole(self):
-        pose = demo.demo_pose()
+        pose = demo_pose()
         (person,) = pose.people
         assert pose.warnings == ()
         assert person.has_hand("left")

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.pose.person import Person, Pose
-from handfirst.runtime.request import Request
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.systems.two_stage import TwoStage
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 BLENDS = ("expansion", "naive", "bounding-box")
 SETTINGS = TwoStageSettings.model_validate(

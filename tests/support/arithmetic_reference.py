@@ -15,12 +15,12 @@ from support.arithmetic_model import (
     word,
 )
 
-from handfirst.runtime.canvas import Canvas
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.noise import part_seed, randn
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.noise import part_seed, randn
 from handfirst.runtime.pose.crop import hand_crops
-from handfirst.runtime.pose.heatmaps import condition
 from handfirst.runtime.pose.skeleton import hint
+from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.condition import condition
 
 
 def ddim(predict, x, steps, guidance, after=None):

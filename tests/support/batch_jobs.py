@@ -8,8 +8,9 @@ import numpy as np
 from support.arithmetic_model import person
 
 from handfirst.runtime.batch.job import Job as _Job
-from handfirst.runtime.batch.job import JobFields, content_key
+from handfirst.runtime.batch.job import content_key
 from handfirst.runtime.batch.outcome import Done, Painted
+from handfirst.runtime.systems.two_stage.job import JOBS, JobFields
 
 
 def openpose(*people):
@@ -34,7 +35,7 @@ def job(name, people=(), **fields):
     """One that is well formed."""
     whole = JobFields(**{"prompt": "a red man", **fields})
     pose = openpose(*people)
-    return _Job(name, content_key(str(pose), whole), 1, pose, whole)
+    return _Job(name, content_key({"pose": str(pose)}, whole), 1, JOBS, {"pose": pose}, whole)
 
 
 def done(name, data=None, **fields):

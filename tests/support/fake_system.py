@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from handfirst.engines.choice import Choice
-from handfirst.runtime.cli import demo
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.pose.crop import HandCrop, Similarity
-from handfirst.runtime.request import HandResult, Request, Result
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import HandCrop
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.request import HandResult, Request, Result
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
-POSE = Path(demo.__file__).with_name("demo_pose.json")
+POSE = Path(two_stage.__file__).with_name("demo_pose.json")
 HEIGHT, WIDTH, HAND = 96, 64, 32
 
 

@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 
-from handfirst.runtime.progress import Progress
-from handfirst.runtime.request import Result
+from handfirst.runtime.system import Progress
+from handfirst.runtime.systems.two_stage.request import Result
 
 PATIENCE = 10.0
 """Seconds after which a test that waits for something has failed."""

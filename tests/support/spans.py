@@ -1,7 +1,7 @@
 """Spans and jobs with round numbers, for tests of what is made of them."""
 
 from handfirst.runtime.profile.measure import Job
-from handfirst.runtime.recorder import Span
+from handfirst.runtime.timing.spans import Span
 
 THREAD = 7
 MS = 1_000_000

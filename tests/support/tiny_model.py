@@ -12,14 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from handfirst.runtime.settings import (
+from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.systems.two_stage.settings import (
     BodySettings,
     ConditionSettings,
     Defaults,
     HandSettings,
-    LatentSettings,
-    ScheduleSettings,
-    TextSettings,
     TwoStageSettings,
 )
 from handfirst.training.checkpoint import TwoStageModel, save_model

@@ -15,12 +15,12 @@ from scipy import ndimage
 from support.tiny_model import CAPTIONS
 
 from handfirst.engines.psnr import psnr
-from handfirst.runtime.canvas import Canvas, clean_mask
-from handfirst.runtime.noise import part_seed
+from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.request import HandResult, Request, Result
+from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask
+from handfirst.runtime.systems.two_stage.request import HandResult, Request, Result
 from handfirst.training.checkpoint import TwoStageModel
 
 STEPS = 20

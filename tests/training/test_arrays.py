@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handfirst.runtime.hands import find_hands
 from handfirst.runtime.pose.person import Person, Pose
-from handfirst.runtime.request import Request
+from handfirst.runtime.systems.two_stage.hands import find_hands
+from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.training.conditions import hand_condition
 from handfirst.training.config import load_config
 from handfirst.training.data.arrays import MIRRORED, Pictures, load_pictures, mirror_keypoints, mirror_words

@@ -10,10 +10,9 @@ import torch
 from support.tiny_model import tiny_model, tiny_settings
 from torch import Tensor, nn
 
-from handfirst.runtime.blend import blend_latents
-from handfirst.runtime.plan import make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import BodySettings
+from handfirst.runtime.diffusion.sampler import blend
+from handfirst.runtime.diffusion.table import Schedule, ddim_table
+from handfirst.runtime.systems.two_stage.settings import BodySettings
 from handfirst.training.batches import BodyBatch, HandBatch, Noising, blended, body_losses, hand_losses
 
 
@@ -93,7 +92,7 @@ def test_a_training_batch_is_blended_as_the_sampler_blends(source: str) -> None:
     """The sampler's table at the moment when it arrives at time t (runtime/plan.py, runtime/blend.py)."""
     schedule = Schedule(tiny_settings().schedule)
     steps = 50
-    plan = make_plan(schedule, steps, 1.0, blend_source=source)  # type: ignore[arg-type]
+    plan = ddim_table(schedule, steps, 1.0, blend_source=source)  # type: ignore[arg-type]
     row, t = 20, schedule.timesteps(steps)[20][1]
     batch = dataclasses.replace(body_batch(1), t=torch.tensor([t]))
     assert batch.canvas is not None and batch.kept is not None
@@ -102,7 +101,7 @@ def test_a_training_batch_is_blended_as_the_sampler_blends(source: str) -> None:
     a = float(schedule.alpha_bar[t])
     x_t = a**0.5 * batch.x_0.numpy() + (1 - a) ** 0.5 * batch.eps.numpy()
     known = plan.known_signal[row] * batch.canvas.numpy() + plan.known_noise[row] * batch.eps.numpy()
-    np.testing.assert_allclose(got, blend_latents(x_t, known, batch.kept.numpy()[:, 0]), atol=1e-6)
+    np.testing.assert_allclose(got, blend(x_t, known, batch.kept.numpy()[:, 0]), atol=1e-6)
 
 
 def test_what_lies_under_the_hands_does_not_count() -> None:

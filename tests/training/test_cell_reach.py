@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_model import tiny_settings
 
-from handfirst.runtime.masks import kept_radii
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.diffusion.masks import kept_radii
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.conditions import cell_reach, kept_cells
 
 SIDE = 64

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler
 
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import ScheduleSettings
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
 
 

@@ -14,7 +14,7 @@ from support.tiny_model import HAND_UNET, tiny_settings
 from torch import Tensor, nn
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import HandSettings, MaskHeadSettings, TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import HandSettings, MaskHeadSettings, TwoStageSettings
 from handfirst.training.adapters import add_adapter
 from handfirst.training.config import load_config
 from handfirst.training.losses import mask_loss

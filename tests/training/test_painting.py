@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.body_training import BodyData
 from handfirst.training.config import load_config
 from handfirst.training.hand_training import HandData

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from handfirst.runtime.denoise import Known, Prediction, denoise
-from handfirst.runtime.plan import make_plan
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import ScheduleSettings
+from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.training.sampling import Kept, _ddim
 
 STEPS = 7
@@ -20,7 +19,7 @@ STEPS = 7
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_sheets_are_sampled_as_the_runtime_samples(prediction: str, source: str) -> None:
     schedule = Schedule(ScheduleSettings(prediction=prediction))  # type: ignore[arg-type]
-    plan = make_plan(schedule, STEPS, 1.0, unblended=2, blend_source=source)  # type: ignore[arg-type]
+    plan = ddim_table(schedule, STEPS, 1.0, unblended=2, blend_source=source)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     x_T, x_c = (rng.standard_normal((2, 4, 6, 6), dtype=np.float32) for _ in range(2))
     cells = rng.random((2, STEPS, 6, 6)) < 0.4

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.masks import dilate
+from handfirst.runtime.diffusion.masks import dilate
 from handfirst.training.data.procedural.palette import colour_name
 
 Mask = NDArray[np.bool_]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.geometry import Similarity
 
 MARGIN = 2.2
 """Side of the square in units of the points' extent: MediaPipe wants to see some wrist and some background."""

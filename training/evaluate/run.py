@@ -12,7 +12,7 @@ from typing import Any
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.image_file import encode
+from handfirst.runtime.pictures import encode
 from handfirst.training.evaluate.cases import Case, read_cases
 from handfirst.training.evaluate.detections import Detections, read_detections
 from handfirst.training.evaluate.quality import Update, add_distances, clip_measure, lacking

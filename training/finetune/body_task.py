@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.feed import Batch

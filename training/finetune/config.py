@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.finetune.options import FREE, BodyOptions, HandOptions, Options
 
 Stage = Literal["hand", "body"]

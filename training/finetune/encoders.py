@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.text_encoder import TextContext
 from handfirst.training.sampling import denormalise, normalise

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from handfirst.runtime.schedule import Schedule
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.feed import Batch

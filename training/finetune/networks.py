@@ -16,7 +16,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import nn
 
-from handfirst.runtime.settings import TwoStageSettings
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.adapters import add_adapter, has_adapter, save_adapter
 from handfirst.training.checkpoint import ADAPTER, ModelFolder, save_hand, save_mask_head
 from handfirst.training.finetune.body_task import BodyTask

@@ -20,8 +20,8 @@ import torch
 from accelerate import Accelerator
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.text import token_ids
+from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.finetune.config import changed_settings, pin
 from handfirst.training.finetune.feed import HeldOutSamples, TrainingSamples

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.text import token_ids
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.conditions import hand_condition, hand_prompt, hands_alone, kept_cells, to_pose
 from handfirst.training.data.example import Example
 from handfirst.training.finetune.augment import recolour

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from handfirst.runtime.settings import MaskHeadSettings, MaskSource
+from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings, MaskSource
 from handfirst.training.models.mask_head import MaskHead, build_mask_head
 
 

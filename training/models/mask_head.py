@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import MaskHeadSettings
+from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
 
 
 class MaskHead(nn.Module):

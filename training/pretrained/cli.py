@@ -47,7 +47,7 @@ def init(
     """Make the two stage models from a checkpoint, ready for training or for a first export."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.errors import UserError
-    from handfirst.runtime.settings import MaskHeadSettings
+    from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
     from handfirst.training.checkpoint import save_model
     from handfirst.training.libraries import quiet
     from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.weights import read_weights

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import (
+from handfirst.runtime.systems.two_stage.settings import (
     BodySettings,
     ConditionSettings,
     HandSettings,

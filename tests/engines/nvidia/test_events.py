@@ -23,8 +23,7 @@ from handfirst.engines.nvidia.trt import TrtEngine
 from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.ort import OrtEngine
 from handfirst.runtime.profile import memory
-from handfirst.runtime.recorded import recorded
-from handfirst.runtime.recorder import Recording, recording
+from handfirst.runtime.timing.spans import Recording, recorded, recording
 
 INPUTS = {"x": np.ones((2, 1, 6, 5), np.float32), "scale": np.arange(2)}
 

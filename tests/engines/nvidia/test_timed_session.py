@@ -18,8 +18,7 @@ from handfirst.engines.nvidia.timed_session import timed_engines
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_options import CudaOptions, cuda_settings
 from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.runtime.recorded import recorded
-from handfirst.runtime.recorder import Recording, recording
+from handfirst.runtime.timing.spans import Recording, recorded, recording
 
 X, Y, Z = (TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xyz")
 GRAPH = Graph("small", EngineSpec(inputs=(X,), outputs=(Y, Z)), b"not read by the stand-in")

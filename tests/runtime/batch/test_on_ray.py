@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,27 +17,29 @@ from support.batch_jobs import assert_whole, lines
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.runtime.batch.backlog import Backlog
-from handfirst.runtime.batch.job import Job, JobFields, content_key
+from handfirst.runtime.batch.job import Job, content_key
 from handfirst.runtime.batch.on_ray import OnRay
 from handfirst.runtime.batch.plan import plan
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.batch.run import pending, run
 from handfirst.runtime.batch.workers import Opening
-from handfirst.runtime.cli import demo
 from handfirst.runtime.errors import BatchError
-from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.runtime.systems.two_stage_settings import read_settings
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.job import JOBS, JobFields
+from handfirst.runtime.systems.two_stage.seam import together
+from handfirst.runtime.systems.two_stage.settings import read_settings
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 BUNDLE = Bundle.open(demo_bundle_path())
 SETTINGS = read_settings(BUNDLE.manifest)
-POSE = Path(demo.__file__).with_name("demo_pose.json")
+POSE = Path(two_stage.__file__).with_name("demo_pose.json")
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 
 
 def job(name, kind=Job, **fields):
     """A small one with the embedded pose."""
     whole = JobFields(**{"prompt": "a person", "steps": 2, **fields})
-    return kind(name, content_key("demo", whole), 1, json.loads(POSE.read_text()), whole)
+    return kind(name, content_key({"pose": "demo"}, whole), 1, JOBS, {"pose": json.loads(POSE.read_text())}, whole)
 
 
 class Spoilt(Job):
@@ -67,7 +70,7 @@ def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTING
     shared = {"model": BUNDLE.digest, "format": "png"}
     with open_results(folder, shared) as ledger, renderer:
         todo = pending(jobs, ledger)
-        for outcomes in run(todo, plan(todo, settings, 2), ledger, lambda: renderer, "png"):
+        for outcomes in run(todo, plan(todo, partial(together, settings=settings), 2), ledger, lambda: renderer, "png"):
             after(outcomes)
 
 

@@ -13,11 +13,12 @@ import pytest
 from handfirst.runtime.batch import rows
 from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.read_jobs import read_jobs
-from handfirst.runtime.cli import demo
 from handfirst.runtime.errors import BatchError, PoseError, RequestError
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.job import JOBS
 
 GOOD = {"pose": "a.json", "prompt": "x"}
-POSE = Path(demo.__file__).with_name("demo_pose.json")
+POSE = Path(two_stage.__file__).with_name("demo_pose.json")
 TABLE = [
     {"id": "first", "pose": "a.json", "prompt": 'a "red", man', "seed": 7, "steps": 4, "guidance": 1.5},
     {"id": None, "pose": "a.json", "prompt": "a person\nwith two lines", "seed": None, "steps": None, "guidance": None},
@@ -48,13 +49,13 @@ def written(folder):
 
 
 def test_every_format_gives_the_same_jobs(folder):
-    read = [read_jobs(path) for path in written(folder)]
+    read = [read_jobs(JOBS, path) for path in written(folder)]
     for jobs in read:
         assert all(isinstance(job, Job) for job in jobs)
         assert [job.id for job in jobs][::2] == ["first", "17"]
         assert [job.key for job in jobs] == [job.key for job in read[0]]
         assert [job.fields for job in jobs] == [job.fields for job in read[0]]
-        assert [job.pose for job in jobs] == [folder / "a.json", folder / "a.json", folder / "b.json"]
+        assert [job.files["pose"] for job in jobs] == [folder / "a.json", folder / "a.json", folder / "b.json"]
     first, second, third = (job.request() for job in read[0])
     assert (first.prompt, first.seed, first.steps, first.guidance) == ('a "red", man', 7, 4, 1.5)
     assert (second.seed, second.steps, second.guidance) == (0, None, None)
@@ -65,22 +66,22 @@ def test_every_format_gives_the_same_jobs(folder):
 def test_parquet_as_pandas_leaves_it_whole_numbers_with_gaps_are_floats(folder):
     table = pyarrow.table({"pose": ["a.json", "a.json"], "prompt": ["x", "y"], "seed": [3.0, None]})
     pyarrow.parquet.write_table(table, folder / "t.parquet")
-    assert [job.fields.seed for job in read_jobs(folder / "t.parquet")] == [3, 0]
+    assert [job.fields.seed for job in read_jobs(JOBS, folder / "t.parquet")] == [3, 0]
 
 
 def test_a_pose_may_stand_in_the_line_itself(folder):
     pose = json.loads(POSE.read_text())
     path = json_lines(folder / "t.jsonl", [{"pose": pose, "prompt": "x"}, {"pose": "a.json", "prompt": "x"}])
-    inline, named = read_jobs(path)
+    inline, named = read_jobs(JOBS, path)
     np.testing.assert_array_equal(inline.request().pose.people[0].points, named.request().pose.people[0].points)
 
 
 def test_a_folder_of_poses_with_a_file_of_prompts(folder):
     (folder / "prompts.txt").write_text("\ufeffa man\n\n  a woman  \n", encoding="utf-8")
     (folder / "notes.txt").write_text("no pose")
-    jobs = read_jobs(folder, folder / "prompts.txt", {"seed": 9, "steps": 3})
+    jobs = read_jobs(JOBS, folder, folder / "prompts.txt", {"seed": 9, "steps": 3})
     pairs = [("a", "a man"), ("a", "a woman"), ("b", "a man"), ("b", "a woman")]
-    assert [(job.pose.stem, job.fields.prompt) for job in jobs] == pairs
+    assert [(job.files["pose"].stem, job.fields.prompt) for job in jobs] == pairs
     assert {(job.fields.seed, job.fields.steps) for job in jobs} == {(9, 3)}
     assert len({job.id for job in jobs}) == 4
 
@@ -93,30 +94,30 @@ def test_a_canvas_in_every_format(folder):
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed), folder / "l.parquet")
     files = [json_lines(folder / "t.jsonl", rows), json_lines(folder / "l.jsonl", listed)]
     for path in (*files, folder / "t.csv", folder / "t.parquet", folder / "l.parquet"):
-        first, second = read_jobs(path)
+        first, second = read_jobs(JOBS, path)
         assert (first.request().size, second.request().size) == ((640, 512), None)
-    assert read_jobs(folder / "t.csv", None, {"canvas": "64x48"})[1].request().size == (64, 48)
+    assert read_jobs(JOBS, folder / "t.csv", None, {"canvas": "64x48"})[1].request().size == (64, 48)
 
 
 def test_defaults_give_way_to_what_a_job_says(folder):
     path = json_lines(
         folder / "t.jsonl", [{"pose": "a.json", "prompt": "x"}, {"pose": "a.json", "prompt": "x", "seed": 4}]
     )
-    assert [job.fields.seed for job in read_jobs(path, None, {"seed": 1})] == [1, 4]
+    assert [job.fields.seed for job in read_jobs(JOBS, path, None, {"seed": 1})] == [1, 4]
 
 
 class TestSame:
     """Two runs' jobs are the same if their keys are."""
 
     def key(self, folder, **fields):
-        (job,) = read_jobs(json_lines(folder / "t.jsonl", [{"pose": "a.json", "prompt": "x", **fields}]))
+        (job,) = read_jobs(JOBS, json_lines(folder / "t.jsonl", [{"pose": "a.json", "prompt": "x", **fields}]))
         return job.key
 
     def test_the_order_of_fields_and_written_defaults_do_not_matter(self, folder):
         assert self.key(folder) == self.key(
             folder, feather=0, blend="expansion", seed=0, negative_prompt="", steps=None
         )
-        (other,) = read_jobs(json_lines(folder / "t.jsonl", [{"prompt": "x", "pose": "a.json"}]))
+        (other,) = read_jobs(JOBS, json_lines(folder / "t.jsonl", [{"prompt": "x", "pose": "a.json"}]))
         assert other.key == self.key(folder)
 
     @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ BAD_LINES = [
 def test_a_bad_line_says_why_and_hurts_no_other(folder, line, name, reason):
     path = folder / "t.jsonl"
     path.write_text(f"{json.dumps({**GOOD, 'id': 'first'})}\n{line}\n\n{json.dumps(GOOD)}\n", encoding="utf-8")
-    first, bad, last = read_jobs(path)
+    first, bad, last = read_jobs(JOBS, path)
     assert isinstance(first, Job)
     assert isinstance(last, Job)
     assert isinstance(bad, BadJob)
@@ -195,11 +196,11 @@ def test_a_bad_line_says_why_and_hurts_no_other(folder, line, name, reason):
 
 def test_bytes_that_are_no_text_spoil_their_line_only(folder):
     (folder / "t.jsonl").write_bytes(b'{"pose": "a.json", "prompt": "\xff"}\n' + json.dumps(GOOD).encode())
-    bad, good = read_jobs(folder / "t.jsonl")
+    bad, good = read_jobs(JOBS, folder / "t.jsonl")
     assert bad.reason == "expected text in UTF-8, got other bytes"
     assert isinstance(good, Job)
     (folder / "t.csv").write_bytes(b"pose,prompt\na.json,\xff\na.json,x\na.json\n")
-    bad, good, short = read_jobs(folder / "t.csv")
+    bad, good, short = read_jobs(JOBS, folder / "t.csv")
     assert bad.reason == "expected text in UTF-8, got other bytes"
     assert isinstance(good, Job)
     assert (short.reason, short.line) == ("expected 2 cells, got 1", 4)
@@ -208,23 +209,23 @@ def test_bytes_that_are_no_text_spoil_their_line_only(folder):
 def test_an_endless_line_is_not_read_into_memory(folder, monkeypatch):
     monkeypatch.setattr(rows, "LONGEST_LINE", 100)
     (folder / "t.jsonl").write_text(json.dumps(GOOD) + "\n" + "x" * 1000 + "\n" + json.dumps({**GOOD, "seed": 1}))
-    first, bad, last = read_jobs(folder / "t.jsonl")
+    first, bad, last = read_jobs(JOBS, folder / "t.jsonl")
     assert isinstance(first, Job)
     assert (bad.line, last.line) == (2, 3)
     assert "in a line" in bad.reason
 
 
 def test_of_two_equal_jobs_the_second_has_failed(folder):
-    first, second = read_jobs(json_lines(folder / "t.jsonl", [GOOD, GOOD]))
+    first, second = read_jobs(JOBS, json_lines(folder / "t.jsonl", [GOOD, GOOD]))
     assert isinstance(first, Job)
     assert second.reason == "the same job as line 1; give it another seed"
-    named = read_jobs(json_lines(folder / "t.jsonl", [GOOD, {**GOOD, "id": "again"}]))
+    named = read_jobs(JOBS, json_lines(folder / "t.jsonl", [GOOD, {**GOOD, "id": "again"}]))
     assert all(isinstance(job, Job) for job in named)
 
 
 def test_ranges_and_poses_show_when_the_request_is_made(folder):
     (folder / "c.json").write_text("{}")
-    jobs = read_jobs(json_lines(folder / "t.jsonl", [{**GOOD, "seed": -1}, {**GOOD, "pose": "c.json"}]))
+    jobs = read_jobs(JOBS, json_lines(folder / "t.jsonl", [{**GOOD, "seed": -1}, {**GOOD, "pose": "c.json"}]))
     with pytest.raises(RequestError, match="seed: expected a whole number"):
         jobs[0].request()
     with pytest.raises(PoseError, match="not a pose"):
@@ -248,17 +249,17 @@ def test_a_file_that_is_none_of_jobs_is_an_error(folder, name, content, message)
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises(BatchError, match=message) as caught:
-        read_jobs(folder / name)
+        read_jobs(JOBS, folder / name)
     assert "\n" not in str(caught.value)
 
 
 def test_folders_and_prompts_go_together(folder):
     with pytest.raises(BatchError, match="add --prompts"):
-        read_jobs(folder)
+        read_jobs(JOBS, folder)
     with pytest.raises(BatchError, match="--prompts goes with a folder"):
-        read_jobs(folder / "a.json", folder / "prompts.txt")
+        read_jobs(JOBS, folder / "a.json", folder / "prompts.txt")
     with pytest.raises(BatchError, match="cannot be read"):
-        read_jobs(folder, folder / "prompts.txt")
+        read_jobs(JOBS, folder, folder / "prompts.txt")
     (folder / "prompts.txt").write_text(" \n")
     with pytest.raises(BatchError, match="found none"):
-        read_jobs(folder, folder / "prompts.txt")
+        read_jobs(JOBS, folder, folder / "prompts.txt")

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.batch.job import NAMES, BadJob
+from handfirst.runtime.batch.job import BadJob
 from handfirst.runtime.batch.read_jobs import read_jobs
-from handfirst.runtime.cli import demo
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.job import JOBS
 
-POSE = Path(demo.__file__).with_name("demo_pose.json").read_bytes()
+POSE = Path(two_stage.__file__).with_name("demo_pose.json").read_bytes()
 FILES = int(os.environ.get("HANDFIRST_FUZZ", "400"))
 SHARES = {"bytes": 0.2, "lines": 0.4, "table": 0.3, "parquet": 0.05, "spoilt-parquet": 0.05}
 
@@ -37,7 +38,9 @@ likely = {
     "pose": st.one_of(st.just("pose.json"), st.just(json.loads(POSE)), anything),
     "prompt": st.one_of(st.just("a person"), anything),
 }
-entry = st.fixed_dictionaries({}, optional={name: likely.get(name, anything) for name in NAMES} | {"odd": anything})
+entry = st.fixed_dictionaries(
+    {}, optional={name: likely.get(name, anything) for name in JOBS.names} | {"odd": anything}
+)
 whole_entry = st.fixed_dictionaries({name: likely[name] for name in ("pose", "prompt")}, optional={"seed": anything})
 
 
@@ -49,7 +52,7 @@ def lines():
 @st.composite
 def tables(draw):
     """CSV: mostly with a good head."""
-    names = draw(st.lists(st.sampled_from([*NAMES, "odd"]), min_size=1, max_size=5))
+    names = draw(st.lists(st.sampled_from([*JOBS.names, "odd"]), min_size=1, max_size=5))
     names = ["pose", "prompt", *(n for n in names if n not in ("pose", "prompt"))] if draw(st.booleans()) else names
     out = io.StringIO()
     writer = csv.writer(out, lineterminator=draw(st.sampled_from(["\n", "\r\n"])))
@@ -81,7 +84,7 @@ def parquet(table):
     return sink.getvalue()
 
 
-tabled = st.dictionaries(st.sampled_from([*NAMES, "odd"]), columns, max_size=4).map(
+tabled = st.dictionaries(st.sampled_from([*JOBS.names, "odd"]), columns, max_size=4).map(
     lambda extra: parquet({"pose": ["pose.json", "pose.json"], "prompt": ["x", "y"], **extra})
 )
 
@@ -111,7 +114,7 @@ def one_line(text):
 def check(path):
     """Reads a file and asks every job for its request."""
     try:
-        jobs = read_jobs(path)
+        jobs = read_jobs(JOBS, path)
     except UserError as error:
         assert one_line(str(error)), str(error)
         return
@@ -157,4 +160,4 @@ def test_every_line_is_accounted_for(tmp_path_factory, entries):
     (folder / "pose.json").write_bytes(POSE)
     path = folder / "jobs.jsonl"
     path.write_text("".join(json.dumps(value) + "\n" for value in entries), encoding="utf-8")
-    assert [job.line for job in read_jobs(path)] == list(range(1, len(entries) + 1))
+    assert [job.line for job in read_jobs(JOBS, path)] == list(range(1, len(entries) + 1))

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfirst.runtime.pose.crop import Similarity, boxes_meet, hand_crops
-from handfirst.runtime.pose.heatmaps import condition, finger_maps, fold, reduce_bilinear
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import boxes_meet, hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton, hint, openpose_body
 from handfirst.runtime.pose.view import hand_view, hand_words
-from handfirst.runtime.settings import ConditionSettings, HandSettings
+from handfirst.runtime.systems.two_stage.condition import condition, finger_maps, fold, reduce_bilinear
+from handfirst.runtime.systems.two_stage.settings import ConditionSettings, HandSettings
 from handfirst.training.data.procedural.sample import sample_hand
 
 FINITE = st.floats(-500, 500)

@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from handfirst.runtime.cli import profile as command
 from handfirst.runtime.cli.main import main
-from handfirst.runtime.metrics import Metrics
-from handfirst.runtime.systems.two_stage_roles import ROLES
+from handfirst.runtime.systems.two_stage.roles import ROLES
+from handfirst.runtime.timing.prometheus import Metrics
 
 QUICK = ["profile", "--jobs", "2", "--warmup", "1", "--steps", "1", "--threads", "1"]
 
@@ -27,7 +27,7 @@ def test_everything_that_is_said_and_written(here, capsys, monkeypatch):
             super().__init__()
             served.append(self)
 
-    monkeypatch.setattr("handfirst.runtime.metrics.Metrics", Kept)
+    monkeypatch.setattr("handfirst.runtime.timing.prometheus.Metrics", Kept)
     files = ["--out", "r.html", "--trace", "t.json", "--metrics-port", "0"]
     assert main([*QUICK, "--batch-limit", "2", *files, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

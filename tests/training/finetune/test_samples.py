@@ -11,14 +11,15 @@ import pytest
 import torch
 from support.finetuning import body_options, hand_options
 
-from handfirst.runtime.canvas import Canvas
-from handfirst.runtime.hands import find_hands
-from handfirst.runtime.masks import mask_table
-from handfirst.runtime.pose.crop import Similarity, hand_crops
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.skeleton import hint as runtime_hint
-from handfirst.runtime.request import Request
-from handfirst.runtime.settings import TwoStageSettings
-from handfirst.runtime.text import token_ids
+from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.hands import find_hands
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.conditions import hand_prompt, kept_cells, to_pose
 from handfirst.training.data.example import Example

@@ -6,8 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.painted import person
 
-from handfirst.runtime.pose.crop import Similarity
-from handfirst.runtime.settings import HandSettings
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.systems.two_stage.settings import HandSettings
 from handfirst.training.data.people import to_person
 from handfirst.training.data.prepare.frame import Square, body_square, hand_squares
 

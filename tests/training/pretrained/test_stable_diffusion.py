@@ -17,7 +17,7 @@ from support.original_layout import networks, original_checkpoint, write_folder,
 from torch import nn
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.config import load_config
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion, read_stable_diffusion

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.canvas import warp
-from handfirst.runtime.pose.crop import Similarity
+from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import HANDS, SIDES
 from handfirst.training.data.people import to_keypoints

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.crop import Similarity, hand_box, hand_crops
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.crop import hand_box, hand_crops
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import SIDES, Side
-from handfirst.runtime.settings import HandSettings
+from handfirst.runtime.systems.two_stage.settings import HandSettings
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def write_report(plan: Plan) -> dict[str, Any]:
     if not (file := plan.out / REPORT).exists() or file.read_bytes() != text:
         atomic_write_bytes(file, text)
     if not (plan.out / SHEET).exists() and (sheet := draw_sheet(plan)) is not None:
-        from handfirst.runtime.image_file import encode
+        from handfirst.runtime.pictures import encode
 
         atomic_write_bytes(plan.out / SHEET, encode(sheet))
     return report

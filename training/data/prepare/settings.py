@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from handfirst.runtime.settings import HandSettings, Settings
+from handfirst.runtime.diffusion.settings import Settings
+from handfirst.runtime.systems.two_stage.settings import HandSettings
 
 Stage = Literal["hand", "body"]
 REFERENCE = 512

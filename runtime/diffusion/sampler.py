@@ -1,0 +1,181 @@
+"""Runs a StepTable over a network, one step at a time: a generator, so that progress, preview and cancel come for free.
+
+A step is a pure function of arrays and one row of the table; guidance comes before it, blending (paper, eq. 11) after.
+The arithmetic is float32, and its order is part of the promise that pictures stay the same to the last bit: x_0 and eps
+first, then their weighted sum term by term. Folding a row into two weights, of x_t and of the prediction, would save an
+operation and change the last bit. Knows nothing about what the network is, where its conditions come from, or pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.engine import Tensor
+from handfirst.runtime.diffusion.table import Row, StepTable
+from handfirst.runtime.timing.spans import span
+
+Latents = NDArray[np.float32]
+
+STEP = "step"
+"""What a recorder calls guidance, the step and blending, everything between two predictions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a network says about x_t: with the prompt, without it (None: no guidance), and named extras."""
+
+    conditional: Latents
+    unconditional: Latents | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One finished step: index 1..total, the time it started from, the new x_t, the clean estimate, the extras."""
+
+    index: int
+    total: int
+    timestep: int
+    x_t: Latents
+    x_0: Latents
+    extras: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What stays known while the rest is painted (paper, section III-C).
+
+    Attributes:
+        x_c: latents of the canvas [B, C, h, w].
+        eps_0: the fixed noise that they are noised with, [B, C, h, w].
+        kept: bool [B, S, h, w]: row s - 1 of an image says which cells are kept after step s.
+    """
+
+    x_c: Latents
+    eps_0: Latents
+    kept: NDArray[np.bool_]
+
+
+def denoise(
+    predict: Callable[[Latents, int], Prediction],
+    x_T: Latents,
+    table: StepTable,
+    known: Known | None = None,
+    noise: Callable[[int], Latents] | None = None,
+) -> Iterator[Step]:
+    """Yields every step of the table; nothing of one image depends on the others in the batch.
+
+    Args:
+        predict: (x_t [B, C, h, w], timestep) -> Prediction.
+        x_T: the starting noise [B, C, h, w], float32.
+        known: region to keep, or None.
+        noise: step index -> standard normal like x_T; needed where the table's sigma is not 0.
+    """
+    x_t = x_T
+    earlier: tuple[Latents, ...] = ()
+    for row in map(table.row, range(1, len(table) + 1)):
+        prediction = predict(x_t, row.timestep)
+        with span(STEP):
+            fresh = noise(row.index) if noise is not None and row.sigma > 0 else None
+            x_t, x_0 = step(x_t, guide(prediction, row.guidance), row, earlier, fresh)
+            if known is not None and row.blend:
+                x_t = blend(x_t, known, row)
+        earlier = (x_0, *earlier[:1])
+        yield Step(row.index, len(table), row.timestep, x_t, x_0, prediction.extras)
+
+
+def guide(prediction: Prediction, guidance: float) -> Latents:
+    """Classifier-free guidance: u + g (c - u)."""
+    if prediction.unconditional is None:
+        return prediction.conditional
+    u = prediction.unconditional
+    return u + np.float32(guidance) * (prediction.conditional - u)
+
+
+def step(
+    x_t: Latents, prediction: Latents, row: Row, earlier: Sequence[Latents] = (), fresh: Latents | None = None
+) -> tuple[Latents, Latents]:
+    """(x_t', x_0), both like x_t [B, C, h, w]; see Row for the formula.
+
+    Args:
+        prediction: eps, v or x_0, as the row says.
+        earlier: x_0 of the step before, and of the one before that.
+        fresh: z, standard normal like x_t.
+
+    Raises:
+        ValueError: the row gives weight to an estimate or to noise that is not there.
+    """
+    x_0, eps = to_x0_eps(prediction, x_t, row)
+    x: Latents = np.float32(row.clean) * x_0 + np.float32(row.direction) * eps
+    for i, weight in enumerate(row.earlier):
+        if weight:
+            if i >= len(earlier):
+                raise ValueError(f"step {row.index} needs {i + 1} earlier estimates, got {len(earlier)}")
+            x = x + np.float32(weight) * earlier[i]
+    if row.sigma > 0:
+        if fresh is None:
+            raise ValueError("a step with sigma > 0 needs noise")
+        x = x + np.float32(row.sigma) * fresh
+    return x, x_0
+
+
+def to_x0_eps(prediction: Latents, x_t: Latents, row: Row) -> tuple[Latents, Latents]:
+    """What the network said, as (x_0, eps), both like x_t: it says eps, v = signal eps - noise x_0, or x_0."""
+    signal, noise = np.float32(row.signal), np.float32(row.noise)
+    if row.prediction == "epsilon":
+        return np.asarray((x_t - noise * prediction) / signal, np.float32), prediction
+    if row.prediction == "sample":
+        return prediction, np.asarray((x_t - signal * prediction) / noise, np.float32)
+    return signal * x_t - noise * prediction, signal * prediction + noise * x_t
+
+
+def blend(x_t: Latents, known: Known, row: Row) -> Latents:
+    """m known + (1 - m) x_t, exactly, where the known region is as noisy as the rest is after this step."""
+    source = np.float32(row.known_signal) * known.x_c + np.float32(row.known_noise) * known.eps_0
+    return np.where(known.kept[:, row.index - 1, None], source, x_t)
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """Guidance as one batch: every row without the prompt, then every row with it.
+
+    Contexts float32 [B, L, D]; without `unconditional` (guidance 1) half of the work is saved.
+    """
+
+    conditional: Latents
+    unconditional: Latents | None
+
+    @property
+    def context(self) -> Latents:
+        """[B or 2 B, L, D], the rows that `rows` makes of a batch."""
+        return (
+            self.conditional if self.unconditional is None else np.concatenate([self.unconditional, self.conditional])
+        )
+
+    def rows(self, array: Latents) -> Latents:
+        """[B, ...] -> [B or 2 B, ...]: the same rows for both answers."""
+        return array if self.unconditional is None else np.concatenate([array, array])
+
+    def inputs(self, sample: Latents, timestep: int, context: Tensor | None = None) -> dict[str, Tensor]:
+        """What every UNet takes, for all rows.
+
+        Args:
+            sample: [B, C, h, w].
+            context: `self.context` where it lies on a device already.
+        """
+        context = self.context if context is None else context
+        times = np.full(context.shape[0], timestep, np.int64)
+        return {"sample": self.rows(sample), "timestep": times, "context": context}
+
+    def conditional_rows(self, answer: Latents) -> Latents:
+        """[B or 2 B, ...] -> [B, ...]."""
+        return answer[-len(self.conditional) :]
+
+    def prediction(self, answer: Latents, extras: Mapping[str, Tensor] | None = None) -> Prediction:
+        """The two answers [B or 2 B, C, h, w] apart; `extras` are passed on as they are."""
+        without = None if self.unconditional is None else answer[: len(self.conditional)]
+        return Prediction(self.conditional_rows(answer), without, extras or {})

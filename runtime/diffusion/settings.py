@@ -1,0 +1,67 @@
+"""What models of any system have in common: a noise schedule, latents, a text encoder.
+
+Part of what a model *is*: training writes it, the manifest carries it, the runtime obeys it. Source of the defaults:
+Stable Diffusion 1.5.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Frozen, and unknown keys are errors: a misspelt setting must not pass in silence.
+
+    Every number is finite and bounded, generously: a bundle that asks for absurd sizes is refused before any is tried.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ScheduleSettings(Settings):
+    """The noise schedule; names and meanings are those of diffusers' DDIMScheduler."""
+
+    train_steps: int = Field(1000, ge=2, le=100_000)
+    betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "scaled_linear"
+    beta_start: float = Field(0.00085, gt=0, lt=1)
+    beta_end: float = Field(0.012, gt=0, lt=1)
+    prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
+    """What the UNets predict: the noise eps, the velocity v, or the clean latent x_0."""
+    spacing: Literal["leading", "trailing"] = "leading"
+    steps_offset: int = Field(1, ge=0, le=1000)
+    set_alpha_to_one: bool = False
+    """Whether the last step goes to alpha_bar = 1 instead of alpha_bar_0."""
+
+
+class LatentSettings(Settings):
+    """How pixels become latents: x = (raw - mean) / std per channel, `factor` pixels to a latent cell."""
+
+    channels: int = Field(4, ge=1, le=64)
+    factor: int = Field(8, ge=1, le=64)
+    mean: tuple[float, ...] = (0.0,) * 4
+    std: tuple[float, ...] = (1 / 0.18215,) * 4
+    preview: tuple[tuple[float, ...], ...] = ()
+    """Pictures without the decoder: red, green and blue in [-1, 1] as weights of the raw channels, 3 rows; or none."""
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> LatentSettings:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"mean and std need one value per latent channel ({self.channels})")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        if self.preview and [len(row) for row in self.preview] != [self.channels] * 3:
+            raise ValueError(f"preview needs three rows of one weight per latent channel ({self.channels}), or none")
+        return self
+
+
+class TextSettings(Settings):
+    """The text encoder's fixed-length input and output."""
+
+    length: int = Field(77, ge=4, le=1024)
+    """Tokens per prompt, begin and end included; longer prompts are cut, with a warning."""
+    width: int = Field(768, ge=1, le=16384)
+    begin: int = Field(49406, ge=0, lt=1 << 24)
+    end: int = Field(49407, ge=0, lt=1 << 24)
+    pad: int = Field(49407, ge=0, lt=1 << 24)

@@ -1,0 +1,220 @@
+"""The noise schedule, and the whole sampling loop as data: everything that a step needs, computed once.
+
+alpha_bar over training steps, the pairs (t, t_prev) that sampling visits, and from them a table with a row per step.
+NumPy executes the rows one by one (sampler.py); a GPU kernel can execute the same rows from device memory, and another
+solver is another way to fill them. Names, roundings and conventions of the schedule are those of diffusers'
+DDIMScheduler. Knows nothing about engines, latents or masks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.errors import RequestError
+
+
+def betas(settings: ScheduleSettings) -> NDArray[np.float32]:
+    """beta_t, float32 [T]."""
+    T = settings.train_steps
+    if settings.betas == "linear":
+        return np.linspace(settings.beta_start, settings.beta_end, T, dtype=np.float32)
+    if settings.betas == "scaled_linear":
+        return np.linspace(settings.beta_start**0.5, settings.beta_end**0.5, T, dtype=np.float32) ** 2
+
+    def alpha_bar(s: float) -> float:
+        return math.cos((s + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    steps = [min(1 - alpha_bar((i + 1) / T) / alpha_bar(i / T), 0.999) for i in range(T)]
+    return np.array(steps, np.float32)
+
+
+class Schedule:
+    """alpha_bar float64 [T] and the time steps of a run."""
+
+    def __init__(self, settings: ScheduleSettings) -> None:
+        self.settings = settings
+        # float32 factors and results, float64 in between: torch's cumprod to the last bit
+        product = np.cumprod((np.float32(1) - betas(settings)).astype(np.float64))
+        self.alpha_bar: NDArray[np.float64] = product.astype(np.float32).astype(np.float64)
+        self._final = 1.0 if settings.set_alpha_to_one else float(self.alpha_bar[0])
+
+    def timesteps(self, steps: int) -> tuple[tuple[int, int], ...]:
+        """Pairs (t, t_prev), noisiest first; t_prev < 0 after the last step.
+
+        Raises:
+            RequestError: if `steps` is not in 1..T.
+        """
+        T = self.settings.train_steps
+        if not 1 <= steps <= T:
+            raise RequestError(f"steps must be between 1 and {T}, got {steps}")
+        if self.settings.spacing == "leading":
+            t = (np.arange(steps) * (T // steps)).round()[::-1].astype(int) + self.settings.steps_offset
+        else:
+            t = np.round(np.arange(T, 0, -T / steps)).astype(int) - 1
+        t = t[:steps]
+        if t.max() >= T:
+            raise RequestError(f"{steps} steps reach beyond the schedule's {T}; use fewer steps")
+        return tuple((int(a), int(a) - T // steps) for a in t)
+
+    def alpha_bar_prev(self, t_prev: int) -> float:
+        """alpha_bar at t_prev; the schedule's final value where t_prev < 0."""
+        return float(self.alpha_bar[t_prev]) if t_prev >= 0 else self._final
+
+
+PredictionKind = Literal["epsilon", "v_prediction", "sample"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step: with the clean estimate x_0 and the noise eps that the prediction stands for,
+
+    x_t' = clean x_0 + direction eps + earlier[0] x_0' + earlier[1] x_0'' + sigma z,
+
+    where x_0' and x_0'' are the estimates of the step before and of the one before that, and z is fresh noise. As x_0
+    and eps are linear in x_t and the prediction, so is the step. A term whose weight is 0 is not read.
+    """
+
+    index: int
+    """1 .. S."""
+    timestep: int
+    """What the network is told."""
+    prediction: PredictionKind
+    """What the network predicts."""
+    guidance: float
+    """g in u + g (c - u)."""
+    signal: float
+    """sqrt(alpha_bar_t) of x_t = signal x_0 + noise eps."""
+    noise: float
+    """sqrt(1 - alpha_bar_t)."""
+    clean: float
+    """Of x_0 after the step."""
+    direction: float
+    """Of eps after the step."""
+    earlier: tuple[float, float]
+    """Of the two estimates before this one, the later first."""
+    sigma: float
+    """Standard deviation of the fresh noise."""
+    blend: bool
+    """Whether the known region is put in after the step, as known_signal x_c + known_noise eps_0."""
+    known_signal: float
+    known_noise: float
+
+
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """Row's columns, the noisiest step first; S rows, none of which can be changed.
+
+    Attributes:
+        timestep: int64 [S].
+        alpha_bar, alpha_bar_prev: float64 [S], before and after the step.
+        guidance, clean, direction, sigma, known_signal, known_noise: float64 [S].
+        earlier: float64 [S, 2].
+        blend: bool [S].
+        prediction: what the network predicts.
+    """
+
+    timestep: NDArray[np.int64]
+    alpha_bar: NDArray[np.float64]
+    alpha_bar_prev: NDArray[np.float64]
+    guidance: NDArray[np.float64]
+    clean: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    earlier: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    blend: NDArray[np.bool_]
+    known_signal: NDArray[np.float64]
+    known_noise: NDArray[np.float64]
+    prediction: PredictionKind
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.timestep)
+
+    def row(self, index: int) -> Row:
+        """Step 1 .. S, as Python's own numbers."""
+        at = index - 1
+        later, before = self.earlier[at].tolist()
+        return Row(
+            index=index,
+            timestep=int(self.timestep[at]),
+            prediction=self.prediction,
+            guidance=float(self.guidance[at]),
+            signal=sqrt(self.alpha_bar[at]),
+            noise=sqrt(1 - self.alpha_bar[at]),
+            clean=float(self.clean[at]),
+            direction=float(self.direction[at]),
+            earlier=(later, before),
+            sigma=float(self.sigma[at]),
+            blend=bool(self.blend[at]),
+            known_signal=float(self.known_signal[at]),
+            known_noise=float(self.known_noise[at]),
+        )
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step needs the answer without the prompt."""
+        return bool((self.guidance != 1).any())
+
+    @property
+    def noisy(self) -> int:
+        """Draws of fresh noise that a run takes: S, or 0 where no step adds any."""
+        return len(self) if self.sigma.any() else 0
+
+
+def ddim_table(
+    schedule: Schedule,
+    steps: int,
+    guidance: float,
+    eta: float = 0.0,
+    unblended: int = 0,
+    blend_source: Literal["noised", "clean"] = "noised",
+) -> StepTable:
+    """DDIM (Song et al., eq. 12; the paper's eq. 6 with alpha_bar throughout).
+
+    x_t' = sqrt(a') x_0 + sqrt(1 - a' - sigma^2) eps + sigma z, with a' of the next, less noisy time.
+
+    Args:
+        steps: S, at least 1.
+        guidance: weight of every step.
+        eta: 0 is deterministic, 1 is as noisy as DDPM.
+        unblended: the last steps that run on the whole latent (paper: two). With too few steps all of them.
+        blend_source: whether the known region is noised to the new time, or stays clean.
+
+    Raises:
+        RequestError: if the schedule has no such number of steps.
+    """
+    pairs = schedule.timesteps(steps)
+    before = [float(schedule.alpha_bar[t]) for t, _ in pairs]
+    after = [schedule.alpha_bar_prev(t_prev) for _, t_prev in pairs]
+    sigmas = [ddim_sigma(a, b, eta) for a, b in zip(before, after, strict=True)]
+    noised = blend_source == "noised"
+    return StepTable(
+        timestep=np.array([t for t, _ in pairs], np.int64),
+        alpha_bar=np.array(before),
+        alpha_bar_prev=np.array(after),
+        guidance=np.full(steps, guidance, np.float64),
+        clean=np.array([sqrt(b) for b in after]),
+        direction=np.array([sqrt(max(0.0, 1 - b - s**2)) for b, s in zip(after, sigmas, strict=True)]),
+        earlier=np.zeros((steps, 2)),
+        sigma=np.array(sigmas),
+        blend=np.arange(1, steps + 1) <= steps - unblended,
+        known_signal=np.array([sqrt(b) if noised else 1.0 for b in after]),
+        known_noise=np.array([sqrt(1 - b) if noised else 0.0 for b in after]),
+        prediction=schedule.settings.prediction,
+    )
+
+
+def ddim_sigma(alpha_bar: float, alpha_bar_prev: float, eta: float) -> float:
+    """Standard deviation of a step's fresh noise."""
+    return eta * sqrt((1 - alpha_bar_prev) / (1 - alpha_bar) * max(0.0, 1 - alpha_bar / alpha_bar_prev))

@@ -1,0 +1,46 @@
+"""Pictures as the bytes of a file, without loss; boxes and words on them, for eyes only.
+
+Knows nothing about where they go.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ImageFormat = Literal["png", "webp"]
+
+
+def encode(image: NDArray[Any], kind: ImageFormat = "png") -> bytes:
+    """uint8 RGB [H, W, 3] or bool [H, W] as the bytes of a file; equal pictures give equal bytes."""
+    from PIL import Image
+
+    file = BytesIO()
+    pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
+    Image.fromarray(pixels).save(file, kind, lossless=True)
+    return file.getvalue()
+
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+
+def write(picture: Picture, words: str, x: int, y: int, size: float, colour: Colour) -> None:
+    """Writes into the picture uint8 [H, W, 3]: (x, y) is the left end of the line that the letters stand on."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn = Image.fromarray(picture)
+    ImageDraw.Draw(drawn).text((x, y), words, colour, ImageFont.load_default(size), "ls")
+    picture[:] = np.asarray(drawn)
+
+
+def frame(picture: Picture, corners: tuple[int, int, int, int], colour: Colour) -> None:
+    """Draws x0, y0, x1, y1 into the picture uint8 [H, W, 3], one pixel wide; it may leave the picture."""
+    from PIL import Image, ImageDraw
+
+    drawn = Image.fromarray(picture)
+    ImageDraw.Draw(drawn).rectangle(corners, outline=colour)
+    picture[:] = np.asarray(drawn)

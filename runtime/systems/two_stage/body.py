@@ -1,0 +1,97 @@
+"""Stage 2: the body painted around the hands while the kept region gives way (paper, sections III-C and III-D).
+
+Knows nothing about how the hands came to be: a canvas, a pose, a context and a seed per picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.engine import Engine
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.noise import Streams
+from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, Step, denoise
+from handfirst.runtime.diffusion.table import StepTable
+from handfirst.runtime.geometry import paste
+from handfirst.runtime.pose.skeleton import hint
+from handfirst.runtime.running import host, run_kept, run_rows, upload
+from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.runtime.timing.spans import span
+
+
+class BodyStage:
+    """The ControlNet Omega on its base UNet. Holds engines and settings, nothing of a run."""
+
+    def __init__(
+        self, hint_encoder: Engine, controlnet: Engine, unet: Engine, codec: Codec, settings: TwoStageSettings
+    ) -> None:
+        self._hint_encoder = hint_encoder
+        self._controlnet = controlnet
+        self._unet = unet
+        self._codec = codec
+        self._settings = settings
+
+    def steps(
+        self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, table: StepTable
+    ) -> Iterator[Step]:
+        """Denoises all pictures together.
+
+        The fixed noise eps_0 that the canvas is noised with is the starting noise x_T itself (decision A6.8).
+
+        Args:
+            requests: B resolved ones.
+            canvases: theirs.
+            guided: contexts of their prompts, [B, L, D].
+        """
+        x_c = self._codec.encode(np.stack([canvas.image for canvas in canvases]))
+        _, channels, rows, columns = x_c.shape
+        seeds = [request.seed for request in requests]
+        streams = Streams(seeds, (channels, rows, columns), table.noisy)
+        known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(table))))
+        hint_feature = upload(guided.rows(self._hint_feature(requests, canvases)), self._controlnet)
+        context = upload(guided.context, self._controlnet, self._unet)
+        residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
+
+        def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
+            inputs = guided.inputs(x_t, timestep, context)
+            hinted = {**inputs, "hint_feature": hint_feature}
+            residuals = run_kept(self._controlnet, hinted, residual_names, self._unet)
+            return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
+
+        yield from denoise(predict, streams.x_T, table, known, streams.fresh)
+
+    def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
+        """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""
+        return [
+            paste(image, canvas.image, canvas.mask, request.feather)
+            for image, canvas, request in zip(self._codec.decode(last.x_t), canvases, requests, strict=True)
+        ]
+
+    def preview(self, step: Step) -> NDArray[np.uint8]:
+        """The first picture as it stands at `step`, sketched."""
+        image: NDArray[np.uint8] = self._codec.sketch(step.x_0[:1])[0]
+        return image
+
+    def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:
+        body, factor = self._settings.body, self._settings.latent.factor
+        with span("mask_table"):
+            return [
+                mask_table(canvas.parts, steps, request.blend, body, factor)
+                for canvas, request in zip(canvases, requests, strict=True)
+            ]
+
+    def _hint_feature(self, requests: Sequence[Request], canvases: Sequence[Canvas]) -> NDArray[np.float32]:
+        """Skeleton and precise mask do not change over the steps, so they are encoded once."""
+        body = self._settings.body
+        with span("hint_drawing"):
+            hints = [
+                hint(request.pose, canvas.mask, body.width, body.height)
+                for request, canvas in zip(requests, canvases, strict=True)
+            ]
+        return run_rows(self._hint_encoder, {"hint": np.stack(hints)})["hint_feature"]

@@ -1,0 +1,116 @@
+"""The canvas I_c: generated hands put where they belong on a uniform background (paper, section III-C).
+
+One similarity map per crop serves both directions: `place` puts a crop's picture into the canvas, `cut` takes it out.
+Knows nothing about people, key points or models: pictures, masks and maps only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.geometry import Similarity, connected, warp
+from handfirst.runtime.systems.two_stage.settings import BodySettings
+
+SPECK = 0.02
+"""Parts of a predicted mask smaller than this fraction of its crop are no hand."""
+PINHOLE = 0.002
+"""Holes smaller than this fraction are no gap between fingers; the ring of an OK sign is larger."""
+
+_Array = NDArray[np.float64]
+
+
+class _Crop(Protocol):
+    @property
+    def similarity(self) -> Similarity: ...
+
+
+class PlacedHand(Protocol):
+    """What `Canvas.build` reads of a generated hand: `crop.similarity` maps canvas pixels to the picture's."""
+
+    @property
+    def crop(self) -> _Crop: ...
+    @property
+    def image(self) -> NDArray[np.uint8]: ...
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A picture of which some regions are known. Never changed in place.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        parts: bool [H, W] each, one for every picture that was placed, True where it is known; in that order.
+    """
+
+    image: NDArray[np.uint8]
+    parts: tuple[NDArray[np.bool_], ...] = ()
+
+    @classmethod
+    def empty(cls, settings: BodySettings) -> Canvas:
+        """Uniform grey without hands, of the model's size."""
+        return cls(np.full((settings.height, settings.width, 3), round(settings.background * 255), np.uint8))
+
+    @classmethod
+    def build(cls, hands: Iterable[PlacedHand], settings: BodySettings) -> Canvas:
+        """All hands of an image, each where its own mask is; where two masks meet, the later hand is in front."""
+        canvas = cls.empty(settings)
+        for hand in hands:
+            canvas = canvas.place(hand.image, hand.mask, hand.crop.similarity)
+        return canvas
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """m_c, bool [H, W]: the union of the parts."""
+        nothing = np.zeros(self.image.shape[:2], np.bool_)
+        return np.asarray(np.logical_or.reduce([nothing, *self.parts]))
+
+    def place(self, picture: NDArray[np.uint8], mask: NDArray[np.bool_], similarity: Similarity) -> Canvas:
+        """A new canvas with the crop's picture pasted where at least half of the pixel is inside its mask.
+
+        Args:
+            picture: uint8 [S, S, 3] of the crop.
+            mask: bool [S, S], True on the hand.
+            similarity: canvas pixels -> crop pixels. The crop may leave the canvas.
+        """
+        height, width = self.image.shape[:2]
+        here = warp(mask, similarity, height, width) >= 0.5
+        image = np.where(here[..., None], _to_uint8(warp(picture, similarity, height, width)), self.image)
+        return Canvas(image, (*self.parts, here))
+
+    def cut(self, similarity: Similarity, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The square that `place` would fill: picture uint8 [size, size, 3] and mask bool [size, size].
+
+        What lies outside the canvas is black and unmasked.
+        """
+        back = similarity.inverse()
+        return _to_uint8(warp(self.image, back, size, size)), warp(self.mask, back, size, size) >= 0.5
+
+
+def _to_uint8(image: _Array) -> NDArray[np.uint8]:
+    return np.rint(image).astype(np.uint8)
+
+
+def clean_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A predicted hand mask bool [S, S] without its specks and pinholes.
+
+    Connected parts (8 neighbours) smaller than SPECK of the crop go, but the largest part always stays; enclosed holes
+    (4 neighbours) smaller than PINHOLE of the crop are filled. Our decision: the paper cleans its training masks only.
+    """
+    parts, areas = connected(mask, 8)
+    keep = areas >= SPECK * mask.size
+    keep[1 + np.argmax(areas[1:]) if len(areas) > 1 else 0] = True
+    keep[0] = False
+    hand = keep[parts]
+    holes, areas = connected(~hand, 4)
+    fill = areas < PINHOLE * mask.size
+    fill[0] = False
+    border = np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])
+    fill[border] = False
+    return hand | fill[holes]

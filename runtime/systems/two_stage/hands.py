@@ -1,0 +1,172 @@
+"""Stage 1: every hand of every picture as one batch, picture and mask at once (paper, section III-B).
+
+Knows nothing about bodies or the canvas; a hand is a crop, its condition, a prompt and a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.engine import Engine
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.masks import binarise
+from handfirst.runtime.diffusion.noise import Streams, part_seed
+from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise
+from handfirst.runtime.diffusion.table import StepTable
+from handfirst.runtime.geometry import warp
+from handfirst.runtime.pose.crop import HandCrop, hand_crops
+from handfirst.runtime.pose.person import Person
+from handfirst.runtime.pose.view import hand_words
+from handfirst.runtime.running import host, run_kept, run_rows, upload
+from handfirst.runtime.systems.two_stage.canvas import clean_mask
+from handfirst.runtime.systems.two_stage.condition import condition
+from handfirst.runtime.systems.two_stage.request import HandResult, Request, hand_name
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+
+SMALL = 96 / 512
+"""Crops below this fraction of the canvas' shorter side come out coarse in stage 2."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """One crop to generate.
+
+    Attributes:
+        person: index in the pose.
+        crop: where it is on the canvas, and which hands it holds.
+        c_p: the condition, float32 [K', h, w].
+        prompt, negative_prompt, seed: its own.
+    """
+
+    person: int
+    crop: HandCrop
+    c_p: NDArray[np.float32]
+    prompt: str
+    negative_prompt: str
+    seed: int
+
+
+def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]:
+    """The hands of a resolved request that can be seen on the canvas, person by person, left before right."""
+    return tuple(
+        Hand(
+            person=index,
+            crop=crop,
+            c_p=_condition(person, crop, request.hand_mask, settings),
+            prompt=_prompt(person, crop, request, settings),
+            negative_prompt=request.negative_prompt,
+            seed=part_seed(request.seed, hand_name(index, crop)),
+        )
+        for index, person in enumerate(request.pose.people)
+        for crop in _seen(person, request, settings)
+    )
+
+
+def count_hands(request: Request, settings: TwoStageSettings) -> int:
+    """How many hands find_hands would find: rows of stage 1's batch."""
+    return sum(len(_seen(person, request, settings)) for person in request.pose.people)
+
+
+def hand_warnings(hands: Sequence[HandResult], settings: TwoStageSettings) -> list[str]:
+    """A line per hand that the picture may not do justice to."""
+    if not hands:
+        return ["the pose has no hand with enough visible points on the canvas; the body is painted without stage 1"]
+    small = SMALL * min(settings.body.width, settings.body.height)
+    lines = [
+        f"{hand.name} is small ({hand.crop.side_px:.0f} pixels with its margin); "
+        f"from {small:.0f} pixels on hands come out clearer"
+        for hand in hands
+        if hand.crop.side_px < small
+    ]
+    return lines + [
+        f"{hand.name}: no hand was found in the generated crop, so nothing of it is kept; try another seed"
+        for hand in hands
+        if not hand.mask.any()
+    ]
+
+
+class HandStage:
+    """The hand generator H_theta with its mask head f_m. Holds engines and settings, nothing of a run."""
+
+    def __init__(self, unet: Engine, mask_head: Engine, codec: Codec, settings: TwoStageSettings) -> None:
+        self._unet = unet
+        self._mask_head = mask_head
+        self._codec = codec
+        self._settings = settings
+
+    def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
+        """Denoises all hands together; a step's extras hold the feature [B or 2 B, F, h, w], the prompted rows last.
+
+        It stays on the device where the engine can keep it there: only the last step's is ever looked at.
+
+        Args:
+            hands: B of them, at least one.
+            guided: contexts of their prompts, [B, L, D].
+        """
+        c_p = np.stack([hand.c_p for hand in hands])
+        shape = (self._settings.latent.channels, *c_p.shape[-2:])
+        streams = Streams([hand.seed for hand in hands], shape, table.noisy)
+
+        context = upload(guided.context, self._unet)
+
+        def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
+            inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, context)
+            answer = run_kept(self._unet, inputs, ("feature",))
+            return guided.prediction(host(answer["prediction"]), {"feature": answer["feature"]})
+
+        yield from denoise(predict, streams.x_T, table, noise=streams.fresh)
+
+    def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
+        """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""
+        images = self._codec.decode(last.x_t)
+        feature = host(last.extras["feature"])[-len(hands) :]
+        predicted = run_rows(self._mask_head, {"feature": feature})["mask"][:, 0]
+        masks = binarise(predicted, self._settings.hand.mask_threshold)
+        return [
+            HandResult(hand.person, hand.crop, image, clean_mask(mask))
+            for hand, image, mask in zip(hands, images, masks, strict=True)
+        ]
+
+    def preview(self, hands: Sequence[Hand], step: Step) -> list[HandResult]:
+        """The hands as they stand at `step`, sketched, whole squares: the mask is not known yet."""
+        whole = np.ones((self._settings.hand.size,) * 2, np.bool_)
+        images = self._codec.sketch(step.x_0[: len(hands)])
+        return [HandResult(h.person, h.crop, image, whole) for h, image in zip(hands, images, strict=True)]
+
+
+def _condition(
+    person: Person, crop: HandCrop, mask: NDArray[np.bool_] | None, settings: TwoStageSettings
+) -> NDArray[np.float32]:
+    """c_p of one crop: only the crop's own hands are drawn, even where the other one peeks in (decision A6.16)."""
+    points = {side: crop.similarity.apply(person.hand(side)) for side in crop.sides}
+    cut = None if mask is None else warp(mask, crop.similarity.inverse(), crop.size, crop.size) >= 0.5
+    return condition(
+        points.get("left"),
+        points.get("right"),
+        None if cut is None else cut.astype(np.float32),
+        crop.size,
+        settings.hand.condition,
+        settings.latent.factor,
+    )
+
+
+def _prompt(person: Person, crop: HandCrop, request: Request, settings: TwoStageSettings) -> str:
+    words = f"{hand_words(person, crop)}, " if settings.hand.view_words else ""
+    return words + (request.hand_prompt or request.prompt)
+
+
+def _seen(person: Person, request: Request, settings: TwoStageSettings) -> list[HandCrop]:
+    """The crops of a person that overlap the canvas."""
+    width, height = request.pose.width, request.pose.height
+    crops = hand_crops(person, settings.hand, width, height)
+    return [crop for crop in crops if _on_canvas(crop, width, height)]
+
+
+def _on_canvas(crop: HandCrop, width: int, height: int) -> bool:
+    """Whether the crop's square and the canvas overlap."""
+    corners = crop.similarity.inverse().apply(np.array([[0.0, 0.0], [crop.size, crop.size]]))
+    return bool((corners[0] < (width, height)).all() and (corners[1] > 0).all())

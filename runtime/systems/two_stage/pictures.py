@@ -1,0 +1,64 @@
+"""A result as pictures: all that it holds, and a sheet of pose, hands, canvas and image. For eyes, not for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.pictures import write
+from handfirst.runtime.pose.skeleton import draw_skeleton
+from handfirst.runtime.systems.two_stage.request import Result
+
+GAP = 8
+LABEL = 24
+
+
+def pictures(result: Result) -> list[tuple[str, str, NDArray[Any]]]:
+    """(kind, name of a file without its ending, uint8 [H, W, 3] or bool [H, W] for a mask), the result first."""
+    height, width = result.mask.shape
+    whole = {
+        "result": result.image,
+        "sheet": sheet(result),
+        "pose": draw_skeleton(result.request.pose, width, height),
+        "canvas": result.canvas,
+        "mask": result.mask,
+    }
+    made: list[tuple[str, str, NDArray[Any]]] = [(kind, kind, image) for kind, image in whole.items()]
+    for hand in result.hands:
+        made += [("hand", hand.name, hand.image), ("hand-mask", f"{hand.name}-mask", hand.mask)]
+    return made
+
+
+def sheet(result: Result) -> NDArray[np.uint8]:
+    """Four panels of the image's size in a row, white between them: uint8 [H + LABEL + GAP, 4 W + 5 GAP, 3]."""
+    height, width = result.mask.shape
+    panels = {
+        "pose": draw_skeleton(result.request.pose, width, height),
+        "hands": tile([hand.image for hand in result.hands], height, width),
+        "canvas": result.canvas,
+        "result": result.image,
+    }
+    made = np.full((height + LABEL + GAP, len(panels) * (width + GAP) + GAP, 3), 255, np.uint8)
+    for i, (label, panel) in enumerate(panels.items()):
+        x = GAP + i * (width + GAP)
+        made[LABEL : LABEL + height, x : x + width] = panel
+        write(made, label, x, LABEL - 8, 14, (0, 0, 0))
+    return made
+
+
+def tile(pictures: Sequence[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
+    """Square pictures uint8 [S, S, 3] in a grid that fits [height, width], white around them; all white for none."""
+    panel = np.full((height, width, 3), 255, np.uint8)
+    if pictures:
+        columns = math.ceil(math.sqrt(len(pictures)))
+        side = min(width // columns, height // math.ceil(len(pictures) / columns))
+        for i, picture in enumerate(pictures if side else ()):
+            y, x = side * (i // columns), side * (i % columns)
+            fitted = warp(picture, Similarity(len(picture) / side, 0.0, 0.0), side, side)
+            panel[y : y + side, x : x + side] = np.rint(fitted)
+    return panel

@@ -1,0 +1,243 @@
+"""What a caller asks, validated at the door, and what comes back.
+
+Knows nothing about models: a field that is None means "the model's default", which `Request.resolve` fills in.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.runtime.diffusion.masks import BlendRule
+from handfirst.runtime.errors import RequestError
+from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.pose.crop import HandCrop
+from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
+
+LONGEST_PROMPT = 10_000
+SIZE = "size of the picture"
+"""What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
+
+Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One image to make.
+
+    Raises:
+        RequestError: one line, for the first field that makes no sense.
+    """
+
+    pose: Pose
+    """Who stands where, at least one person; scaled to the model's canvas with its proportions kept."""
+    prompt: str
+    """What the picture shows. Not empty; at most 10,000 characters, no control characters but tabs and line ends."""
+    negative_prompt: str = ""
+    """What guidance leads away from."""
+    hand_prompt: str | None = None
+    """What the hands look like (skin, light); None: the prompt."""
+    hand_mask: NDArray[np.bool_] | None = None
+    """The hands' outline where it is known, bool [pose.height, pose.width]: fills the condition's mask channel."""
+    seed: int = 0
+    """0 .. 2**63 - 1. The body's noise is that of torch's CPU generator with this seed."""
+    steps: int | None = None
+    """Denoising steps of either stage, 1 .. 1000 and at most the model's training steps."""
+    guidance: float | None = None
+    """Classifier-free guidance of the body, 0 .. 100; 1 leaves the negative prompt without effect."""
+    hand_guidance: float | None = None
+    """The same for the hands."""
+    eta: float | None = None
+    """DDIM's eta, 0 (deterministic) .. 1 (as noisy as DDPM)."""
+    blend: BlendRule = "expansion"
+    """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
+    feather: float = 0.0
+    """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
+    size: tuple[int, int] | None = None
+    """Width and height of the picture in pixels, where the model leaves them free; None: the model's own."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pose, Pose):
+            raise RequestError(f"pose: expected a Pose (read_pose makes one), got {type(self.pose).__name__}")
+        if not any(np.isfinite(person.points).any() for person in self.pose.people):
+            raise RequestError("pose: expected at least one person with visible key points, got none")
+        _check_text("prompt", self.prompt)
+        _check_text("negative_prompt", self.negative_prompt, empty=True)
+        if self.hand_prompt is not None:
+            _check_text("hand_prompt", self.hand_prompt)
+        if self.hand_mask is not None:
+            _check_mask(self.hand_mask, (self.pose.height, self.pose.width))
+        if self.blend not in get_args(BlendRule):
+            raise RequestError(f"blend: expected one of {', '.join(get_args(BlendRule))}, got {self.blend!r}")
+        numbers = {
+            "seed": _whole("seed", self.seed, 0, 2**63 - 1),
+            "steps": None if self.steps is None else _whole("steps", self.steps, 1, 1000),
+            "guidance": None if self.guidance is None else _real("guidance", self.guidance, 100),
+            "hand_guidance": None if self.hand_guidance is None else _real("hand_guidance", self.hand_guidance, 100),
+            "eta": None if self.eta is None else _real("eta", self.eta, 1),
+            "feather": _real("feather", self.feather, 64),
+        }
+        for name, value in numbers.items():
+            object.__setattr__(self, name, value)  # NumPy's numbers become Python's
+        if self.size is not None:
+            object.__setattr__(self, "size", _size(self.size))
+
+    @property
+    def loop(self) -> Loop:
+        """Canvas, steps, guidance, hand guidance and eta: resolved requests that agree in all are denoised together."""
+        return (self.pose.width, self.pose.height), self.steps, self.guidance, self.hand_guidance, self.eta
+
+    def seeded(self, seed: int) -> Request:
+        """The same with another seed."""
+        return replace(self, seed=seed)
+
+    def varied(self, number: int) -> Request:
+        """The same work with another seed and words of its own: prompts that were heard once are kept."""
+        return replace(self, seed=number, prompt=f"{self.prompt} {number}")
+
+    def resolve(self, settings: TwoStageSettings) -> Request:
+        """The same request for one model: its defaults in place of every None, pose and mask on its canvas.
+
+        Raises:
+            RequestError: if it asks for more steps than the model was trained with, or a size that it does not paint.
+        """
+        defaults = settings.defaults
+        width, height = _canvas(self.size, settings.body)
+        steps = defaults.steps if self.steps is None else self.steps
+        most = settings.schedule.train_steps
+        if steps > most:
+            raise RequestError(f"steps: expected at most {most}, the model's training steps, got {steps}")
+        return replace(
+            self,
+            pose=self.pose.fit(width, height),
+            hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
+            hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
+            steps=steps,
+            guidance=defaults.guidance if self.guidance is None else self.guidance,
+            hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
+            eta=defaults.eta if self.eta is None else self.eta,
+        )
+
+
+def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]:
+    """Width and height of the picture."""
+    if size is None or size == (body.width, body.height):
+        return body.width, body.height
+    if body.widths is None or body.heights is None:
+        raise RequestError(
+            f"{SIZE}: this model paints {body.width}x{body.height} alone, got {size[0]}x{size[1]}; leave it out, or "
+            "export the model with --sizes"
+        )
+    if size[0] not in body.widths or size[1] not in body.heights:
+        raise RequestError(
+            f"{SIZE}: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
+        )
+    return size
+
+
+def _fit_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """The mask where `Pose.fit` puts the points: scaled evenly until it fits, then centred."""
+    scale = min(width / mask.shape[1], height / mask.shape[0])
+    fit = Similarity(scale, (width - scale * mask.shape[1]) / 2, (height - scale * mask.shape[0]) / 2)
+    return warp(mask, fit.inverse(), height, width) >= 0.5
+
+
+def _check_text(name: str, text: object, *, empty: bool = False) -> None:
+    if not isinstance(text, str):
+        raise RequestError(f"{name}: expected text, got {type(text).__name__}")
+    if not empty and not text.strip():
+        raise RequestError(f"{name}: expected some words, got an empty text")
+    if len(text) > LONGEST_PROMPT:
+        raise RequestError(f"{name}: expected at most {LONGEST_PROMPT} characters, got {len(text)}")
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
+            raise RequestError(f"{name}: expected text without control characters, got U+{ord(character):04X}")
+
+
+def _check_mask(mask: object, shape: tuple[int, int]) -> None:
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
+        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise RequestError(f"hand_mask: expected bool {list(shape)}, the pose's height and width, got {got}")
+
+
+def _size(size: object) -> tuple[int, int]:
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise RequestError(f"{SIZE}: expected width and height, got {size!r}")
+    return _whole(SIZE, size[0], 1, LARGEST_SIDE), _whole(SIZE, size[1], 1, LARGEST_SIDE)
+
+
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise RequestError(f"{name}: expected a whole number from {least} to {most}, got {value!r}") from None
+    if not least <= number <= most:
+        raise RequestError(f"{name}: expected a whole number from {least} to {most}, got {number}")
+    return number
+
+
+def _real(name: str, value: object, most: float) -> float:
+    number = float(value) if isinstance(value, int | float | np.integer | np.floating) else math.nan
+    if isinstance(value, bool) or not 0 <= number <= most:
+        raise RequestError(f"{name}: expected a number from 0 to {most}, got {value!r}")
+    return number
+
+
+@dataclass(frozen=True, eq=False)
+class HandResult:
+    """One generated hand crop (both hands of a person where their boxes meet)."""
+
+    person: int
+    """Index of the person in the pose."""
+    crop: HandCrop
+    """Which hands, and `crop.similarity`: canvas pixels -> crop pixels."""
+    image: NDArray[np.uint8]
+    """uint8 [S, S, 3]."""
+    mask: NDArray[np.bool_]
+    """bool [S, S], True on the hand: predicted, thresholded, specks removed."""
+
+    @property
+    def name(self) -> str:
+        """Of this part of the picture."""
+        return hand_name(self.person, self.crop)
+
+
+def hand_name(person: int, crop: HandCrop) -> str:
+    """What a hand is called and its seed derived from: hand-0-left, hand-0-right, or hand-0-both for a joint crop."""
+    return f"hand-{person}-{crop.sides[0] if len(crop.sides) == 1 else 'both'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One made image and everything it was made from."""
+
+    image: NDArray[np.uint8]
+    """uint8 [H, W, 3]; equal to `canvas` wherever `mask` is True."""
+    hands: tuple[HandResult, ...]
+    """In the order in which they were placed."""
+    canvas: NDArray[np.uint8]
+    """uint8 [H, W, 3], the hands alone on uniform grey."""
+    mask: NDArray[np.bool_]
+    """bool [H, W], True where a hand was kept."""
+    latents: NDArray[np.float32]
+    """float32 [C, H / factor, W / factor], standardised: the body's x_0 before it was decoded."""
+    request: Request
+    """As it was carried out: every default filled in, the pose on the model's canvas."""
+    seconds: dict[str, float]
+    """Wall time of text, hands, hands_decode, canvas, body, body_decode and total; of the batch, where in one."""
+    warnings: tuple[str, ...] = ()
+    """What the caller should know: a prompt that was cut, hands too small, a mask that stayed empty."""
+
+    @property
+    def seed(self) -> int:
+        """The request's seed."""
+        return self.request.seed

@@ -1,0 +1,194 @@
+"""Which engines a two-stage model needs, how their specs follow from its settings, and with which shapes they run.
+
+Checked before any engine is opened, so that a bundle that cannot work says so in a line and in no time. Knows nothing
+about engines or caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from handfirst.engines.errors import BundleError
+from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
+from handfirst.runtime.diffusion.codec import MOST_PICTURES
+from handfirst.runtime.running import MOST_ROWS, most_rows
+from handfirst.runtime.system import Runs
+from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
+
+ROLES = (
+    "text_encoder",
+    "hand_unet",
+    "mask_head",
+    "hint_encoder",
+    "controlnet",
+    "body_unet",
+    "vae_encoder",
+    "vae_decoder",
+)
+
+STAGES = (("hand_unet", "mask_head"), ("hint_encoder", "controlnet", "body_unet"))
+"""The roles of stage 1 alone and of stage 2 alone; the others serve both."""
+
+_Axes = tuple[int | None, ...]  # None: any size
+
+
+def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> None:
+    """Every role is there, and its names, dtypes and sizes agree with the settings and with its neighbours.
+
+    A free axis (a name) of a spec fits any size.
+
+    Raises:
+        BundleError: naming the first tensor that does not fit, what was expected and what came.
+    """
+    missing = [role for role in ROLES if role not in specs]
+    if missing:
+        raise BundleError(f"bundle: expected engines for {', '.join(ROLES)}; {', '.join(missing)} missing")
+    expected = _expected(settings, residual_names(specs["controlnet"]))
+    for role, (inputs, outputs) in expected.items():
+        _check(f"{role}: input", inputs, specs[role].inputs)
+        _check(f"{role}: output", outputs, specs[role].outputs)
+    for role, name, cell in (
+        ("hint_encoder", "hint", 1),
+        ("controlnet", "sample", settings.latent.factor),
+        ("body_unet", "sample", settings.latent.factor),
+        ("vae_encoder", "image", 1),
+        ("vae_decoder", "latent", settings.latent.factor),
+    ):
+        _check_sizes(role, name, cell, settings.body, specs[role])
+    for giver, taker, names in (
+        ("hand_unet", "mask_head", ("feature",)),
+        ("hint_encoder", "controlnet", ("hint_feature",)),
+        ("controlnet", "body_unet", residual_names(specs["controlnet"])),
+    ):
+        _same(f"{giver}'s", specs[giver].outputs, f"{taker}'s", specs[taker].inputs, names)
+
+
+def residual_names(controlnet: EngineSpec) -> tuple[str, ...]:
+    """The ControlNet's outputs, which are the body UNet's extra inputs: residual_00, ..., residual_mid."""
+    return tuple(tensor.name for tensor in controlnet.outputs)
+
+
+def _expected(
+    settings: TwoStageSettings, residuals: tuple[str, ...]
+) -> dict[str, tuple[dict[str, _Axes], dict[str, _Axes]]]:
+    factor, channels = settings.latent.factor, settings.latent.channels
+    size, body = settings.hand.size, settings.body
+    cells = (size // factor, size // factor)
+    coarse = (cells[0] // settings.hand.mask_head.stride,) * 2
+    rows, columns = body.height // factor, body.width // factor
+    context: _Axes = (None, settings.text.length, settings.text.width)
+    any_map: _Axes = (None, None, None, None)
+    extra = dict.fromkeys(residuals, any_map)
+    hand_in: dict[str, _Axes] = {
+        "sample": (None, channels + settings.condition_channels, *cells),
+        "timestep": (None,),
+        "context": context,
+    }
+    body_in: dict[str, _Axes] = {
+        "sample": (None, channels, rows, columns), "timestep": (None,), "context": context,
+    }  # fmt: skip
+    hint_feature: _Axes = (None, None, rows, columns)
+    return {
+        "text_encoder": ({"ids": (None, settings.text.length)}, {"context": context}),
+        "hand_unet": (hand_in, {"prediction": (None, channels, *cells), "feature": (None, None, *coarse)}),
+        "mask_head": ({"feature": (None, None, *coarse)}, {"mask": (None, 1, size, size)}),
+        "hint_encoder": (
+            {"hint": (None, body.hint_channels, body.height, body.width)},
+            {"hint_feature": hint_feature},
+        ),
+        "controlnet": ({**body_in, "hint_feature": hint_feature}, extra),
+        "body_unet": ({**body_in, **extra}, {"prediction": (None, channels, rows, columns)}),
+        "vae_encoder": ({"image": (None, 3, body.height, body.width)}, {"latent": (None, channels, rows, columns)}),
+        "vae_decoder": ({"latent": (None, channels, None, None)}, {"image": (None, 3, None, None)}),
+    }
+
+
+def _check(where: str, expected: Mapping[str, _Axes], tensors: tuple[TensorSpec, ...]) -> None:
+    names = {tensor.name: tensor for tensor in tensors}
+    if set(names) != set(expected):
+        raise BundleError(f"{where}s: expected {', '.join(sorted(expected))}, got {', '.join(sorted(names))}")
+    for name, axes in expected.items():
+        tensor = names[name]
+        dtype = "int64" if name in ("ids", "timestep") else "float32"
+        fits = len(axes) == len(tensor.shape) and all(
+            want is None or isinstance(got, str) or want == got for want, got in zip(axes, tensor.shape, strict=True)
+        )
+        if not fits or tensor.dtype != dtype:
+            wanted = ",".join("*" if axis is None else str(axis) for axis in axes)
+            got = ",".join(map(str, tensor.shape))
+            raise BundleError(
+                f"{where} '{name}': expected {dtype} [{wanted}] from the bundle's settings, "
+                f"got {tensor.dtype} [{got}]; export the bundle again"
+            )
+
+
+def _check_sizes(role: str, name: str, cell: int, body: BodySettings, spec: EngineSpec) -> None:
+    """An input takes every size that the settings promise; `cell` is how many pixels one of its cells stands for."""
+    *_, rows, columns = next(tensor.shape for tensor in spec.inputs if tensor.name == name)
+    for promised, axis in ((body.heights, rows), (body.widths, columns)):
+        if promised is None:
+            continue
+        limits = AxisLimits(least=axis, usual=axis, most=axis) if isinstance(axis, int) else spec.limits.get(axis)
+        ends = [size // cell for size in (promised.least, promised.most)]
+        if limits and not (all(end in limits for end in ends) and promised.multiple // cell % limits.multiple == 0):
+            raise BundleError(
+                f"{role}: input '{name}' takes {limits} where the bundle's settings promise {ends[0]} to {ends[1]} "
+                f"in steps of {promised.multiple // cell}; export the bundle again"
+            )
+
+
+def _same(
+    left: str, outputs: tuple[TensorSpec, ...], right: str, inputs: tuple[TensorSpec, ...], names: tuple[str, ...]
+) -> None:
+    given = {tensor.name: tensor.shape for tensor in outputs}
+    taken = {tensor.name: tensor.shape for tensor in inputs}
+    for name in names:
+        if any(
+            isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(given[name], taken[name], strict=True)
+        ):
+            raise BundleError(
+                f"bundle: expected {left} output and {right} input '{name}' to agree, "
+                f"got {list(given[name])} and {list(taken[name])}; export the bundle again"
+            )
+
+
+def runs(settings: TwoStageSettings, specs: Mapping[str, EngineSpec], pictures: int) -> dict[str, Runs]:
+    """How each engine runs for that many pictures at once, so that it can be built before anybody waits.
+
+    Of one person each, with the settings' own guidance; one hand in sight of each, or two. Follows what the stages do
+    (hands.py, body.py): every hand of every picture is one row, guidance doubles the rows of the denoisers, and long
+    batches are cut.
+    """
+    vae = ("vae_encoder", "vae_decoder")
+    most = {role: most_rows(spec, MOST_PICTURES if role in vae else MOST_ROWS) for role, spec in specs.items()}
+    factor, defaults = settings.latent.factor, settings.defaults
+    body, side = (settings.body.height, settings.body.width), settings.hand.size
+    latent, cells = (body[0] // factor, body[1] // factor), (side // factor, side // factor)
+    coarse = (cells[0] // settings.hand.mask_head.stride,) * 2
+    hands = (pictures, 2 * pictures)
+    hand_rows = [count if defaults.hand_guidance == 1 else 2 * count for count in hands]
+    body_rows = pictures if defaults.guidance == 1 else 2 * pictures
+    shapes = {
+        "text_encoder": [(1, latent)],
+        "hand_unet": _all((_cut(rows, most["hand_unet"]) for rows in hand_rows), cells),
+        "mask_head": _all((_cut(count, most["mask_head"]) for count in hands), coarse),
+        "hint_encoder": _all([_cut(pictures, most["hint_encoder"])], body),
+        "controlnet": _all([_cut(body_rows, most["controlnet"])], latent),
+        "body_unet": _all([_cut(body_rows, most["body_unet"])], latent),
+        "vae_encoder": _all([_cut(pictures, most["vae_encoder"])], body),
+        "vae_decoder": [
+            *_all((_cut(count, most["vae_decoder"]) for count in hands), cells),
+            *_all([_cut(pictures, most["vae_decoder"])], latent),
+        ],
+    }
+    # the decoder also takes latents of other sizes than the encoder makes, all of which are above
+    return {role: Runs(found, role != "vae_encoder") for role, found in shapes.items()}
+
+
+def _cut(rows: int, most: int) -> set[int]:
+    """The lengths of the pieces that run_rows cuts a batch into."""
+    return {min(most, rows - start) for start in range(0, rows, most)}
+
+
+def _all(pieces: Iterable[set[int]], sizes: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
+    return [(rows, sizes) for rows in sorted(set().union(*pieces))]

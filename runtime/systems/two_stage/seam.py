@@ -1,0 +1,69 @@
+"""What shared code asks of the two-stage system; see SystemModule."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from handfirst.engines.bundle import Bundle
+from handfirst.runtime.system import Resident
+from handfirst.runtime.systems.two_stage.hands import count_hands
+from handfirst.runtime.systems.two_stage.job import JOBS, example
+from handfirst.runtime.systems.two_stage.pictures import pictures, sheet
+from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.roles import check_roles, runs
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
+
+__all__ = [
+    "JOBS",
+    "LABELS",
+    "check_roles",
+    "example",
+    "open_bundle",
+    "pictures",
+    "read_settings",
+    "runs",
+    "sheet",
+    "together",
+    "work",
+]
+
+LABELS = {
+    "text_encoder": "text encoder",
+    "hand_unet": "hand UNet",
+    "mask_head": "mask head",
+    "vae_encoder": "VAE encode",
+    "vae_decoder": "VAE decode",
+    "hint_encoder": "hint encoder",
+    "controlnet": "ControlNet",
+    "body_unet": "body UNet",
+    "hint_drawing": "draw skeleton",
+}
+
+
+def open_bundle(bundle: Bundle, engine: str, threads: int | None, resident: Resident) -> Any:
+    """The model of a bundle; see `TwoStage.open`."""
+    from handfirst.runtime.systems.two_stage.system import TwoStage  # with it come the engines
+
+    return TwoStage.of(bundle, engine, threads, resident)
+
+
+def together(request: Request, settings: TwoStageSettings) -> Hashable:
+    """Canvas, steps, guidance, hand guidance and eta, once defaults are filled in, and the number of hands to draw.
+
+    Raises:
+        RequestError: it does not fit the model.
+    """
+    resolved = request.resolve(settings)
+    return resolved.loop, count_hands(resolved, settings)
+
+
+def work(request: Request, settings: TwoStageSettings) -> dict[str, Any]:
+    """What decides how much work a picture is."""
+    resolved = request.resolve(settings)
+    return {
+        "people": len(resolved.pose.people),
+        "steps": resolved.steps,
+        "guidance": resolved.guidance,
+        "hand_guidance": resolved.hand_guidance,
+    }

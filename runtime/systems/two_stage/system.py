@@ -1,0 +1,289 @@
+"""The two-stage system: hands first, then the body around them (the paper, arXiv 2403.10731).
+
+`_draw_hands` and `_paint_bodies` are the whole story; every noun in it has a file of its own.
+Knows nothing about files beyond the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.choice import Choice, choose
+from handfirst.engines.engine import Engine
+from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.sampler import Guided, Step
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.diffusion.text import Text
+from handfirst.runtime.residency import open_resident
+from handfirst.runtime.system import Progress, Resident
+from handfirst.runtime.systems.two_stage.body import BodyStage
+from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.hands import Hand, HandStage, find_hands, hand_warnings
+from handfirst.runtime.systems.two_stage.request import HandResult, Loop, Request, Result
+from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
+from handfirst.runtime.timing.spans import Clock, recorded
+
+GIVEN = Choice("given", "the engines were opened by the caller")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What stage 1 leaves for stage 2: the hands of some pictures, which are painted together, one item per picture.
+
+    Holds arrays and numbers only, nothing of an engine, so that it may wait, or go from one thread to another.
+    """
+
+    requests: tuple[Request, ...]
+    """Resolved, with equal `Request.loop`."""
+    hands: tuple[tuple[HandResult, ...], ...]
+    """As they were made, in the order in which they were placed."""
+    canvases: tuple[Canvas, ...]
+    """The hands in place."""
+    contexts: Guided
+    """Of the bodies' prompts."""
+    table: StepTable
+    """Of stage 2."""
+    warnings: tuple[tuple[str, ...], ...]
+    """What the callers should know."""
+    clock: Clock
+    """It runs on in stage 2."""
+
+
+class TwoStage:
+    """A loaded model. Keeps nothing of a run but contexts of prompts, so threads may share it.
+
+    Args:
+        settings: what the model is.
+        engines: one per role of `roles.ROLES`.
+        tokenizer: a `tokenizer.json`.
+        bundle: where they came from, if from one.
+        engine: what runs them, and why.
+
+    Raises:
+        BundleError: if engines or tokenizer do not fit the settings.
+    """
+
+    def __init__(
+        self,
+        settings: TwoStageSettings,
+        engines: Mapping[str, Engine],
+        tokenizer: bytes,
+        bundle: Bundle | None = None,
+        engine: Choice = GIVEN,
+    ) -> None:
+        check_roles(settings, {role: opened.spec for role, opened in engines.items()})
+        engines = {role: recorded(opened) for role, opened in engines.items()}
+        self.settings = settings
+        self.engine = engine
+        self._engines = engines
+        self._bundle = bundle
+        self._schedule = Schedule(settings.schedule)
+        self._text = Text(tokenizer, settings.text, engines["text_encoder"])
+        self._make_stages()
+
+    @classmethod
+    def open(
+        cls, path: Path | None = None, engine: str = "auto", threads: int | None = None, resident: Resident = "all"
+    ) -> TwoStage:
+        """The model of a bundle, or the embedded one.
+
+        Args:
+            path: folder of the bundle.
+            engine: what runs the networks: "auto" or one of engines.choice.ENGINES.
+            threads: CPU threads; None leaves the choice to the engine.
+            resident: "all" networks stay in memory, or those of one "stage" at a time, for machines with little of it;
+                the pictures are the same (docs/engines.md).
+
+        Raises:
+            BundleError: if the bundle is broken, of another system, or its parts do not fit each other.
+            EngineError: if its engines cannot run here.
+        """
+        return cls.of(Bundle.open(demo_bundle_path() if path is None else Path(path)), engine, threads, resident)
+
+    @classmethod
+    def of(cls, bundle: Bundle, engine: str, threads: int | None, resident: Resident) -> TwoStage:
+        """The model of a bundle; see `open`."""
+        manifest = bundle.manifest
+        settings = read_settings(manifest)
+        check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
+        chosen = choose(engine, sum(file.size for file in manifest.files.values()))
+        engines = open_resident(bundle, ROLES, STAGES, chosen.engine, threads, resident)
+        return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
+
+    def _make_stages(self) -> None:
+        engines, settings = self._engines, self.settings
+        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
+        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
+        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+
+    def _for(self, request: Request) -> TwoStage:
+        """This model on the canvas of a resolved request: the same engines and prompts, its own stages."""
+        width, height = request.pose.width, request.pose.height
+        if (width, height) == (self.settings.body.width, self.settings.body.height):
+            return self
+        other = copy(self)
+        other.settings = self.settings.on_canvas(width, height)
+        other._make_stages()
+        return other
+
+    @property
+    def bundle(self) -> Bundle:
+        """Where this model came from; a ValueError for one that was put together by hand."""
+        if self._bundle is None:
+            raise ValueError("this model was not opened from a bundle")
+        return self._bundle
+
+    def close(self) -> None:
+        """Frees the engines."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def render(self, request: Request) -> Result:
+        """One picture."""
+        return self.render_batch([request])[0]
+
+    def render_batch(self, requests: Sequence[Request]) -> list[Result]:
+        """One picture per request, in their order; those of equal `Request.loop` are painted together.
+
+        Each comes out as it would alone, up to the rounding of the engines.
+        """
+        resolved = [request.resolve(self.settings) for request in requests]
+        groups: dict[Loop, list[int]] = {}
+        for i, request in enumerate(resolved):
+            groups.setdefault(request.loop, []).append(i)
+        results: dict[int, Result] = {}
+        for indices in groups.values():
+            alike = [resolved[i] for i in indices]
+            drawn = _finish(self._for(alike[0])._draw_hands(alike))
+            results.update(zip(indices, self.second_half(drawn), strict=True))
+        return [results[i] for i in range(len(resolved))]
+
+    def first_half(self, requests: Sequence[Request]) -> Drawn:
+        """Stage 1 alone, of all requests together; `second_half` makes pictures of it, now or later, in any thread.
+
+        Raises:
+            ValueError: their `Request.loop` differs once the model's defaults are filled in.
+        """
+        resolved = [request.resolve(self.settings) for request in requests]
+        if len({request.loop for request in resolved}) != 1:
+            raise ValueError("hands are drawn together for one or more requests of equal size, steps, guidance and eta")
+        return _finish(self._for(resolved[0])._draw_hands(resolved))
+
+    def second_half(self, drawn: Drawn) -> list[Result]:
+        """Stage 2: one picture per request of `drawn`, in their order. To be called once for each `drawn`."""
+        return _finish(self._for(drawn.requests[0])._paint_bodies(drawn))
+
+    def steps(self, request: Request) -> Generator[Progress, None, None]:
+        """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
+        resolved = request.resolve(self.settings)
+        return self._for(resolved)._steps(resolved)
+
+    def _steps(self, request: Request) -> Generator[Progress, None, None]:
+        drawn = yield from self._draw_hands([request])
+        (result,) = yield from self._paint_bodies(drawn)
+        yield Progress("decode", 1, 1, lambda: result.image, result)
+
+    def _draw_hands(self, requests: Sequence[Request]) -> Generator[Progress, None, Drawn]:
+        """Resolved requests of equal loops -> their hands on canvases: the first half of the story."""
+        clock = Clock("text", "hands", "hands_decode", "canvas", "body", "body_decode")
+        with clock("text"):
+            found = [find_hands(request, self.settings) for request in requests]
+            hands = tuple(chain.from_iterable(found))
+            hand_table, body_table = self._tables(requests[0])
+            hand_contexts, body_contexts = self._guided(hands, hand_table), self._guided(requests, body_table)
+        yield Progress("text", 1, 1, lambda: Canvas.empty(self.settings.body).image)
+
+        made: list[HandResult] = []
+        if hands:
+            for step in clock.steps("hands", self._hands.steps(hands, hand_contexts, hand_table)):
+                yield Progress("hands", step.index, step.total, partial(self._preview_hands, found[0], step))
+            with clock("hands_decode"):
+                made = self._hands.finish(hands, step)
+
+        with clock("canvas"):
+            shares = _split(made, [len(each) for each in found])
+            canvases = tuple(Canvas.build(share, self.settings.body) for share in shares)
+        yield Progress("canvas", 1, 1, lambda: canvases[0].image)
+        warnings = tuple(self._warnings(*each) for each in zip(requests, found, shares, strict=True))
+        return Drawn(tuple(requests), shares, canvases, body_contexts, body_table, warnings, clock)
+
+    def _paint_bodies(self, drawn: Drawn) -> Generator[Progress, None, list[Result]]:
+        """The second half: the bodies around the hands."""
+        requests, canvases, clock = drawn.requests, drawn.canvases, drawn.clock
+        for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.table)):
+            yield Progress("body", step.index, step.total, partial(self._body.preview, step))
+        with clock("body_decode"):
+            images = self._body.finish(requests, canvases, step)
+        return [
+            Result(
+                image=images[i],
+                hands=drawn.hands[i],
+                canvas=canvases[i].image,
+                mask=canvases[i].mask,
+                latents=step.x_t[i],
+                request=request,
+                seconds=clock.seconds,
+                warnings=drawn.warnings[i],
+            )
+            for i, request in enumerate(requests)
+        ]
+
+    def _tables(self, request: Request) -> tuple[StepTable, StepTable]:
+        """Of stage 1 and stage 2."""
+        steps, eta, body = _given(request.steps), _given(request.eta), self.settings.body
+        hand = ddim_table(self._schedule, steps, _given(request.hand_guidance), eta)
+        guidance = _given(request.guidance)
+        return hand, ddim_table(self._schedule, steps, guidance, eta, body.unblended, body.blend_source)
+
+    def _guided(self, asked: Sequence[Hand] | Sequence[Request], table: StepTable) -> Guided:
+        """Contexts of what is asked for; guidance 1 needs no answer without the prompt."""
+        conditional = self._text.contexts([each.prompt for each in asked])
+        if not table.guided:
+            return Guided(conditional, None)
+        return Guided(conditional, self._text.contexts([each.negative_prompt for each in asked]))
+
+    def _preview_hands(self, hands: Sequence[Hand], step: Step) -> NDArray[np.uint8]:
+        """The hands of the first picture as they stand, in place; grey where it has none."""
+        shown = self._hands.preview(hands, step) if hands else []
+        return Canvas.build(shown, self.settings.body).image
+
+    def _warnings(self, request: Request, hands: Sequence[Hand], made: Sequence[HandResult]) -> tuple[str, ...]:
+        prompts = [request.prompt, request.negative_prompt, *(hand.prompt for hand in hands)]
+        return (*request.pose.warnings, *self._text.warnings(prompts), *hand_warnings(made, self.settings))
+
+
+T = TypeVar("T")
+
+
+def _given(value: T | None) -> T:
+    """A field of a resolved request."""
+    if value is None:
+        raise ValueError("the request is not resolved")
+    return value
+
+
+def _split(items: Sequence[T], counts: Sequence[int]) -> tuple[tuple[T, ...], ...]:
+    """Consecutive groups of the given sizes."""
+    rest = iter(items)
+    return tuple(tuple(islice(rest, count)) for count in counts)
+
+
+def _finish(story: Generator[Progress, None, T]) -> T:
+    """What a generator returns once it has run to its end."""
+    while True:
+        try:
+            next(story)
+        except StopIteration as end:
+            result: T = end.value
+            return result

@@ -1,0 +1,229 @@
+"""What ran when: spans of stages, engine calls and host work, for whoever listens; a clock, and engines that tell.
+
+Nobody listens by default, and a span then costs a look at one variable. A recorder hears the thread (or asyncio task)
+that entered `recording`; whoever starts threads enters it in each of them. Knows nothing about what is made of spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from math import prod
+from threading import get_ident
+from time import perf_counter_ns
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Tensor, TimedEngine
+
+Kind = Literal["stage", "engine", "host"]
+
+
+class Span(NamedTuple):
+    """One piece of work, recorded when it ended. Spans of one thread lie side by side or within each other."""
+
+    name: str
+    kind: Kind
+    start: int
+    """Nanoseconds of `time.perf_counter_ns`."""
+    end: int
+    thread: int
+    """`threading.get_ident` of who did it."""
+    bytes: int = 0
+    """Of an engine call: all tensors that went in and came out; weights are not counted."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Of an engine call: its inputs', in the order of the spec."""
+    device: int | None = None
+    """Nanoseconds that the GPU computed, by its own events; None where nothing was asked of a GPU."""
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds."""
+        return self.end - self.start
+
+
+class Recorder(Protocol):
+    """Whoever wants to hear of spans. May be called from many threads at once."""
+
+    def add(self, span: Span) -> None:
+        """Takes one; those inside of it have come before."""
+        ...
+
+
+class Recording:
+    """Keeps every span, in the order in which they ended."""
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+
+    def add(self, span: Span) -> None:
+        """See Recorder."""
+        self._spans.append(span)  # one step of the interpreter: threads need no lock
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Those so far."""
+        return tuple(self._spans)
+
+
+_listening: ContextVar[tuple[Recorder, ...]] = ContextVar("handfirst_recorders", default=())
+_SILENCE = nullcontext()
+
+R = TypeVar("R", bound=Recorder)
+
+
+@contextmanager
+def recording(recorder: R) -> Iterator[R]:
+    """The recorder hears all spans of the block, beside those that listen already."""
+    token = _listening.set((*_listening.get(), recorder))
+    try:
+        yield recorder
+    finally:
+        _listening.reset(token)
+
+
+def listened() -> bool:
+    """Whether anybody listens to this thread."""
+    return bool(_listening.get())
+
+
+def record(
+    name: str,
+    kind: Kind,
+    start: int,
+    end: int,
+    size: int = 0,
+    shapes: tuple[tuple[int, ...], ...] = (),
+    device: int | None = None,
+) -> None:
+    """Tells all that listen; the arguments are those of Span."""
+    if recorders := _listening.get():
+        made = Span(name, kind, start, end, get_ident(), size, shapes, device)
+        for recorder in recorders:
+            recorder.add(made)
+
+
+def span(name: str, kind: Kind = "host") -> AbstractContextManager[None]:
+    """Records the block, on errors too."""
+    return _timed(name, kind) if listened() else _SILENCE
+
+
+@contextmanager
+def _timed(name: str, kind: Kind) -> Iterator[None]:
+    start = perf_counter_ns()
+    try:
+        yield
+    finally:
+        record(name, kind, start, perf_counter_ns())
+
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Wall time by stage; one that is left out counts 0. What a caller does between two steps is not counted."""
+
+    def __init__(self, *names: str) -> None:
+        self._nanoseconds = dict.fromkeys(names, 0)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to `name`."""
+        start = perf_counter_ns()
+        try:
+            yield
+        finally:
+            end = perf_counter_ns()
+            self._nanoseconds[name] += end - start
+            record(name, "stage", start, end)
+
+    def steps(self, name: str, iterator: Iterator[T]) -> Iterator[T]:
+        """The same items; only making them counts."""
+        while True:
+            with self(name):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By name in the order given, then their sum as "total"."""
+        seconds = {name: spent / 1e9 for name, spent in self._nanoseconds.items()}
+        return {**seconds, "total": sum(seconds.values())}
+
+
+def recorded(engine: Engine) -> Engine:
+    """The same engine, whose calls are spans, and a DeviceEngine again if it is one. Tensors stay where they were."""
+    return RecordedDeviceEngine(engine) if isinstance(engine, DeviceEngine) else RecordedEngine(engine)
+
+
+class RecordedEngine:
+    """See Engine; without a listener a call costs one look more."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self.spec = engine.spec
+        self._engine = engine
+        self._timed = engine if isinstance(engine, TimedEngine) else None
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See Engine."""
+        if not listened():
+            return self._engine.run(inputs)
+        start = perf_counter_ns()
+        if self._timed is None:
+            outputs = self._engine.run(inputs)
+            self._note(start, inputs, outputs)
+            return outputs
+        found, device = self._timed.run_timed(inputs)
+        self._note(start, inputs, found, device)
+        return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+
+    def close(self) -> None:
+        """See Engine."""
+        self._engine.close()
+
+    def _note(
+        self, start: int, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], device: float | None = None
+    ) -> None:
+        end = perf_counter_ns()
+        size = sum(map(_bytes, inputs.values())) + sum(map(_bytes, outputs.values()))
+        shapes = tuple(tuple(inputs[tensor.name].shape) for tensor in self.spec.inputs)
+        record(self.name, "engine", start, end, size, shapes, None if device is None else round(device * 1e9))
+
+
+class RecordedDeviceEngine(RecordedEngine):
+    """See DeviceEngine. Copies to the device that happen on upload belong to the host's time."""
+
+    _engine: DeviceEngine
+
+    @property
+    def place(self) -> str:
+        """See DeviceEngine."""
+        return self._engine.place
+
+    def upload(self, array: Array) -> DeviceArray:
+        """See DeviceEngine."""
+        return self._engine.upload(array)
+
+    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
+        """See DeviceEngine."""
+        if not listened():
+            return self._engine.run_resident(inputs, keep)
+        start, device = perf_counter_ns(), None
+        if self._timed is None:
+            outputs = self._engine.run_resident(inputs, keep)
+        else:
+            outputs, device = self._timed.run_timed(inputs, keep)
+        self._note(start, inputs, outputs, device)
+        return outputs
+
+
+def _bytes(tensor: Tensor) -> int:
+    if isinstance(tensor, np.ndarray):
+        return tensor.nbytes
+    item = 2 if tensor.dtype == "bfloat16" else np.dtype(tensor.dtype).itemsize  # NumPy alone lacks the name
+    return prod(tensor.shape) * item
