@@ -10,7 +10,7 @@ import torch
 from support.tiny_model import tiny_model, tiny_settings
 from torch import Tensor, nn
 
-from handfirst.runtime.diffusion.sampler import blend
+from handfirst.runtime.diffusion.sampler import Known, blend
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.runtime.systems.two_stage.settings import BodySettings
 from handfirst.training.batches import BodyBatch, HandBatch, Noising, blended, body_losses, hand_losses
@@ -89,10 +89,10 @@ def test_the_body_loss_gradient_is_that_of_finite_differences(source: str) -> No
 
 @pytest.mark.parametrize("source", ["noised", "clean"])
 def test_a_training_batch_is_blended_as_the_sampler_blends(source: str) -> None:
-    """The sampler's table at the moment when it arrives at time t (runtime/plan.py, runtime/blend.py)."""
+    """The sampler's table at the moment when it arrives at time t (runtime/diffusion)."""
     schedule = Schedule(tiny_settings().schedule)
     steps = 50
-    plan = ddim_table(schedule, steps, 1.0, blend_source=source)  # type: ignore[arg-type]
+    table = ddim_table(schedule, steps, 1.0, blend_source=source)  # type: ignore[arg-type]
     row, t = 20, schedule.timesteps(steps)[20][1]
     batch = dataclasses.replace(body_batch(1), t=torch.tensor([t]))
     assert batch.canvas is not None and batch.kept is not None
@@ -100,8 +100,10 @@ def test_a_training_batch_is_blended_as_the_sampler_blends(source: str) -> None:
     got = blended(batch, Noising(tiny_settings().schedule, 5.0), settings).numpy()
     a = float(schedule.alpha_bar[t])
     x_t = a**0.5 * batch.x_0.numpy() + (1 - a) ** 0.5 * batch.eps.numpy()
-    known = plan.known_signal[row] * batch.canvas.numpy() + plan.known_noise[row] * batch.eps.numpy()
-    np.testing.assert_allclose(got, blend(x_t, known, batch.kept.numpy()[:, 0]), atol=1e-6)
+    kept = np.zeros((1, steps, 8, 8), np.bool_)
+    kept[:, row] = batch.kept.numpy()[:, 0]
+    known = Known(batch.canvas.numpy(), batch.eps.numpy(), kept)
+    np.testing.assert_allclose(got, blend(x_t, known, table.row(row + 1)), atol=1e-6)
 
 
 def test_what_lies_under_the_hands_does_not_count() -> None:
