@@ -75,8 +75,8 @@ def export(work: Path, cells: int) -> None:
     from handfirst.engines.spec import EngineSpec, TensorSpec
     from handfirst.export.examples import example, reference
     from handfirst.export.graph_files import write_graph
-    from handfirst.export.modules import HandUNet
-    from handfirst.export.parts import Part
+    from handfirst.export.part import Part
+    from handfirst.export.systems.two_stage.modules import HandUNet
     from handfirst.export.to_onnx import to_onnx
 
     torch.manual_seed(0)

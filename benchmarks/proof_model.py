@@ -23,8 +23,8 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.graph import Graph, Precision
 from handfirst.export.examples import example
 from handfirst.export.graph_files import read_graph, write_graph
-from handfirst.export.modules import InPrecision
-from handfirst.export.parts import Networks, Part, part_makers
+from handfirst.export.part import InPrecision, Part
+from handfirst.export.systems.two_stage.parts import Networks, part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import ModelFolder, NetworkName

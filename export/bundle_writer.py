@@ -30,18 +30,14 @@ from handfirst.engines.files import sha256
 from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
-from handfirst.export.decisions import decisions
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
-from handfirst.export.limits import free_canvas, limit_rows
 from handfirst.export.options import DEFAULTS, ExportOptions
-from handfirst.export.parts import Part, PartMaker, part_makers
-from handfirst.export.rehearsal import rehearse
+from handfirst.export.part import Part, PartMaker, limit_rows
+from handfirst.export.systems import Source, open_source
 from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
-from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
-from handfirst.training.checkpoint import ModelFolder
 
 TOKENIZER = "tokenizer.json"
 LIBRARIES = (
@@ -83,50 +79,49 @@ def export_bundle(
     """
     _check_target(out, force)
     gate.check_engine(options.precision)
-    model = ModelFolder(model_folder)
-    model.settings = options.settings(model.settings)
+    system, source = open_source(model_folder, options)
     with _staging(out) as folder:
-        _fill(folder, model, options, progress)
+        _fill(folder, system, source, options, progress)
         progress(REHEARSAL, 0, 1)
-        rehearse(model, model.tokenizer.to_str().encode(), Bundle.open(folder), options.rounded)
+        source.rehearse(Bundle.open(folder))
         progress(REHEARSAL, 1, 1)
         _swap(folder, out)
     return out
 
 
-def _fill(folder: Path, model: ModelFolder, options: ExportOptions, progress: Progress) -> None:
+def _fill(folder: Path, system: str, source: Source, options: ExportOptions, progress: Progress) -> None:
     files: dict[str, FileEntry] = {}
     engines: dict[str, EngineEntry] = {}
     golden: dict[str, NDArray[Any]] = {}
-    for role, make in part_makers(model).items():
+    for role, make in source.parts().items():
         progress(role, 0, STEPS)
-        limited = partial(_limited, make, model.settings, options.batch)
+        limited = partial(_limited, make, options.batch)
         engines[role], tensors = _write_part(folder, limited, options, partial(progress, role))
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
-    files[TOKENIZER] = _write(folder, TOKENIZER, model.tokenizer.to_str().encode())
+    files[TOKENIZER] = _write(folder, TOKENIZER, source.tokenizer or b"")
     files[GOLDEN] = _write(folder, GOLDEN, golden_bytes(golden))
     write_manifest(
         folder,
         Manifest(
             schema_version=manifests.SCHEMA_VERSION,
             name=options.name,
-            system="two-stage",
+            system=system,
             created_with={library: metadata.version(library) for library in LIBRARIES if distributed(library)},
             engines=engines,
             files=files,
             tokenizer=TOKENIZER,
-            settings=model.settings.model_dump(mode="json"),
-            decisions=decisions(model.settings, options.weights, options.precision),
+            settings=source.settings.model_dump(mode="json"),
+            decisions=source.decisions(),
             golden=GOLDEN,
-            training=model.training,
+            training=source.training,
         ),
     )
 
 
-def _limited(make: PartMaker, settings: TwoStageSettings, rows: int) -> Part:
-    return limit_rows(free_canvas(make(), settings), rows)
+def _limited(make: PartMaker, rows: int) -> Part:
+    return limit_rows(make(), rows)
 
 
 def _write_part(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import TensorSpec
-from handfirst.export.parts import BATCH, CELLS, PIXELS, Part
+from handfirst.export.part import BATCH, CELLS, PIXELS, Part
 from handfirst.runtime.diffusion.noise import part_seed, randn
 
 Array = NDArray[Any]

@@ -19,7 +19,7 @@ from handfirst.engines.ort import import_onnxruntime
 from handfirst.engines.ov import import_openvino
 from handfirst.engines.psnr import psnr
 from handfirst.export.examples import example, reference
-from handfirst.export.parts import CELLS, PIXELS, Part
+from handfirst.export.part import CELLS, PIXELS, Part
 
 EQUAL = 200.0
 """What equal tensors count as; the manifest holds finite numbers only."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.export.examples import example, reference
-from handfirst.export.parts import Part
+from handfirst.export.part import Part
 
 FILE = "golden.npz"
 SEED = 20240310

@@ -21,8 +21,7 @@ from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
 from handfirst.export.group_norm import FLOAT32
-from handfirst.export.modules import InPrecision
-from handfirst.export.parts import BATCH, CELLS, Part
+from handfirst.export.part import BATCH, CELLS, InPrecision, Part
 from handfirst.export.weights import store_half
 
 OPSETS: dict[Precision, int] = {"float32": 21, "float16": 21, "bfloat16": 22}

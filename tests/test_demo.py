@@ -113,9 +113,9 @@ def test_the_embedded_bundle_verifies(folder):
 
 def test_render_paints_the_same_picture_as_the_demo(printed, folder):
     """The demo is nothing special: the same pose, prompt and seed through `render`."""
-    from handfirst.runtime.cli import demo
+    from handfirst.runtime.systems.two_stage.job import PROMPT
 
     pose = Path(two_stage.__file__).with_name("demo_pose.json")
-    done = handfirst(folder, "render", "--pose", str(pose), "--prompt", demo.PROMPT, "--out", "rendered.png")
+    done = handfirst(folder, "render", "--pose", str(pose), "--prompt", PROMPT, "--out", "rendered.png")
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "rendered.png").read_bytes() == (folder / "first/result.png").read_bytes()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.parts import two_stage_parts
 from support.tiny_model import save_tiny_model
 
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.part import Part
 from handfirst.training.checkpoint import load_model
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+from support.parts import two_stage_parts
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
@@ -22,7 +23,7 @@ from handfirst.export import bundle_writer, gate
 from handfirst.export.bundle_writer import REHEARSAL, STEPS, export_bundle
 from handfirst.export.graph_files import serialise
 from handfirst.export.options import ExportOptions
-from handfirst.export.parts import two_stage_parts
+from handfirst.export.systems.two_stage import source
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.main import main
@@ -100,7 +101,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 21}), ir_version=10)
     monkeypatch.setattr(bundle_writer, "to_onnx", lambda part, weights, precision: model)
     monkeypatch.setattr(gate, "check", lambda graph, trials: gate.EQUAL)
-    monkeypatch.setattr(bundle_writer, "rehearse", lambda *_: gate.EQUAL)
+    monkeypatch.setattr(source, "rehearse", lambda *_: gate.EQUAL)
     return monkeypatch
 
 

@@ -14,7 +14,7 @@ from handfirst.export import gate
 from handfirst.export.examples import example, reference
 from handfirst.export.golden import golden_tensors
 from handfirst.export.graph_files import serialise
-from handfirst.export.parts import Part
+from handfirst.export.part import Part
 from handfirst.export.to_onnx import to_onnx
 
 

@@ -18,7 +18,8 @@ from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.examples import example, reference
 from handfirst.export.graph_files import read_graph, serialise, write_graph
 from handfirst.export.options import ExportOptions
-from handfirst.export.parts import Part, part_makers
+from handfirst.export.part import Part
+from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.parts import two_stage_parts
 from support.tiny_model import tiny_model, tiny_settings
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import AxisLimits
 from handfirst.export.bundle_writer import export_bundle
-from handfirst.export.limits import free_canvas, limit_rows
 from handfirst.export.options import ExportOptions
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.part import Part, limit_rows
+from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems.two_stage.job import demo_pose
 from handfirst.runtime.systems.two_stage.request import Request
@@ -43,7 +44,7 @@ def test_other_numbers_are_refused(rows: int) -> None:
 
 
 def test_maps_of_a_free_canvas_are_named_and_limited() -> None:
-    settings = ExportOptions(size=(128, 128), sizes=((128, 128), (256, 128))).settings(tiny_settings())
+    settings = chosen(ExportOptions(size=(128, 128), sizes=((128, 128), (256, 128))), tiny_settings())
     assert settings.body.widths == AxisLimits(least=128, usual=128, most=256, multiple=64)
     parts = {part.role: part for part in two_stage_parts(tiny_model(settings=settings))}
     spec = free_canvas(parts["body_unet"], settings).spec
@@ -77,7 +78,7 @@ def test_sizes_that_cannot_be_are_refused(
     size: tuple[int, int] | None, sizes: tuple[tuple[int, int], tuple[int, int]], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
-        ExportOptions(size=size, sizes=sizes).settings(tiny_settings())
+        chosen(ExportOptions(size=size, sizes=sizes), tiny_settings())
 
 
 @pytest.mark.parametrize("text", ["128", "128x128:", "128x128:x", ":256x256", "a:b", "128x128:256x256:512x512"])

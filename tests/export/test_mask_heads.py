@@ -12,7 +12,8 @@ from handfirst.engines.graph import Graph, Precision
 from handfirst.export import gate
 from handfirst.export.examples import example
 from handfirst.export.graph_files import serialise
-from handfirst.export.parts import Part, part_makers
+from handfirst.export.part import Part
+from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
 from handfirst.training.checkpoint import TwoStageModel

@@ -10,9 +10,10 @@ import pytest
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import UserError
-from handfirst.export import rehearsal
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
+from handfirst.export.systems.two_stage import rehearsal
+from handfirst.export.systems.two_stage.sizes import chosen
 from handfirst.training.checkpoint import ModelFolder
 
 
@@ -40,7 +41,7 @@ class Swapped:
 
 def rehearse(bundle: Bundle, model_folder: Path) -> float:
     model = ModelFolder(model_folder)
-    model.settings = ExportOptions(size=(128, 64)).settings(model.settings)
+    model.settings = chosen(ExportOptions(size=(128, 64)), model.settings)
     return rehearsal.rehearse(model, model.tokenizer.to_str().encode(), bundle, rounded=True)
 
 
@@ -57,7 +58,7 @@ def test_the_canvas_is_the_one_that_was_asked_for(bundle: Bundle) -> None:
 @pytest.mark.parametrize("size", [(100, 64), (64, 0), (8192, 64), (-64, 64)])
 def test_a_canvas_that_cannot_be_is_refused(size: tuple[int, int], model_folder: Path) -> None:
     with pytest.raises(UserError, match="multiples of 64 pixels up to 4096"):
-        ExportOptions(size=size).settings(ModelFolder(model_folder).settings)
+        chosen(ExportOptions(size=size), ModelFolder(model_folder).settings)
 
 
 def test_swapped_residuals_are_found(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.parts import two_stage_parts
 from support.tiny_model import AUTOENCODERS, tiny_model
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import EngineSpec
 from handfirst.export.examples import example, reference
 from handfirst.export.graph_files import serialise
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.part import Part
 from handfirst.export.to_onnx import OPSETS, to_onnx
 
 ROLES = (

@@ -11,7 +11,7 @@ from torch import nn
 
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.export.graph_files import serialise
-from handfirst.export.parts import Part
+from handfirst.export.part import Part
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import LARGE, round_weights
 

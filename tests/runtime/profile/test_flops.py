@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from onnx import TensorProto, helper
+from support.parts import two_stage_parts
 from support.tiny_model import tiny_model
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,7 +16,7 @@ from handfirst.engines.errors import BundleError
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.export.examples import example
 from handfirst.export.graph_files import serialise
-from handfirst.export.parts import Part, two_stage_parts
+from handfirst.export.part import Part
 from handfirst.export.to_onnx import to_onnx
 from handfirst.runtime.profile.flops import BundleFlops, GraphFlops
 from handfirst.runtime.profile.shapes import UnknownShapeError

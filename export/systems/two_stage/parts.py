@@ -10,15 +10,13 @@
     vae_encoder   image                                        latent
     vae_decoder   latent                                       image
 
-A part is made when it is needed, so that one network at a time is in memory. Knows nothing about ONNX. Sizes come from
+Knows nothing about ONNX. Sizes come from
 the settings and from the networks' own configs, never from a literal.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -26,14 +24,11 @@ from torch import nn
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
-from handfirst.export import modules
+from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
+from handfirst.export.systems.two_stage import modules
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.checkpoint import NetworkName
 from handfirst.training.models.text_encoder import TextContext
-
-BATCH = "batch"
-PIXELS = ("height", "width")
-CELLS = ("rows", "cols")
 
 
 class Networks(Protocol):
@@ -45,28 +40,6 @@ class Networks(Protocol):
     def network(self, name: NetworkName) -> Any: ...
 
     def outline(self, name: NetworkName) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Part:
-    """One graph to be.
-
-    Attributes:
-        role: the engine's role in the bundle.
-        module: takes the spec's inputs in order and returns its outputs in order.
-        spec: names, dtypes and shapes.
-        below: for every integer input the bound (exclusive) of its values.
-        cell: pixels per latent cell; free pixel axes must be multiples of it.
-    """
-
-    role: str
-    module: nn.Module
-    spec: EngineSpec
-    below: dict[str, int] = field(default_factory=dict)
-    cell: int = 1
-
-
-PartMaker = Callable[[], Part]
 
 
 def part_makers(model: Networks) -> dict[str, PartMaker]:
@@ -87,16 +60,6 @@ def part_makers(model: Networks) -> dict[str, PartMaker]:
         "vae_encoder": lambda: _vae_encoder(model),
         "vae_decoder": lambda: _vae_decoder(model),
     }
-
-
-def two_stage_parts(model: Networks) -> Iterator[Part]:
-    """All parts, one at a time, in the order in which the pipeline uses them.
-
-    Raises:
-        UserError: a network's configuration contradicts the settings.
-    """
-    for make in part_makers(model).values():
-        yield make()
 
 
 def _tensor(name: str, *shape: int | str, dtype: DType = "float32") -> TensorSpec:

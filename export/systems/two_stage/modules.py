@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
@@ -90,16 +89,3 @@ class Decoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.autoencoder.decode(latent)
-
-
-class InPrecision(nn.Module):
-    """A module in half precision between float32 inputs and outputs; its weights are converted in place."""
-
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = module.eval().to(dtype)
-        self.dtype = dtype
-
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        found = self.module(*(x.to(self.dtype) if x.is_floating_point() else x for x in inputs))
-        return tuple(x.float() for x in found) if isinstance(found, tuple) else found.float()

@@ -19,7 +19,8 @@ from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec
 from handfirst.export.examples import reference
 from handfirst.export.gate import ENGINE, EQUAL
-from handfirst.export.parts import Networks, Part, PartMaker, part_makers
+from handfirst.export.part import Part, PartMaker
+from handfirst.export.systems.two_stage.parts import Networks, part_makers
 from handfirst.export.weights import round_weights
 from handfirst.runtime.residency import lazy_engines
 from handfirst.runtime.systems.two_stage.job import demo_pose

@@ -1,6 +1,7 @@
-"""Which sizes of its free axes a part takes: written into its spec, obeyed by the runtime, checked by every engine.
+"""Which canvases an exported model paints: the one it was trained for, another, or a range that requests choose from.
 
-Knows nothing about graphs; to_onnx.py leaves every axis free that has a name, within its limits.
+Written into settings and specs, obeyed by the runtime, checked by every engine. Knows nothing about graphs; to_onnx.py
+leaves every axis free that has a name, within its limits.
 """
 
 from __future__ import annotations
@@ -10,25 +11,56 @@ from math import gcd
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
-from handfirst.export.parts import BATCH, CELLS, PIXELS, Part
-from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.export.options import ExportOptions, Size
+from handfirst.export.part import CELLS, PIXELS, Part
+from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, TwoStageSettings
+
+MULTIPLE = 64
+"""Pixels: three halvings of a latent of eight pixels per cell."""
+
+LEAST_FREE = 2 * MULTIPLE
+"""Pixels of the smallest free side: where a map is one cell wide, torch's exporter takes its width for fixed."""
 
 FIXED = ("text_encoder", "hand_unet", "mask_head")
 """Parts that know nothing of the canvas."""
 
-GUIDED = 2
-"""Rows of one picture's evaluation: without and with the prompt."""
+
+def chosen(options: ExportOptions, trained: TwoStageSettings) -> TwoStageSettings:
+    """The model's settings with the canvas that was chosen, or with those.
+
+    Raises:
+        UserError: a side is no multiple of 64, or the canvas is not between the smallest and the largest.
+    """
+    width, height = options.size or (trained.body.width, trained.body.height)
+    if options.size is not None:
+        _check(options.size, 1)
+    changes: dict[str, object] = {"width": width, "height": height}
+    if options.sizes is not None:
+        least, most = options.sizes
+        for size in (least, (width, height), most):
+            _check(size, LEAST_FREE)
+        changes |= {
+            "widths": _limits("width", least[0], width, most[0]),
+            "heights": _limits("height", least[1], height, most[1]),
+        }
+    return trained.model_copy(update={"body": trained.body.model_copy(update=changes)})
 
 
-def limit_rows(part: Part, most: int) -> Part:
-    """The part with at most `most` rows at once; one row makes the axis a fixed one."""
-    spec = part.spec
-    if most == 1:
-        return replace(
-            part, spec=spec.model_copy(update={"inputs": _alone(spec.inputs), "outputs": _alone(spec.outputs)})
+def _check(size: Size, least: int) -> None:
+    if any(side % MULTIPLE or not least <= side <= LARGEST_SIDE for side in size):
+        above = f" from {least}" if least > 1 else ""
+        raise UserError(
+            f"expected a canvas in multiples of {MULTIPLE} pixels{above} up to {LARGEST_SIDE}, got {size[0]}x{size[1]}"
         )
-    rows = AxisLimits(usual=min(GUIDED, most), most=most)
-    return replace(part, spec=spec.model_copy(update={"limits": {**spec.limits, BATCH: rows}}))
+
+
+def _limits(side: str, least: int, usual: int, most: int) -> AxisLimits:
+    if not least <= usual <= most:
+        raise UserError(
+            f"sizes: the model's own {side} of {usual} is not between {least} and {most}; "
+            "widen them, or give another canvas with --size"
+        )
+    return AxisLimits(least=least, usual=usual, most=most, multiple=MULTIPLE)
 
 
 def free_canvas(part: Part, settings: TwoStageSettings) -> Part:
@@ -83,10 +115,3 @@ def _widened(limits: AxisLimits, size: int) -> AxisLimits:
     """That let `size` through as well."""
     least, most = min(limits.least, size), max(limits.most, size)
     return AxisLimits(least=least, usual=limits.usual, most=most, multiple=gcd(limits.multiple, size))
-
-
-def _alone(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        tensor.model_copy(update={"shape": tuple(1 if axis == BATCH else axis for axis in tensor.shape)})
-        for tensor in tensors
-    )
