@@ -5,9 +5,9 @@
     python benchmarks/train_step.py --optimizer adafactor --stages hand
     python benchmarks/train_step.py --config demo --out step.json           # tries the script itself in a minute
 
-Random weights in the sizes of Stable Diffusion 1.5 (training/configs/sd15.toml); everything else is what
-`handfirst train` runs: samples, frozen encoders, losses, activation checkpointing, optimizer. Each stage is a process
-of its own, so that its peak memory is its own. Uses a GPU if there is one.
+Random weights in the sizes of Stable Diffusion 1.5 (the configuration sd15); everything else is what `handfirst train`
+runs: samples, frozen encoders, losses, activation checkpointing, optimizer. Each stage is a process of its own, so that
+its peak memory is its own. Uses a GPU if there is one.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from torch.utils.data import default_collate
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.training.assembly import new_body, new_hand
-from handfirst.training.config import TrainingConfig, load_config
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.sample import SAMPLERS
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.networks import body_task, hand_task, trained_parameters
-from handfirst.training.finetune.optimizer import build_optimizer
-from handfirst.training.finetune.options import BodyOptions, HandOptions
 from handfirst.training.finetune.samples import BodySamples, HandSamples
 from handfirst.training.libraries import quiet
+from handfirst.training.loop.optimizer import build_optimizer
 from handfirst.training.models.autoencoder import build_autoencoder
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.systems.two_stage.config import TrainingConfig, load_config
+from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 
 RESULT = Path(__file__).parent / "results" / "train-step.json"
 LIBRARIES = ("handfirst", "torch", "diffusers")
@@ -92,7 +92,7 @@ def measure(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
     task.to(device)
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
     trained = [p for p in task.parameters() if p.requires_grad]
-    optimizer = build_optimizer(trained, task.options)
+    optimizer = build_optimizer(task, task.options)
     losses, seconds = [], []
     for _ in range(arguments.steps):
         started = time.monotonic()

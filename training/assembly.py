@@ -13,11 +13,11 @@ from tokenizers import Tokenizer
 
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.checkpoint import TwoStageModel, save_model
-from handfirst.training.config import TrainingConfig
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.run_folder import costs, ema_weights, notes
+from handfirst.training.systems.two_stage.config import TrainingConfig
 
 
 def assemble(config: TrainingConfig, out: Path, settings: TwoStageSettings) -> Path:

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import hand_box
-from handfirst.training.config import Gate
 from handfirst.training.crops import FACE, to_image
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.fit import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.sheets import to_uint8
+from handfirst.training.systems.two_stage.config import Gate
 
 LEFT_HAND, RIGHT_HAND = slice(91, 112), slice(112, 133)
 Figures = dict[str, float]

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handfirst.training.config import PhaseOptions
 from handfirst.training.crops import CROP, CropSource, to_image
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.sheets import to_uint8, write_sheet
+from handfirst.training.systems.two_stage.options import PhaseOptions
 
 DETAIL_WEIGHT = 3.0  # errors on hands and faces count this much more
 SQUARE_WEIGHT = 4.0  # of the squared error beside the absolute one: the flat parts settle sooner

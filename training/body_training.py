@@ -24,7 +24,6 @@ from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
 from handfirst.training.conditions import cell_reach, hands_alone, to_pose
-from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
@@ -32,6 +31,7 @@ from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.sampling import Kept, denormalise, normalise, sample_bodies
 from handfirst.training.sheets import to_uint8, write_sheet
+from handfirst.training.systems.two_stage.options import BodyPhase
 
 SHEET_STEPS = 12
 
@@ -104,7 +104,7 @@ def body_phase(
     data: BodyData,
     autoencoder: Autoencoder,
     settings: TwoStageSettings,
-    options: PhaseOptions,
+    options: BodyPhase,
     seed: int,
 ) -> Phase:
     """Noise loss on blended latents at one random step t per sample."""

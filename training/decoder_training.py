@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handfirst.training.autoencoder_training import decode_noisy, draw_sheet, pixel_losses
-from handfirst.training.config import PhaseOptions
 from handfirst.training.crops import CROP, CropSource
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.draws import Draws
@@ -25,6 +24,7 @@ from handfirst.training.fit import Phase, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.painting import Painted
+from handfirst.training.systems.two_stage.options import PhaseOptions
 
 ADVERSARIAL = 0.06
 FEATURES = 5.0  # spectral norms make features small

@@ -21,8 +21,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from handfirst.engines.files import atomic_path
-from handfirst.training.config import PhaseOptions
-from handfirst.training.optimizers import PhaseOptimizer
+from handfirst.training.loop.optimizer import build_optimizer, learning_rate, scale
+from handfirst.training.systems.two_stage.options import PhaseOptions
 
 SAVE_SECONDS = 90.0
 LOOK = 25  # steps between two looks at the losses
@@ -61,12 +61,6 @@ class Clock:
         return min(1.0, self.seconds / (60 * minutes))
 
 
-def rate(options: PhaseOptions, step: int, progress: float) -> float:
-    """Factor on the learning rates: linear warm-up, then a half cosine from 1 down to 2%."""
-    warm = min(1.0, (step + 1) / max(1, options.warmup))
-    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
 def pick_device() -> torch.device:
     """The GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -99,7 +93,7 @@ def fit(
     average = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
     ema = AveragedModel(phase.model, multi_avg_fn=average, use_buffers=True)
     ema.requires_grad_(False)
-    optimizer = PhaseOptimizer(phase.model, options)
+    optimizer = build_optimizer(phase.model, options)
     clock = _resume(folder, phase.model, ema, optimizer)
     if options.compile:
         phase.model.compile()
@@ -117,7 +111,7 @@ def fit(
             clock.seconds += training_seconds(device) - started
             if not look:
                 continue
-            _record(folder, board, clock, values, options.lr * rate(options, clock.step - 1, progress))
+            _record(folder, board, clock, values, options.lr * learning_rate(options, clock.step - 1, progress))
             note = " ".join(f"{k} {v:.4f}" for k, v in values.items())
             bar.update(task, completed=progress, note=f"step {clock.step}  {note}")
             if time.monotonic() - saved > SAVE_SECONDS:
@@ -136,7 +130,7 @@ def fit(
 def _step(
     phase: Phase,
     options: PhaseOptions,
-    optimizer: PhaseOptimizer,
+    optimizer: torch.optim.Optimizer,
     step: int,
     progress: float,
     device: torch.device,
@@ -146,8 +140,10 @@ def _step(
         losses = phase.losses(phase.model, step)
     total = torch.stack(list(losses.values())).sum()
     total.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(optimizer.parameters, options.clip)
-    optimizer.step(rate(options, step, progress))
+    nn.utils.clip_grad_norm_(phase.model.parameters(), options.clip)
+    scale(optimizer, learning_rate(options, step, progress))
+    optimizer.step()
+    optimizer.zero_grad()
     return {k: v.detach() for k, v in losses.items()}
 
 
@@ -168,7 +164,7 @@ def _record(folder: Path, board: SummaryWriter, clock: Clock, losses: dict[str, 
         board.add_scalar(name, value, clock.step)
 
 
-def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: PhaseOptimizer, clock: Clock) -> None:
+def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer, clock: Clock) -> None:
     state = {
         "model": model.state_dict(),
         "ema": ema.state_dict(),
@@ -181,7 +177,7 @@ def _save(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: PhaseOp
         torch.save(state, temporary)
 
 
-def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: PhaseOptimizer) -> Clock:
+def _resume(folder: Path, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Optimizer) -> Clock:
     file = folder / "checkpoint.pt"
     if not file.exists():
         return Clock()

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.conditions import hand_condition
-from handfirst.training.config import PhaseOptions
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.draws import Draws
 from handfirst.training.fit import Phase, autocast, pick_device
@@ -23,6 +22,7 @@ from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.sampling import denormalise, sample_hands
 from handfirst.training.sheets import to_uint8, write_sheet
+from handfirst.training.systems.two_stage.options import HandPhase
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def hand_phase(
     data: HandData,
     autoencoder: Autoencoder,
     settings: TwoStageSettings,
-    options: PhaseOptions,
+    options: HandPhase,
     seed: int,
 ) -> Phase:
     """Noise loss on the latent and `mask_weight` x MSE of the mask, on one random step t per sample."""

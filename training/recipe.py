@@ -38,6 +38,7 @@ from handfirst.training.models.text_encoder import build_text_encoder, train_tok
 from handfirst.training.recipe_run import Recipe, body_data, hand_data, held_out, pictures
 from handfirst.training.run_folder import add_note, ema_weights, load_tensor, save_tensor
 from handfirst.training.sampling import denormalise, normalise
+from handfirst.training.systems.two_stage.options import BodyPhase, HandPhase, PhaseOptions
 
 HELD_OUT = 70_000_000
 """First seed of the pictures that nothing is trained on."""
@@ -76,7 +77,7 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
         return TwoStageSettings.model_validate_json(file.read_text())
     hands, people = pictures(recipe)
     model = channels_last(build_autoencoder(recipe.config.autoencoder))
-    options = recipe.options("autoencoder")
+    options = recipe.options("autoencoder", PhaseOptions)
     phase = autoencoder_training.autoencoder_phase(model, (hands, people), options, recipe.seed)
     trained = typed(fit(phase, options, recipe.out / "autoencoder", recipe.max_steps, recipe.show), Autoencoder)
     _pass_gate(recipe, trained)
@@ -142,7 +143,7 @@ def train_text(recipe: Recipe, settings: TwoStageSettings) -> None:
         for n in ("hand", "person")
     ]
     model = build_text_encoder(recipe.config.text_encoder, text.length, text.width, tokenizer.get_vocab_size())
-    options = recipe.options("text")
+    options = recipe.options("text", PhaseOptions)
     doubled = [x.repeat(len(v), 1, 1, 1) for x, v in zip(latents, ids, strict=True)]
     phase = text_training.text_phase(model, doubled, [torch.cat(v) for v in ids], options, recipe.seed)
     pair = fit(phase, options, recipe.out / "text", recipe.max_steps, recipe.show)
@@ -176,7 +177,7 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
 def train_hand(recipe: Recipe) -> None:
     """The hand generator."""
     torch.manual_seed(recipe.seed + 2)
-    settings, options = train_autoencoder(recipe), recipe.options("hand")
+    settings, options = train_autoencoder(recipe), recipe.options("hand", HandPhase)
     autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
     model = new_hand(recipe.config)
     phase = hand_training.hand_phase(model, hand_data(recipe), autoencoder, settings, options, recipe.seed)
@@ -186,7 +187,7 @@ def train_hand(recipe: Recipe) -> None:
 def train_body(recipe: Recipe) -> None:
     """The base UNet with its ControlNet."""
     torch.manual_seed(recipe.seed + 3)
-    settings, options = train_autoencoder(recipe), recipe.options("body")
+    settings, options = train_autoencoder(recipe), recipe.options("body", BodyPhase)
     autoencoder = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
     model = new_body(recipe.config)
     phase = body_training.body_phase(model, body_data(recipe), autoencoder, settings, options, recipe.seed)
@@ -197,7 +198,7 @@ def train_decoder(recipe: Recipe) -> None:
     """The decoder once more, on the latents that the UNets now know, encoded and painted."""
     torch.manual_seed(recipe.seed + 4)
     hands, people = pictures(recipe)
-    options = recipe.options("decoder")
+    options = recipe.options("decoder", PhaseOptions)
     sources = (
         decoder_training.Source(hands, painted(recipe, "hand"), judged=False),
         decoder_training.Source(people, painted(recipe, "person"), judged=True),

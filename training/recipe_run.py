@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from handfirst.engines.errors import UserError
 from handfirst.training import body_training, hand_training
-from handfirst.training.config import PhaseName, PhaseOptions, TrainingConfig
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.run_folder import load_tensor
+from handfirst.training.systems.two_stage.config import PhaseName, TrainingConfig
+from handfirst.training.systems.two_stage.options import PhaseOptions
+
+Options = TypeVar("Options", bound=PhaseOptions)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,13 @@ class Recipe:
         """Whether every phase gets all of its minutes."""
         return self.max_steps is None and self.scale >= 1
 
-    def options(self, phase: PhaseName) -> PhaseOptions:
+    def options(self, phase: PhaseName, kind: type[Options]) -> Options:
         """The phase's options with its minutes scaled."""
-        if phase not in self.config.train:
+        options = self.config.train.get(phase)
+        if not isinstance(options, kind):
             raise UserError(f"the configuration has no [train.{phase}] block")
-        options = self.config.train[phase]
-        return options.model_copy(update={"minutes": options.minutes * self.scale})
+        minutes = None if options.minutes is None else options.minutes * self.scale
+        return options.model_copy(update={"minutes": minutes})
 
     @property
     def workers(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from handfirst.engines.files import atomic_path
-from handfirst.training.config import PhaseName
+from handfirst.training.systems.two_stage.config import PhaseName
 
 NOTES = "notes.json"
 

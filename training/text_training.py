@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from handfirst.runtime.settings import TextSettings
-from handfirst.training.config import PhaseOptions
 from handfirst.training.fit import Phase, autocast, pick_device
+from handfirst.training.systems.two_stage.options import PhaseOptions
 
 
 def encode_ids(tokenizer: Tokenizer, text: TextSettings, prompts: Sequence[str]) -> Tensor:

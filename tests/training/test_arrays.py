@@ -11,10 +11,10 @@ from handfirst.runtime.hands import find_hands
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.request import Request
 from handfirst.training.conditions import hand_condition
-from handfirst.training.config import load_config
 from handfirst.training.data.arrays import MIRRORED, Pictures, load_pictures, mirror_keypoints, mirror_words
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.prompts import view_words
+from handfirst.training.systems.two_stage.config import load_config
 
 
 @pytest.fixture(scope="module")

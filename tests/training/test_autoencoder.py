@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from handfirst.training.autoencoder_gate import Codec, Rgb, codec_of, fidelity, shortfalls
-from handfirst.training.config import Gate
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.systems.two_stage.config import Gate
 
 SIDE = 64
 

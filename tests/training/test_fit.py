@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from handfirst.training import fit as fit_module
-from handfirst.training.config import PhaseOptions
-from handfirst.training.fit import Clock, Phase, fit, rate
+from handfirst.training.fit import Clock, Phase, fit
+from handfirst.training.systems.two_stage.options import PhaseOptions
 
 OPTIONS = PhaseOptions(minutes=1, batch=4, lr=1e-2, warmup=2, ema=0.5)
 
@@ -60,13 +60,6 @@ def test_the_loss_falls_and_a_finished_phase_is_not_trained_again(tmp_path: Path
 def test_a_loss_that_is_not_finite_is_named(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="toy: the loss of step 0"):
         fit(phase(value=float("nan")), OPTIONS, tmp_path, max_steps=5, show=False)
-
-
-def test_the_rate_warms_up_and_falls_to_two_per_cent() -> None:
-    assert rate(OPTIONS, 0, 0.0) == pytest.approx(0.5)
-    assert rate(OPTIONS, 10, 0.0) == pytest.approx(1)
-    assert rate(OPTIONS, 10, 0.5) == pytest.approx(0.51)
-    assert rate(OPTIONS, 10, 1.0) == pytest.approx(0.02)
 
 
 def test_progress_counts_training_time_or_steps() -> None:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.body_training import BodyData
-from handfirst.training.config import load_config
 from handfirst.training.hand_training import HandData
 from handfirst.training.painting import STARTS, STEPS, paint_hands, paint_people
+from handfirst.training.systems.two_stage.config import load_config
 
 COUNT, SIDE = 5, 32
 CELLS = SIDE // 8

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from handfirst.engines.errors import UserError
 from handfirst.training.checkpoint import load_model
 from handfirst.training.cli import app, total_minutes
-from handfirst.training.config import load_config
 from handfirst.training.recipe import train_autoencoder
 from handfirst.training.recipe_look import look
 from handfirst.training.recipe_run import Recipe
 from handfirst.training.run_folder import ema_weights
+from handfirst.training.systems.two_stage.config import load_config
 
 STEPS = 8
 
@@ -28,7 +28,7 @@ STEPS = 8
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """demo.toml with a handful of pictures, trained for a few steps a phase."""
     folder = tmp_path_factory.mktemp("recipe")
-    text = (resources.files("handfirst.training") / "configs" / "demo.toml").read_text()
+    text = (resources.files("handfirst.training.systems.two_stage") / "configs" / "demo.toml").read_text()
     for key, value in {
         "hands": 6,
         "people": 6,

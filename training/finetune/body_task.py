@@ -15,11 +15,11 @@ from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import BodyBatch, Noising, body_losses
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.feed import Batch
-from handfirst.training.finetune.options import BodyOptions
 from handfirst.training.finetune.task import Drawn
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.sampling import Kept, sample_bodies
 from handfirst.training.sheets import to_uint8
+from handfirst.training.systems.two_stage.options import BodyOptions
 
 
 class BodyTask(nn.Module):

@@ -1,4 +1,4 @@
-"""Options from a TOML file and from the command line, and what a resumed run may not change.
+"""FineTuneOptions from a TOML file and from the command line, and what a resumed run may not change.
 
 Knows nothing about what the options do.
 """
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.finetune.options import FREE, BodyOptions, HandOptions, Options
+from handfirst.training.systems.two_stage.options import FREE, BodyOptions, FineTuneOptions, HandOptions
 
 Stage = Literal["hand", "body"]
 KINDS: dict[Stage, type[HandOptions] | type[BodyOptions]] = {"hand": HandOptions, "body": BodyOptions}
@@ -33,7 +33,7 @@ def load_options(stage: Stage, config: str, changes: dict[str, Any]) -> HandOpti
     Raises:
         UserError: no such file, not TOML, or a value that does not fit.
     """
-    shipped = resources.files("handfirst.training") / "configs" / f"{config}-{stage}.toml"
+    shipped = resources.files("handfirst.training.systems.two_stage") / "configs" / f"{config}-{stage}.toml"
     try:
         text = shipped.read_text() if shipped.is_file() else Path(config).read_text()
         values = tomllib.loads(text)
@@ -48,7 +48,7 @@ def load_options(stage: Stage, config: str, changes: dict[str, Any]) -> HandOpti
         raise UserError(f"{config}: {first_complaint(error)}") from error
 
 
-def changed_settings(settings: TwoStageSettings, options: Options) -> TwoStageSettings:
+def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> TwoStageSettings:
     """The model's settings with the options' changes.
 
     Raises:

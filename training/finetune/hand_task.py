@@ -13,13 +13,13 @@ from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.batches import HandBatch, Noising, hand_losses
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.feed import Batch
-from handfirst.training.finetune.options import HandOptions
 from handfirst.training.finetune.overlap import overlap
 from handfirst.training.finetune.task import Drawn
 from handfirst.training.losses import add_noise
 from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.sampling import sample_hands
 from handfirst.training.sheets import to_uint8
+from handfirst.training.systems.two_stage.options import HandOptions
 
 
 class HandTask(nn.Module):

@@ -24,11 +24,11 @@ from handfirst.engines.errors import UserError
 from handfirst.training.finetune.checkpoints import Checkpoints
 from handfirst.training.finetune.feed import Batch, Share, TrainingSamples, training_batches
 from handfirst.training.finetune.journal import Journal
-from handfirst.training.finetune.optimizer import build_optimizer, learning_rate
-from handfirst.training.finetune.options import Options
 from handfirst.training.finetune.signals import termination
 from handfirst.training.finetune.validate import Validator
 from handfirst.training.fit import training_bar
+from handfirst.training.loop.optimizer import build_optimizer, learning_rate, scale
+from handfirst.training.systems.two_stage.options import FineTuneOptions
 
 NETWORKS = 3
 """Second word of the seeds of what networks draw themselves; samples and their order have others."""
@@ -50,7 +50,7 @@ class Loop:
     task: Any
     samples: TrainingSamples
     validator: Validator
-    options: Options
+    options: FineTuneOptions
     folder: Path
     accelerator: Accelerator
     show: bool = True
@@ -61,7 +61,7 @@ class Loop:
         self._share = Share(
             self.options.batch, self.options.accumulate, self.accelerator.num_processes, self.accelerator.process_index
         )
-        optimizer = build_optimizer(self._trained.values(), self.options)
+        optimizer = build_optimizer(self.task.to(self.accelerator.device), self.options)
         self._wrapped, self._optimizer = self.accelerator.prepare(self.task, optimizer)
         self._average = None
         if self.options.ema:
@@ -108,8 +108,7 @@ class Loop:
 
     def _advance(self, batches: Iterator[Batch]) -> dict[str, float]:
         """One optimizer step; the means of its losses over the whole batch, and the gradient's norm."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.options, self.step)
+        scale(self._optimizer, self._rate(self.step))
         self._wrapped.train()
         sums: dict[str, Tensor] = {}
         norm = torch.zeros(())
@@ -137,6 +136,9 @@ class Loop:
         self.step += 1
         return {**values, "gradient": float(norm)}
 
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.options, step, step / (self.options.steps or 1))
+
     def _seed(self, part: int) -> None:
         """Whatever a network itself draws (dropout) follows from the step too."""
         words = (self.options.seed, NETWORKS, self.step, part, self._share.rank)
@@ -150,7 +152,7 @@ class Loop:
 
     def _record(self, journal: Journal | None, values: dict[str, float], seconds: float) -> None:
         if journal is not None:
-            rate = learning_rate(self.options, self.step - 1)
+            rate = self.options.lr * self._rate(self.step - 1)
             epoch = self.step * self.options.batch / self.samples.mixture.epoch
             clock = {"samples_per_second": self.options.batch / seconds}
             if self.accelerator.device.type == "cuda":

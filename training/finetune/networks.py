@@ -22,15 +22,15 @@ from handfirst.training.checkpoint import ADAPTER, ModelFolder, save_hand, save_
 from handfirst.training.finetune.body_task import BodyTask
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.hand_task import HandTask
-from handfirst.training.finetune.options import BodyOptions, HandOptions, Options
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.models.mask_head import build_mask_head
+from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def build_task(source: ModelFolder, settings: TwoStageSettings, options: Options) -> HandTask | BodyTask:
+def build_task(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> HandTask | BodyTask:
     """What these options train, with the networks of a folder."""
     encoders = Encoders(source.network("autoencoder"), source.network("text_encoder"), settings)
     if isinstance(options, HandOptions):
@@ -86,7 +86,7 @@ def _ready(task: Any) -> Any:
 
 
 def write_model(
-    source: ModelFolder, task: HandTask | BodyTask, options: Options, training: dict[str, Any], out: Path
+    source: ModelFolder, task: HandTask | BodyTask, options: FineTuneOptions, training: dict[str, Any], out: Path
 ) -> None:
     """The source's folder with what was trained in its place; `out` is replaced in one step.
 
@@ -111,14 +111,14 @@ def write_model(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replaced(task: HandTask | BodyTask, options: Options) -> tuple[str, ...]:
+def _replaced(task: HandTask | BodyTask, options: FineTuneOptions) -> tuple[str, ...]:
     """Folders of the source that are not copied, because they are written."""
     if isinstance(task, HandTask):
         return ("mask_head", f"hand_unet{ADAPTER}") if options.adapter else ("mask_head", "hand_unet*")
     return (f"body_unet{ADAPTER}",) if options.adapter else ("controlnet",)
 
 
-def _write_hand(source: ModelFolder, task: HandTask, options: Options, folder: Path) -> None:
+def _write_hand(source: ModelFolder, task: HandTask, options: FineTuneOptions, folder: Path) -> None:
     if options.adapter is None:
         save_hand(task.model, folder)
         return
@@ -129,7 +129,7 @@ def _write_hand(source: ModelFolder, task: HandTask, options: Options, folder: P
         save_mask_head(task.model.mask_head, folder)
 
 
-def _write_body(source: ModelFolder, task: BodyTask, options: Options, folder: Path) -> None:
+def _write_body(source: ModelFolder, task: BodyTask, options: FineTuneOptions, folder: Path) -> None:
     if options.adapter is None:
         task.model.controlnet.save_pretrained(folder / "controlnet")
         return

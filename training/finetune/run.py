@@ -29,10 +29,10 @@ from handfirst.training.finetune.journal import VALIDATION, read_journal
 from handfirst.training.finetune.loop import Loop
 from handfirst.training.finetune.mixture import Mixture
 from handfirst.training.finetune.networks import build_task, trained_parameters, write_model
-from handfirst.training.finetune.options import HandOptions, Options
 from handfirst.training.finetune.samples import BodySamples, HandSamples, SampleMaker
 from handfirst.training.finetune.shards import Shards, open_shards, split
 from handfirst.training.finetune.validate import Validator
+from handfirst.training.systems.two_stage.options import FineTuneOptions, HandOptions
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Data:
     held_out: Path | None = None
 
 
-def finetune(model: Path, data: Data, options: Options, out: Path, show: bool = True) -> Path | None:
+def finetune(model: Path, data: Data, options: FineTuneOptions, out: Path, show: bool = True) -> Path | None:
     """Trains one stage of a model.
 
     Args:
@@ -97,7 +97,7 @@ def _leave(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
-def _accelerator(options: Options) -> Accelerator:
+def _accelerator(options: FineTuneOptions) -> Accelerator:
     try:
         found = Accelerator(mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate)
     except ValueError as error:
@@ -111,7 +111,7 @@ def _accelerator(options: Options) -> Accelerator:
     return found
 
 
-def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shards]:
+def _open(data: Data, options: FineTuneOptions, cache: Path) -> tuple[list[Shards], Shards]:
     """What is trained on, by source, and what is held out."""
     if data.held_out is not None:
         return [open_shards(_part(folder, "train"), cache) for folder in data.folders], open_shards(
@@ -121,7 +121,7 @@ def _open(data: Data, options: Options, cache: Path) -> tuple[list[Shards], Shar
     return [kept for kept, _ in parts], _joined([held for _, held in parts])
 
 
-def _parts(folder: Path, options: Options, cache: Path) -> tuple[Shards, Shards]:
+def _parts(folder: Path, options: FineTuneOptions, cache: Path) -> tuple[Shards, Shards]:
     """What `handfirst prepare` held out stays held out; of other shards a share is."""
     held_out = _part(folder, "val")
     if held_out == folder or not any(held_out.glob("*.tar")):
@@ -146,14 +146,14 @@ def _joined(sources: Sequence[Shards]) -> Shards:
     )
 
 
-def _maker(source: ModelFolder, settings: TwoStageSettings, options: Options) -> SampleMaker:
+def _maker(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> SampleMaker:
     if isinstance(options, HandOptions):
         return HandSamples(settings, options, source.tokenizer)
     return BodySamples(settings, options, source.tokenizer)  # type: ignore[arg-type]
 
 
 def _validator(
-    held_out: Shards, make: SampleMaker, source: ModelFolder, settings: TwoStageSettings, options: Options
+    held_out: Shards, make: SampleMaker, source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions
 ) -> Validator:
     return Validator(
         samples=HeldOutSamples(held_out, make, options.validation_samples, settings.schedule.train_steps),
@@ -166,7 +166,7 @@ def _validator(
     )
 
 
-def _description(stage: str, model: Path, data: Data, options: Options) -> dict[str, Any]:
+def _description(stage: str, model: Path, data: Data, options: FineTuneOptions) -> dict[str, Any]:
     """What a resumed run is compared with."""
     return {
         "stage": stage,
@@ -177,13 +177,13 @@ def _description(stage: str, model: Path, data: Data, options: Options) -> dict[
     }
 
 
-def _note(out: Path, options: Options, mixture: Mixture, parameters: int) -> dict[str, Any]:
+def _note(out: Path, options: FineTuneOptions, mixture: Mixture, parameters: int) -> dict[str, Any]:
     """For the model's training.json: what the training was and what it came to."""
-    last = read_journal(out / VALIDATION)
+    last, samples = read_journal(out / VALIDATION), (options.steps or 0) * options.batch
     return {
         "steps": options.steps,
-        "samples": options.steps * options.batch,
-        "epochs": round(options.steps * options.batch / mixture.epoch, 2),
+        "samples": samples,
+        "epochs": round(samples / mixture.epoch, 2),
         "parameters": parameters,
         "validation": last[-1] if last else {},
         "device": "cuda" if torch.cuda.is_available() else "cpu",

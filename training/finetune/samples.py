@@ -18,9 +18,9 @@ from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.text import token_ids
 from handfirst.training.conditions import hand_condition, hand_prompt, hands_alone, kept_cells, to_pose
+from handfirst.training.data.augment import recolour
 from handfirst.training.data.example import Example
-from handfirst.training.finetune.augment import recolour
-from handfirst.training.finetune.options import BodyOptions, HandOptions
+from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 
 Sample = dict[str, NDArray[Any]]
 """What the networks' side reads; see the classes below for names, shapes and types."""

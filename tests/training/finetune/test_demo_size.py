@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from handfirst.training.assembly import new_body, new_hand
 from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.cli import app
-from handfirst.training.config import load_config
 from handfirst.training.data.procedural.writer import read_dataset, render_dataset
 from handfirst.training.finetune.encoders import Encoders
 from handfirst.training.finetune.journal import LOSSES, VALIDATION, read_journal
 from handfirst.training.models.autoencoder import build_autoencoder, latent_statistics
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.systems.two_stage.config import load_config
 
 STEPS, AGAIN = 200, 160
 CONFIG = f"""

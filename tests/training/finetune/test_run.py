@@ -17,7 +17,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.checkpoint import ModelFolder, load_model
 from handfirst.training.finetune.config import load_options
 from handfirst.training.finetune.journal import LOSSES, VALIDATION, read_journal
-from handfirst.training.finetune.options import HandOptions
+from handfirst.training.systems.two_stage.options import HandOptions
 
 
 def state(folder: Path, name: Any) -> dict[str, Tensor]:

@@ -21,13 +21,13 @@ from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.text import token_ids
 from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.conditions import hand_prompt, kept_cells, to_pose
+from handfirst.training.data.augment import recolour
 from handfirst.training.data.example import Example
-from handfirst.training.finetune.augment import recolour
 from handfirst.training.finetune.body_task import hint as trained_hint
 from handfirst.training.finetune.config import changed_settings
-from handfirst.training.finetune.options import BodyOptions, Colours
 from handfirst.training.finetune.samples import BodySamples, HandSamples, fit
 from handfirst.training.finetune.shards import open_shards
+from handfirst.training.systems.two_stage.options import BodyOptions, Colours
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,31 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from handfirst.training.finetune.options import Colours
+from pydantic import BaseModel, ConfigDict, Field
 
 Image = NDArray[np.uint8]
 _VALUES = np.arange(256, dtype=np.float32)
+
+
+class Colours(BaseModel):
+    """How often, and how far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    shift_probability: float = Field(0.2, ge=0, le=1)
+    """HumanSD: half of a choice that is made with probability .4."""
+    shift: float = Field(20, ge=0, le=255)
+    """Most that is added to a channel, of 255; each channel has its own."""
+    contrast_probability: float = Field(0.2, ge=0, le=1)
+    contrast: float = Field(0.2, ge=0, le=1)
+    """Most that the contrast changes, as a factor."""
+    brightness: float = Field(0.2, ge=0, le=1)
+    """Most that is added to all channels, as a fraction of 255."""
+
+    @property
+    def active(self) -> bool:
+        """Whether any picture changes."""
+        return self.shift_probability > 0 or self.contrast_probability > 0
 
 
 def recolour(rgb: Image, colours: Colours, rng: np.random.Generator) -> Image:

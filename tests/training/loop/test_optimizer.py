@@ -1,4 +1,4 @@
-"""Muon on convolutions: which layers it takes, against torch's own on the flattened weight, in either memory format."""
+"""Muon on convolutions, against torch's own on the flattened weight, in either memory format; the learning rate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from handfirst.training.config import PhaseOptions
-from handfirst.training.optimizers import PhaseOptimizer, as_matrix, hidden_weights
+from handfirst.training.loop.optimizer import as_matrix, build_optimizer, hidden_weights, learning_rate, scale
+from handfirst.training.loop.options import LoopOptions
 
-OPTIONS = PhaseOptions(minutes=1, batch=4, lr=1e-2, matrix_lr=0.02)
+OPTIONS = LoopOptions(minutes=1, batch=4, lr=1e-2, matrix_lr=0.02, warmup=2, decay="cosine", floor=0.02)
 
 
 def network() -> nn.Sequential:
@@ -40,10 +40,12 @@ def test_a_step_is_torchs_muon_on_the_matrix_and_adamw_on_the_rest(memory_format
     adamw = torch.optim.AdamW(
         [p for p in rest if p is not linear], lr=0.5 * OPTIONS.lr, weight_decay=OPTIONS.weight_decay
     )
-    optimizer = PhaseOptimizer(module, OPTIONS)
+    optimizer = build_optimizer(module, OPTIONS)
+    scale(optimizer, 0.5)
     for _ in range(3):
         loss(module).backward()
-        optimizer.step(0.5)
+        optimizer.step()
+        optimizer.zero_grad()
         loss(reference).backward()
         assert conv.grad is not None
         matrix.grad = conv.grad.flatten(1)
@@ -64,5 +66,17 @@ def test_a_matrix_is_a_view_in_either_memory_format() -> None:
 
 
 def test_without_a_rate_for_matrices_it_is_adamw() -> None:
-    optimizer = PhaseOptimizer(network(), OPTIONS.model_copy(update={"matrix_lr": None}))
-    assert set(optimizer.state_dict()) == {"adamw"}
+    optimizer = build_optimizer(network(), OPTIONS.model_copy(update={"matrix_lr": None}))
+    assert type(optimizer) is torch.optim.AdamW
+
+
+def test_the_rate_warms_up_and_falls_to_two_per_cent() -> None:
+    assert learning_rate(OPTIONS, 0, 0.0) == pytest.approx(0.5)
+    assert learning_rate(OPTIONS, 10, 0.0) == pytest.approx(1)
+    assert learning_rate(OPTIONS, 10, 0.5) == pytest.approx(0.51)
+    assert learning_rate(OPTIONS, 10, 1.0) == pytest.approx(0.02)
+
+
+def test_a_constant_rate_only_warms_up() -> None:
+    constant = OPTIONS.model_copy(update={"decay": "constant"})
+    assert [learning_rate(constant, step, 1.0) for step in range(3)] == [0.5, 1.0, 1.0]
