@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfirst.training.finetune.cli import body, hand
+from handfirst.training.systems.two_stage.cli import body, hand
 
 if TYPE_CHECKING:
     from handfirst.training.systems.two_stage.config import Phases
@@ -41,8 +41,8 @@ def demo(
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from handfirst.training.recipe import run_recipe
-    from handfirst.training.recipe_run import Recipe
+    from handfirst.training.recipe.recipe import run_recipe
+    from handfirst.training.recipe.run import Recipe
     from handfirst.training.systems.two_stage.config import load_config
 
     loaded = load_config(config)
@@ -59,8 +59,8 @@ def look(
     """Draw held-out hands and people with the weights that a run saved last: RUN/look-*.png and figures."""
     import json
 
-    from handfirst.training.recipe_look import look as look_at
-    from handfirst.training.recipe_run import Recipe
+    from handfirst.training.recipe.look import look as look_at
+    from handfirst.training.recipe.run import Recipe
     from handfirst.training.systems.two_stage.config import load_config
 
     typer.echo(json.dumps(look_at(Recipe(load_config(config), run)), indent=1))

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, GradientState
 
-from handfirst.training.finetune.run import Data, finetune
+from handfirst.training.systems.two_stage.finetune import Data, finetune
 from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 
 SHORT: dict[str, Any] = {

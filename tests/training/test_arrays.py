@@ -10,10 +10,10 @@ import pytest
 from handfirst.runtime.hands import find_hands
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.request import Request
-from handfirst.training.conditions import hand_condition
 from handfirst.training.data.arrays import MIRRORED, Pictures, load_pictures, mirror_keypoints, mirror_words
 from handfirst.training.data.procedural.writer import render_dataset
-from handfirst.training.prompts import view_words
+from handfirst.training.recipe.prompts import view_words
+from handfirst.training.systems.two_stage.conditions import hand_condition
 from handfirst.training.systems.two_stage.config import load_config
 
 

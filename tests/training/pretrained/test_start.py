@@ -17,7 +17,7 @@ from handfirst.runtime.settings import MaskHeadSettings
 from handfirst.training.checkpoint import load_model
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion, read_stable_diffusion
 from handfirst.training.pretrained.start import read_controlnet, untrained_pair, widen_hint
-from handfirst.training.sampling import denormalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import denormalise, sample_hands
 
 SIZE = 64
 

@@ -16,8 +16,18 @@ from typing_extensions import TypedDict  # pydantic wants this one on Python 3.1
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.loop.options import Block
-from handfirst.training.systems.two_stage.options import BodyPhase, HandPhase, PhaseOptions
+from handfirst.training.systems.two_stage.options import (
+    BodyOptions,
+    BodyPhase,
+    FineTuneOptions,
+    HandOptions,
+    HandPhase,
+    PhaseOptions,
+)
 
+PACKAGE = "handfirst.training.systems.two_stage"
+StageName = Literal["hand", "body"]
+KINDS: dict[StageName, type[HandOptions] | type[BodyOptions]] = {"hand": HandOptions, "body": BodyOptions}
 PhaseName = Literal["autoencoder", "text", "hand", "body", "decoder"]
 
 
@@ -74,7 +84,7 @@ def load_config(name: str | Path) -> TrainingConfig:
     Raises:
         UserError: no such file, not TOML, or a value that does not fit.
     """
-    shipped = resources.files("handfirst.training.systems.two_stage") / "configs" / f"{name}.toml"
+    shipped = resources.files(PACKAGE) / "configs" / f"{name}.toml"
     try:
         text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
         return TrainingConfig.model_validate(tomllib.loads(text))
@@ -85,6 +95,69 @@ def load_config(name: str | Path) -> TrainingConfig:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{name}: not a TOML file ({error})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}: {where}: {first['msg']}") from error
+        raise UserError(f"{name}: {first_complaint(error)}") from error
+
+
+def load_options(stage: StageName, config: str, changes: dict[str, Any]) -> HandOptions | BodyOptions:
+    """A configuration with changes on top.
+
+    Args:
+        config: "paper", the shipped one of the stage, or the path of a TOML file.
+        changes: from the command line, by option; those that are None are left out.
+
+    Raises:
+        UserError: no such file, not TOML, or a value that does not fit.
+    """
+    shipped = resources.files(PACKAGE) / "configs" / f"{config}-{stage}.toml"
+    try:
+        text = shipped.read_text() if shipped.is_file() else Path(config).read_text()
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"no training configuration {config!r}: give paper, or the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{config}: not a TOML file ({error})") from error
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return KINDS[stage].model_validate(merged(values, given))
+    except ValidationError as error:
+        raise UserError(f"{config}: {first_complaint(error)}") from error
+
+
+def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> TwoStageSettings:
+    """The model's settings with the options' changes.
+
+    Raises:
+        UserError: a change that makes no sense, or of what the networks were built for.
+    """
+    if wrong := sorted(set(options.settings) - {"hand", "body", "defaults"}):
+        raise UserError(f"settings.{wrong[0]} is part of the networks; training can change settings.hand and .body")
+    try:
+        changed = TwoStageSettings.model_validate(merged(settings.model_dump(), options.settings))
+    except ValidationError as error:
+        raise UserError(f"settings: {first_complaint(error)}") from error
+    for name, before, after in (
+        ("hand.size", settings.hand.size, changed.hand.size),
+        ("hand.condition.grid", settings.hand.condition.grid, changed.hand.condition.grid),
+        ("hand.condition.fold", settings.hand.condition.fold, changed.hand.condition.fold),
+    ):
+        if before != after:
+            raise UserError(f"settings.{name} is part of the networks: expected {before}, got {after}")
+    if isinstance(options, BodyOptions) and changed.hand.mask_head != settings.hand.mask_head:
+        raise UserError("settings.hand.mask_head is part of stage 1: change it in 'handfirst train hand'")
+    return changed
+
+
+def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`values` with `changes` on top, table by table."""
+    out = dict(values)
+    for name, value in changes.items():
+        inner = out.get(name)
+        out[name] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return out
+
+
+def first_complaint(error: ValidationError) -> str:
+    """One line out of pydantic's several."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
