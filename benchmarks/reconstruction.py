@@ -24,11 +24,11 @@ from handfirst.runtime.codec import Codec
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.data.procedural.writer import render_dataset
-from handfirst.training.recipe.assembly import trained_autoencoder
+from handfirst.training.loop.journal import write_sheet
 from handfirst.training.recipe.autoencoder import encode_pictures
 from handfirst.training.recipe.gate import codec_of, fidelity
 from handfirst.training.recipe.recipe import HELD_OUT
-from handfirst.training.sheets import write_sheet
+from handfirst.training.recipe.run import trained_autoencoder
 from handfirst.training.systems.two_stage.config import load_config
 
 Served = tuple[Callable[..., Any], Callable[[Pictures], np.ndarray]]

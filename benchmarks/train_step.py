@@ -34,11 +34,10 @@ from handfirst.training.loop.optimizer import build_optimizer
 from handfirst.training.models.autoencoder import build_autoencoder
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.systems.two_stage.config import TrainingConfig, load_config
-from handfirst.training.systems.two_stage.encoders import Encoders
 from handfirst.training.systems.two_stage.networks import body_task, hand_task, new_body, new_hand, trained_parameters
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
-from handfirst.training.systems.two_stage.stages import BodyStage, HandStage
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage
 
 RESULT = Path(__file__).parent / "results" / "train-step.json"
 LIBRARIES = ("handfirst", "torch", "diffusers")

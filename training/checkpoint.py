@@ -32,7 +32,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.adapters import has_adapter, merge_adapter
+from handfirst.training.models.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
 from handfirst.training.models.hand_generator import HandGenerator

@@ -20,14 +20,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from handfirst.engines.errors import UserError
-from handfirst.training.loop.average import Average
 from handfirst.training.loop.checkpoints import Checkpoints
-from handfirst.training.loop.clock import Clock, Interval
+from handfirst.training.loop.feed import Feed, Share
 from handfirst.training.loop.journal import Journal, training_bar
-from handfirst.training.loop.machine import Termination, termination, training_seconds
-from handfirst.training.loop.optimizer import build_optimizer, learning_rate, scale
+from handfirst.training.loop.machine import Clock, Interval, Termination, termination, training_seconds
+from handfirst.training.loop.optimizer import Average, build_optimizer, learning_rate, scale
 from handfirst.training.loop.options import LoopOptions
-from handfirst.training.loop.task import Evaluation, Feed, Share, Task
+from handfirst.training.loop.task import Evaluation, Task
 
 NETWORKS = 3
 """Second word of the seeds of what networks draw themselves; samples and their order have others."""
@@ -153,7 +152,7 @@ class Loop:
         means = self.accelerator.reduce(self._losses, reduction="mean")
         broken = int(self.accelerator.gather(self._broken.reshape(1)).min())
         numbers = torch.stack([*(loss.float() for loss in means.values()), self._norm.float()]).tolist()
-        values = dict(zip((*means, "gradient"), numbers, strict=True))
+        values = dict(zip((*means, "gradient_norm"), numbers, strict=True))
         if broken != NEVER:
             raise UserError(
                 f"{self.task.name}: the loss of step {broken} is not finite (now {values}): try a lower lr, or "

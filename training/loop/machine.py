@@ -1,4 +1,7 @@
-"""The machine under a training: its device and clock, what it computes in, its processes, and its wish to stop."""
+"""The machine under a training: its device and clock, what it computes in, its processes, and its wish to stop.
+
+Knows nothing about what is trained.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
@@ -80,6 +84,37 @@ def leave(accelerator: Accelerator) -> None:
     if accelerator.num_processes > 1:
         time.sleep(1)
     accelerator.end_training()
+
+
+@dataclass
+class Clock:
+    """Steps taken and seconds of training (`training_seconds`), over all resumptions."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+    def progress(self, options: LoopOptions) -> float:
+        """Share of the training that is over, in [0, 1]: by steps where they are limited, else by time."""
+        if options.steps is not None:
+            return min(1.0, self.step / options.steps)
+        return min(1.0, self.seconds / (60 * (options.minutes or 0.0))) if options.minutes else 1.0
+
+
+class Interval:
+    """Due every so many steps, or every so many minutes of training, counted from `clock`; never without either."""
+
+    def __init__(self, steps: int | None, minutes: float | None, clock: Clock) -> None:
+        self.steps = steps
+        self.minutes = minutes
+        self._clock = clock
+        self._last = clock.seconds
+
+    def due(self) -> bool:
+        """Asked once after every step."""
+        if self.minutes is not None and self._clock.seconds - self._last > 60 * self.minutes:
+            self._last = self._clock.seconds
+            return True
+        return self.steps is not None and self._clock.step % self.steps == 0
 
 
 class Termination:

@@ -7,45 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from handfirst.training.loop.samples import Batch, HeldOutSamples, held_out_batches
-from handfirst.training.loop.task import Evaluation
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A sample sheet to be: rows of uint8 [N, H, W, 3] or [N, H, W], and figures [N] about what was drawn."""
-
-    rows: tuple[NDArray[np.uint8], ...]
-    figures: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Stage(Protocol):
-    """What a validation asks of a stage about stacked samples."""
-
-    @property
-    def last_time(self) -> int:
-        """The time step from which the runtime takes what `score` judges."""
-        ...
-
-    def losses(self, samples: Batch) -> dict[str, Tensor]:
-        """Named scalar losses."""
-        ...
-
-    def score(self, samples: Batch) -> dict[str, Tensor]:
-        """Figures [B] about samples at `last_time`; empty where the stage has none."""
-        ...
-
-    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
-        """Pictures made as the runtime makes them. `samples` also holds "empty", the empty prompt's ids [1, L]."""
-        ...
+from handfirst.training.loop.task import Evaluation, Stage
 
 
 @dataclass(frozen=True)

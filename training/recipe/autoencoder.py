@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handfirst.training.data.arrays import Pictures
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws, StepFeed
+from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.loop.options import LoopOptions
-from handfirst.training.loop.task import StepFeed, Task
+from handfirst.training.loop.task import Task
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.recipe.crops import CROP, CropSource, to_image
-from handfirst.training.sheets import to_uint8
 
 DETAIL_WEIGHT = 3.0  # errors on hands and faces count this much more
 SQUARE_WEIGHT = 4.0  # of the squared error beside the absolute one: the flat parts settle sooner

@@ -23,12 +23,11 @@ from handfirst.runtime.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws, StepFeed
+from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import autocast, pick_device
-from handfirst.training.loop.task import StepFeed
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.sheets import to_uint8
 from handfirst.training.systems.two_stage.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.systems.two_stage.options import BodyPhase
 from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies

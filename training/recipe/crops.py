@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handfirst.training.data.arrays import Pictures
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws
 
 CROP = 96
 FACE = slice(23, 91)  # of the 133 points

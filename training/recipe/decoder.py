@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from handfirst.training.data.arrays import Pictures
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.machine import pick_device
 from handfirst.training.loop.options import LoopOptions
-from handfirst.training.loop.task import StepFeed, Task
+from handfirst.training.loop.task import Task
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.recipe.autoencoder import CropBatch, decode_noisy, pixel_losses

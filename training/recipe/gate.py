@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import hand_box
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.recipe.crops import FACE, to_image
-from handfirst.training.sheets import to_uint8
 from handfirst.training.systems.two_stage.config import Gate
 
 LEFT_HAND, RIGHT_HAND = slice(91, 112), slice(112, 133)

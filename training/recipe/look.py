@@ -22,14 +22,21 @@ from handfirst.training.data.arrays import Pictures
 from handfirst.training.data.procedural.writer import read_dataset
 from handfirst.training.evaluate.colours import Coloured, agreement, background_region, chest_region
 from handfirst.training.loop.checkpoints import Checkpoints
+from handfirst.training.loop.journal import to_uint8, write_sheet
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.recipe import bodies, prompts
 from handfirst.training.recipe import hands as hand_phase
 from handfirst.training.recipe import text as text_phase
-from handfirst.training.recipe.assembly import trained_autoencoder, trained_body, trained_hand
 from handfirst.training.recipe.autoencoder import encode_pictures, images
-from handfirst.training.recipe.run import Recipe, costs, held_out, load_tensor
-from handfirst.training.sheets import to_uint8, write_sheet
+from handfirst.training.recipe.run import (
+    Recipe,
+    costs,
+    held_out,
+    load_tensor,
+    trained_autoencoder,
+    trained_body,
+    trained_hand,
+)
 from handfirst.training.systems.two_stage.sampling import denormalise, normalise, sample_hands
 
 SHOWN = 12

@@ -22,25 +22,29 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.data.procedural.writer import render_dataset
+from handfirst.training.loop.feed import Feed
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import make_accelerator, pick_device
-from handfirst.training.loop.task import Evaluation, Feed, Task
+from handfirst.training.loop.task import Evaluation, Task
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.recipe import autoencoder as pixels
 from handfirst.training.recipe import bodies, decoder, hands, painting, prompts, text
-from handfirst.training.recipe.assembly import assemble, trained_autoencoder, trained_body, trained_hand
 from handfirst.training.recipe.gate import codec_of, fidelity, shortfalls
 from handfirst.training.recipe.run import (
     Recipe,
     add_note,
+    assemble,
     body_data,
     hand_data,
     held_out,
     load_tensor,
     pictures,
     save_tensor,
+    trained_autoencoder,
+    trained_body,
+    trained_hand,
 )
 from handfirst.training.systems.two_stage.networks import channels_last, new_body, new_hand
 from handfirst.training.systems.two_stage.options import BodyPhase, HandPhase, PhaseOptions
@@ -49,6 +53,8 @@ from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 HELD_OUT = 70_000_000
 """First seed of the pictures that nothing is trained on."""
+Sheet = tuple[NDArray[np.uint8], ...]
+"""Rows of pictures, uint8 [N, H, W, 3] or [N, H, W]."""
 
 
 def run_recipe(recipe: Recipe) -> Path:
@@ -60,9 +66,6 @@ def run_recipe(recipe: Recipe) -> Path:
     _side_by_side([train_hand, train_body], recipe)
     train_decoder(recipe)
     return assemble(recipe.config, recipe.out, settings)
-
-
-Sheet = tuple[NDArray[np.uint8], ...]
 
 
 def train(

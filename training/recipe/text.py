@@ -14,9 +14,10 @@ from transformers import CLIPTextModel
 
 from handfirst.runtime.settings import TextSettings
 from handfirst.runtime.text import token_ids
+from handfirst.training.loop.feed import StepFeed
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.loop.options import LoopOptions
-from handfirst.training.loop.task import StepFeed, Task
+from handfirst.training.loop.task import Task
 
 
 def encode_ids(tokenizer: Tokenizer, text: TextSettings, prompts: Sequence[str]) -> Tensor:

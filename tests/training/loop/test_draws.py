@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws
 
 CPU = torch.device("cpu")
 

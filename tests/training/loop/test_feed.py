@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import Example
-from handfirst.training.data.mixture import Mixture
 from handfirst.training.data.shard_index import Shards
-from handfirst.training.loop.samples import HeldOutSamples, Share, TrainingSamples, held_out_batches, training_batches
+from handfirst.training.loop.samples import (
+    HeldOutSamples,
+    Mixture,
+    Share,
+    TrainingSamples,
+    held_out_batches,
+    training_batches,
+)
 from handfirst.training.systems.two_stage.samples import Sample
 
 

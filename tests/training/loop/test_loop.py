@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from handfirst.engines.errors import UserError
-from handfirst.training.loop.clock import Clock
+from handfirst.training.loop.feed import StepFeed
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.loop.loop import Loop
-from handfirst.training.loop.machine import make_accelerator
+from handfirst.training.loop.machine import Clock, make_accelerator
 from handfirst.training.loop.options import LoopOptions
-from handfirst.training.loop.task import StepFeed, Task
+from handfirst.training.loop.task import Task
 
 OPTIONS = LoopOptions(
     steps=60, batch=4, lr=1e-2, warmup=2, decay="cosine", floor=0.02, ema=0.5, precision="auto", log_every=25,
@@ -89,6 +91,23 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step_and_never_saved(tmp_pa
     with pytest.raises(UserError, match=r"toy: the loss of step [1-9]\d* is not finite"):
         fit(tmp_path, late)
     assert not (tmp_path / "checkpoints").exists()
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU: reading a number out of a tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("matrix_lr", [None, 0.02])
+def test_the_host_waits_at_looks_alone(tmp_path: Path, matrix_lr: float | None) -> None:
+    with Waits() as waits:
+        fit(tmp_path, OPTIONS.model_copy(update={"matrix_lr": matrix_lr}))
+    assert waits.count == 4  # steps 1, 25, 50, 60
 
 
 def test_progress_counts_training_time_or_steps() -> None:

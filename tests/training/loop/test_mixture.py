@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
-from handfirst.training.data.mixture import Mixture, Pick
+from handfirst.training.loop.samples import Mixture, Pick
 
 SOURCES = st.lists(st.tuples(st.integers(1, 12), st.sampled_from([0.3, 0.5, 1.0, 2.0, 3.0])), min_size=1, max_size=3)
 

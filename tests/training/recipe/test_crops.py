@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from handfirst.training.data.arrays import Pictures
-from handfirst.training.loop.draws import Draws
+from handfirst.training.loop.feed import Draws
 from handfirst.training.recipe.crops import CROP, CropSource, Windows, face_circle
 
 CPU = torch.device("cpu")

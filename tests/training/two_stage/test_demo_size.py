@@ -17,8 +17,8 @@ from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
 from handfirst.training.models.autoencoder import build_autoencoder, latent_statistics
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.systems.two_stage.config import load_config
-from handfirst.training.systems.two_stage.encoders import Encoders
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
+from handfirst.training.systems.two_stage.stages import Encoders
 
 STEPS, AGAIN = 200, 160
 CONFIG = f"""

@@ -30,7 +30,7 @@ def test_two_processes_equal_one(tiny: Path, hands: Path, tmp_path: Path) -> Non
     for name in (LOSSES, VALIDATION):
         rows, others = read_journal(one / name), read_journal(two / name)
         assert len(rows) == len(others)
-        for row, other in zip(rows, others, strict=True):  # "gradient" is the norm of the whole gradient
+        for row, other in zip(rows, others, strict=True):  # "gradient_norm" is that of the whole gradient
             assert row == pytest.approx(other, rel=1e-4)
 
 

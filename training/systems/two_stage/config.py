@@ -84,16 +84,8 @@ def load_config(name: str | Path) -> TrainingConfig:
     Raises:
         UserError: no such file, not TOML, or a value that does not fit.
     """
-    shipped = resources.files(PACKAGE) / "configs" / f"{name}.toml"
     try:
-        text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
-        return TrainingConfig.model_validate(tomllib.loads(text))
-    except OSError as error:
-        raise UserError(
-            f"no training configuration {str(name)!r}: give demo, sd15 or the path of a TOML file"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{name}: not a TOML file ({error})") from error
+        return TrainingConfig.model_validate(_read(f"{name}.toml", str(name), "demo, sd15"))
     except ValidationError as error:
         raise UserError(f"{name}: {first_complaint(error)}") from error
 
@@ -108,19 +100,23 @@ def load_options(stage: StageName, config: str, changes: dict[str, Any]) -> Hand
     Raises:
         UserError: no such file, not TOML, or a value that does not fit.
     """
-    shipped = resources.files(PACKAGE) / "configs" / f"{config}-{stage}.toml"
-    try:
-        text = shipped.read_text() if shipped.is_file() else Path(config).read_text()
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise UserError(f"no training configuration {config!r}: give paper, or the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{config}: not a TOML file ({error})") from error
+    values = _read(f"{config}-{stage}.toml", config, "paper")
     given = {name: value for name, value in changes.items() if value is not None}
     try:
         return KINDS[stage].model_validate(merged(values, given))
     except ValidationError as error:
         raise UserError(f"{config}: {first_complaint(error)}") from error
+
+
+def _read(shipped: str, given: str, names: str) -> dict[str, Any]:
+    """The table of a shipped file, or of the file `given`; `names` are those that are shipped."""
+    file = resources.files(PACKAGE) / "configs" / shipped
+    try:
+        return tomllib.loads(file.read_text() if file.is_file() else Path(given).read_text())
+    except OSError as error:
+        raise UserError(f"no training configuration {given!r}: give {names} or the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{given}: not a TOML file ({error})") from error
 
 
 def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> TwoStageSettings:

@@ -20,18 +20,18 @@ from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.text import token_ids
 from handfirst.training.checkpoint import ModelFolder
-from handfirst.training.data.mixture import Mixture
 from handfirst.training.data.shard_index import Shards, open_shards, split
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.journal import VALIDATION, read_journal
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import leave, make_accelerator
-from handfirst.training.loop.samples import HeldOutSamples, SampleMaker, ShardFeed, TrainingSamples
+from handfirst.training.loop.samples import HeldOutSamples, Mixture, SampleMaker, ShardFeed, TrainingSamples
 from handfirst.training.loop.validate import Validator
 from handfirst.training.systems.two_stage.config import changed_settings
-from handfirst.training.systems.two_stage.networks import Stage, build_stage, trained_parameters, write_model
+from handfirst.training.systems.two_stage.networks import build_stage, trained_parameters, write_model
 from handfirst.training.systems.two_stage.options import FREE, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
+from handfirst.training.systems.two_stage.stages import BodyStage, HandStage
 
 ENDLESS = 10**12
 """More steps than any training takes."""
@@ -130,7 +130,7 @@ def _maker(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOpt
 
 
 def _validator(
-    stage: Stage, held_out: Shards, make: SampleMaker, source: ModelFolder, options: FineTuneOptions
+    stage: HandStage | BodyStage, held_out: Shards, make: SampleMaker, source: ModelFolder, options: FineTuneOptions
 ) -> Validator:
     settings = stage.settings
     return Validator(

@@ -17,26 +17,22 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import nn
 
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.adapters import add_adapter, has_adapter, save_adapter
 from handfirst.training.checkpoint import ADAPTER, ModelFolder, save_hand, save_mask_head
 from handfirst.training.loop.machine import computes_in
+from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
 from handfirst.training.models.mask_head import build_mask_head
 from handfirst.training.systems.two_stage.config import TrainingConfig
-from handfirst.training.systems.two_stage.encoders import Encoders
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
-from handfirst.training.systems.two_stage.stages import BodyStage, HandStage
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage
 from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 Network = TypeVar("Network", bound=nn.Module)
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-Stage = HandStage | BodyStage
-
-
-def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> Stage:
+def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> HandStage | BodyStage:
     """What these options train, with the networks of a folder."""
     encoders = channels_last(Encoders(source.network("autoencoder"), source.network("text_encoder"), settings))
     if isinstance(options, HandOptions):
@@ -87,7 +83,7 @@ def body_task(
 
 
 def write_model(
-    source: ModelFolder, stage: Stage, options: FineTuneOptions, training: dict[str, Any], out: Path
+    source: ModelFolder, stage: HandStage | BodyStage, options: FineTuneOptions, training: dict[str, Any], out: Path
 ) -> None:
     """The source's folder with what was trained in its place; `out` is replaced in one step.
 

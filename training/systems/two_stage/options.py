@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from handfirst.training.data.augment import Colours
-from handfirst.training.loop.options import Block, LoopOptions
+from handfirst.training.loop.options import Block, LoopOptions, Precision
 
 
 class StageTerms(Block):
@@ -42,7 +42,7 @@ class PhaseOptions(LoopOptions):
     decay: Literal["constant", "cosine"] = "cosine"
     floor: float = Field(0.02, ge=0, le=1)
     ema: float = Field(0.999, ge=0, lt=1)
-    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     log_every: int = Field(25, ge=1)
     validate_minutes: float | None = Field(15, gt=0)
     """Minutes of training between two sample sheets."""

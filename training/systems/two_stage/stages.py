@@ -9,18 +9,56 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import CLIPTextModel
 
 from handfirst.runtime.masks import mask_table
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
+from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.samples import Batch
-from handfirst.training.loop.validate import Drawn
+from handfirst.training.loop.task import Drawn
 from handfirst.training.losses import add_noise
-from handfirst.training.sheets import to_uint8
-from handfirst.training.systems.two_stage.encoders import Encoders
-from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies, sample_hands
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.text_encoder import TextContext
+from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies, sample_hands
 from handfirst.training.systems.two_stage.tasks import BodyBatch, BodyTask, HandBatch, HandTask
+
+
+class Encoders(nn.Module):
+    """Autoencoder and text encoder; no gradient passes through them, and they never leave evaluation mode."""
+
+    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel, settings: TwoStageSettings) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.text = TextContext(text_encoder)
+        self.settings = settings
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Encoders:
+        """Stays in evaluation mode whatever is asked."""
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def latents(self, rgb: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> standardised latents float32 [B, C, h, w], the mode."""
+        image = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
+        with _no_half(image.device):
+            return normalise(self.autoencoder.encode(image).float(), self.settings.latent)
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> Tensor:
+        """standardised latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]."""
+        with _no_half(latents.device):
+            return self.autoencoder.decode(denormalise(latents, self.settings.latent)).float()
+
+    @torch.no_grad()
+    def contexts(self, ids: Tensor) -> Tensor:
+        """int64 [B, L] -> [B, L, D]."""
+        context: Tensor = self.text(ids)
+        return context
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,3 +187,10 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
     """bool [B, H, W] each -> float [B] in [0, 1]; two empty masks agree, 1."""
     both, either = (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1)
     return (both.float() / either.clamp_min(1)).where(either > 0, either.new_ones(()).float())
+
+
+def _no_half(device: torch.device) -> torch.autocast:
+    """Stable Diffusion's autoencoder overflows in float16; bfloat16 has the range."""
+    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
+    enabled = torch.is_autocast_enabled(device.type) and not half
+    return torch.autocast(device.type, torch.get_autocast_dtype(device.type), enabled=enabled)
