@@ -28,7 +28,7 @@ from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.data.augment import recolour
 from handfirst.training.data.example import Example, encode
 from handfirst.training.data.procedural.sample import SAMPLERS
-from handfirst.training.data.shard_index import Shards, open_shards
+from handfirst.training.data.shards import Shards, open_shards
 from handfirst.training.loop.samples import Mixture, TrainingSamples
 from handfirst.training.models.text_encoder import train_tokenizer
 from handfirst.training.systems.two_stage.conditions import hand_condition, kept_cells, to_pose

@@ -27,7 +27,7 @@ from handfirst.export.modules import InPrecision
 from handfirst.export.parts import Networks, Part, part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.checkpoint import ModelFolder, NetworkName
+from handfirst.training.systems.two_stage.model_folder import ModelFolder, NetworkName
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 """Holds the sizes of Stable Diffusion 1.5, and the tiny model."""

@@ -41,7 +41,7 @@ from handfirst.export.rehearsal import rehearse
 from handfirst.export.to_onnx import OPSETS, to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.checkpoint import ModelFolder
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 TOKENIZER = "tokenizer.json"
 LIBRARIES = (
@@ -69,7 +69,7 @@ def export_bundle(
     """Exports every part of a model and writes the bundle.
 
     Args:
-        model_folder: what training wrote (training/checkpoint.py).
+        model_folder: what training wrote (training/systems/two_stage/model_folder.py).
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
         options: its name, its precision, its sizes.
         progress: called when a graph is begun, exported, compared and done, and around the rehearsal.

@@ -28,8 +28,8 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export import modules
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.checkpoint import NetworkName
 from handfirst.training.models.text_encoder import TextContext
+from handfirst.training.systems.two_stage.model_folder import NetworkName
 
 BATCH = "batch"
 PIXELS = ("height", "width")

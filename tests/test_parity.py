@@ -13,7 +13,7 @@ from handfirst.export.weights import round_weights
 from handfirst.runtime.request import Request
 from handfirst.runtime.settings import ScheduleSettings
 from handfirst.runtime.systems.two_stage import TwoStage
-from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, load_model, save_model
 
 SCHEDULES = {
     "epsilon": ScheduleSettings(),

@@ -8,7 +8,7 @@ import pytest
 from support.tiny_model import save_tiny_model
 
 from handfirst.export.parts import Part, two_stage_parts
-from handfirst.training.checkpoint import load_model
+from handfirst.training.systems.two_stage.model_folder import load_model
 
 
 @pytest.fixture(scope="session")

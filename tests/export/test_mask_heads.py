@@ -15,7 +15,7 @@ from handfirst.export.graph_files import serialise
 from handfirst.export.parts import Part, part_makers
 from handfirst.export.to_onnx import to_onnx
 from handfirst.runtime.settings import MaskHeadSettings
-from handfirst.training.checkpoint import TwoStageModel
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 WAYS = {
     "last, 4": (MaskHeadSettings(), ("batch", 16, 8, 8)),

@@ -13,7 +13,7 @@ from handfirst.engines.errors import UserError
 from handfirst.export import rehearsal
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
-from handfirst.training.checkpoint import ModelFolder
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import Example
-from handfirst.training.data.shard_index import Shards
+from handfirst.training.data.shards import Shards
 from handfirst.training.loop.feed import Share
 
 TRAINING, VALIDATION, ORDER = 0, 1, 2

@@ -23,7 +23,6 @@ from handfirst.runtime.settings import (
     MaskHeadSettings,
     TwoStageSettings,
 )
-from handfirst.training.checkpoint import TwoStageModel
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.body_outpainter import BodyOutpainter, build_controlnet
 from handfirst.training.models.hand_generator import HandGenerator
@@ -32,6 +31,7 @@ from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.pretrained.weights import read_weights
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 NewChannels = Literal["random", "zero"]
 """How new input channels begin: the paper's random (normal, std 0.02), or zero, which changes nothing at first."""

@@ -19,7 +19,6 @@ from transformers import CLIPTextModel
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
 from handfirst.runtime.settings import TwoStageSettings
-from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.loop.checkpoints import averaged_weights
 from handfirst.training.loop.journal import LOSSES, read_journal
@@ -29,6 +28,7 @@ from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.recipe.bodies import BodyData, draw_skeletons
 from handfirst.training.recipe.hands import HandData
 from handfirst.training.systems.two_stage.config import PhaseName, TrainingConfig
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
 from handfirst.training.systems.two_stage.options import PhaseOptions
 

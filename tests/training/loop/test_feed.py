@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import Example
-from handfirst.training.data.shard_index import Shards
+from handfirst.training.data.shards import Shards
 from handfirst.training.loop.samples import (
     HeldOutSamples,
     Mixture,

@@ -10,7 +10,7 @@ import pytest
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.procedural.writer import read_dataset
-from handfirst.training.data.shard_index import Shards, open_shards, split
+from handfirst.training.data.shards import Shards, open_shards, split
 
 
 def test_random_access_equals_the_streaming_reader(hands: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from handfirst.training.data.prepare import points as points_step
 from handfirst.training.data.prepare import prepare as prepare_step
 from handfirst.training.data.prepare.prepare import find_points
 from handfirst.training.data.record import Record
-from handfirst.training.data.shard_file import read_shard
+from handfirst.training.data.shards import read_shard
 
 SOURCE = Painted(20, points=False, clean=True)
 MEDIAPIPE = {"key_points": "mediapipe", "val": 2}

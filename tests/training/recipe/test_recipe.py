@@ -13,13 +13,13 @@ import torch
 from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
-from handfirst.training.checkpoint import load_model
 from handfirst.training.cli import app, total_minutes
 from handfirst.training.loop.checkpoints import averaged_weights
 from handfirst.training.recipe.look import look
 from handfirst.training.recipe.recipe import train_autoencoder
 from handfirst.training.recipe.run import Recipe
 from handfirst.training.systems.two_stage.config import load_config
+from handfirst.training.systems.two_stage.model_folder import load_model
 
 STEPS = 8
 

@@ -12,9 +12,9 @@ from support.finetuning import body_options, hand_options, train
 from torch import Tensor
 
 from handfirst.engines.errors import UserError
-from handfirst.training.checkpoint import ModelFolder, load_model, save_model
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.systems.two_stage.model_folder import ModelFolder, load_model, save_model
 
 ADAPTER = {"rank": 2, "alpha": 4.0}
 

@@ -10,13 +10,13 @@ import torch
 from support.finetuning import leave_no_process_state
 from typer.testing import CliRunner
 
-from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.cli import app
 from handfirst.training.data.procedural.writer import read_dataset, render_dataset
 from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
 from handfirst.training.models.autoencoder import build_autoencoder, latent_statistics
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.systems.two_stage.config import load_config
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
 from handfirst.training.systems.two_stage.stages import Encoders
 

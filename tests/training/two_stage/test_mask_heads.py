@@ -10,8 +10,8 @@ import torch
 from support.finetuning import body_options, hand_options, train
 
 from handfirst.engines.errors import UserError
-from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.loop.journal import LOSSES, read_journal
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 UP: dict[str, Any] = {"settings": {"hand": {"mask_head": {"source": "up_block"}}}}
 

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from handfirst.engines.errors import UserError
-from handfirst.training.checkpoint import ModelFolder, load_model
 from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
 from handfirst.training.systems.two_stage.config import load_options
+from handfirst.training.systems.two_stage.model_folder import ModelFolder, load_model
 from handfirst.training.systems.two_stage.options import HandOptions
 
 

@@ -19,12 +19,12 @@ from handfirst.runtime.pose.skeleton import hint as runtime_hint
 from handfirst.runtime.request import Request
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.text import token_ids
-from handfirst.training.checkpoint import ModelFolder
 from handfirst.training.data.augment import recolour
 from handfirst.training.data.example import Example
-from handfirst.training.data.shard_index import open_shards
+from handfirst.training.data.shards import open_shards
 from handfirst.training.systems.two_stage.conditions import hand_prompt, kept_cells, to_pose
 from handfirst.training.systems.two_stage.config import changed_settings
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 from handfirst.training.systems.two_stage.options import BodyOptions, Colours
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples, fit
 from handfirst.training.systems.two_stage.stages import hint as trained_hint

@@ -1,6 +1,6 @@
 """What is seen to be of no use before a pixel is read (paper, section IV-A: exactly one person).
 
-A reason is a few words, the same for the same trouble; the rejections that need pixels are in `cut` and `masks`.
+A reason is a few words, the same for the same trouble; the rejections that need pixels are in `cut` and `examples`.
 """
 
 from __future__ import annotations

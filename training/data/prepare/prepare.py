@@ -20,7 +20,7 @@ from handfirst.training.data.prepare.run import Work, run_here, run_on_ray
 from handfirst.training.data.prepare.settings import PrepareSettings
 from handfirst.training.data.prepare.shard import make_shard, shard_done
 from handfirst.training.data.record import Source
-from handfirst.training.data.shard_file import remove_leftovers
+from handfirst.training.data.shards import remove_leftovers
 
 Open = Callable[[], Sequence[Source]]
 

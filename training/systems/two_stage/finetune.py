@@ -19,8 +19,7 @@ import torch
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.runtime.text import token_ids
-from handfirst.training.checkpoint import ModelFolder
-from handfirst.training.data.shard_index import Shards, open_shards, split
+from handfirst.training.data.shards import Shards, open_shards, split
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.journal import VALIDATION, read_journal
 from handfirst.training.loop.loop import Loop
@@ -28,6 +27,7 @@ from handfirst.training.loop.machine import leave, make_accelerator
 from handfirst.training.loop.samples import HeldOutSamples, Mixture, SampleMaker, ShardFeed, TrainingSamples
 from handfirst.training.loop.validate import Validator
 from handfirst.training.systems.two_stage.config import changed_settings
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 from handfirst.training.systems.two_stage.networks import build_stage, trained_parameters, write_model
 from handfirst.training.systems.two_stage.options import FREE, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
