@@ -109,8 +109,7 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from handfirst.training.models.autoencoder import Autoencoder
-    from handfirst.training.models.hand_generator import HandGenerator
-    from handfirst.training.models.mask_head import build_mask_head
+    from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_mask_head
 
     def unet(channels: int) -> UNet2DConditionModel:
         up = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3

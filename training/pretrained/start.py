@@ -24,13 +24,12 @@ from handfirst.runtime.settings import (
     TwoStageSettings,
 )
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_controlnet
-from handfirst.training.models.hand_generator import HandGenerator
-from handfirst.training.models.mask_head import build_mask_head
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.pretrained.weights import read_weights
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_controlnet
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_mask_head
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 NewChannels = Literal["random", "zero"]

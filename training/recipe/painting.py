@@ -22,10 +22,10 @@ from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.loop.machine import autocast, pick_device
-from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.recipe.bodies import BodyData
 from handfirst.training.recipe.hands import HandData, without_mask
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.stages import hint
 
 BATCH = 24

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import HandCrop, Similarity
-from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.runtime.pose.view import hand_words
+from handfirst.training.data.people import to_person
 from handfirst.training.data.procedural.caption import person_caption
 
 
@@ -38,10 +38,10 @@ def person_prompt(facts: dict[str, str], other: dict[str, str]) -> str:
 
 def view_words(keypoints: NDArray[np.float32], side: str, size: int) -> str:
     """The runtime's own words for a training picture that is one crop: keypoints [133, 3], side left, right or both."""
-    points = np.where(keypoints[:, 2:] > 0, keypoints[:, :2], np.nan).astype(np.float64)
-    person = Person(points=points, scores=(keypoints[:, 2] > 0).astype(np.float64))
     sides: tuple[Side, ...] = SIDES if side == "both" else ("left",) if side == "left" else ("right",)
-    return hand_words(person, HandCrop(sides=sides, similarity=Similarity(1.0, 0.0, 0.0), size=size, side_px=size))
+    return hand_words(
+        to_person(keypoints), HandCrop(sides=sides, similarity=Similarity(1.0, 0.0, 0.0), size=size, side_px=size)
+    )
 
 
 def hand_prompts(

@@ -23,11 +23,11 @@ from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.loop.checkpoints import averaged_weights
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder
-from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.models.hand_generator import HandGenerator
 from handfirst.training.recipe.bodies import BodyData, draw_skeletons
 from handfirst.training.recipe.hands import HandData
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.config import PhaseName, TrainingConfig
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
 from handfirst.training.systems.two_stage.options import PhaseOptions

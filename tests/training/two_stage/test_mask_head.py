@@ -17,9 +17,13 @@ from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import HandSettings, MaskHeadSettings, TwoStageSettings
 from handfirst.training.losses import mask_loss
 from handfirst.training.models.adapters import add_adapter
-from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
-from handfirst.training.models.mask_head import MaskHead, build_mask_head
 from handfirst.training.systems.two_stage.config import load_config
+from handfirst.training.systems.two_stage.hand_generator import (
+    HandGenerator,
+    MaskHead,
+    build_hand_generator,
+    build_mask_head,
+)
 
 UP = MaskHeadSettings(source="up_block")
 FOUR_BLOCKS: dict[str, Any] = {

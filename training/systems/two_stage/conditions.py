@@ -12,19 +12,13 @@ from numpy.typing import NDArray
 from handfirst.runtime.masks import dilated_cells, kept_radii, reduce_mask
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.heatmaps import condition
-from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.topology import SIDES
 from handfirst.runtime.pose.view import hand_words
 from handfirst.runtime.settings import BodySettings, TwoStageSettings
+from handfirst.training.data.people import to_person
 
 Keypoints = NDArray[np.float32]
-
-
-def to_person(keypoints: Keypoints) -> Person:
-    """keypoints [133, 3], third column > 0 where known -> the runtime's person."""
-    seen = keypoints[:, 2] > 0
-    points = np.where(seen[:, None], keypoints[:, :2], np.nan).astype(np.float64)
-    return Person(points=points, scores=seen.astype(np.float64))
 
 
 def to_pose(keypoints: Keypoints, size: int) -> Pose:

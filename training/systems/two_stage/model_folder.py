@@ -34,10 +34,9 @@ from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.models.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.models.hand_generator import HandGenerator
-from handfirst.training.models.mask_head import MaskHead, build_mask_head
 from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, MaskHead, build_mask_head
 
 MASK_HEAD_FILE = "mask_head.safetensors"
 ADAPTER = "_adapter"

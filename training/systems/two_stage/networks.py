@@ -19,10 +19,9 @@ from torch import nn
 from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
-from handfirst.training.models.hand_generator import HandGenerator, build_hand_generator
-from handfirst.training.models.mask_head import build_mask_head
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.systems.two_stage.config import TrainingConfig
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
 from handfirst.training.systems.two_stage.model_folder import ADAPTER, ModelFolder, save_hand, save_mask_head
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage

@@ -14,8 +14,8 @@ from torch import Tensor
 from handfirst.runtime.plan import StepPlan, make_plan
 from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import LatentSettings, TwoStageSettings
-from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.models.hand_generator import HandGenerator
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 
 
 def normalise(latent: Tensor, settings: LatentSettings) -> Tensor:

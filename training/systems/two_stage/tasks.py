@@ -15,8 +15,8 @@ from handfirst.runtime.schedule import Schedule
 from handfirst.runtime.settings import BodySettings, ScheduleSettings, TwoStageSettings
 from handfirst.training.loop.task import Task
 from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
-from handfirst.training.models.body_outpainter import BodyOutpainter
-from handfirst.training.models.hand_generator import HandGenerator
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.options import HandTerms, StageTerms
 
 
