@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,13 +42,18 @@ def demo(
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from handfirst.training.loop.machine import EXIT_TERMINATED, StoppedError
     from handfirst.training.recipe.recipe import run_recipe
     from handfirst.training.recipe.run import Recipe
     from handfirst.training.systems.two_stage.config import load_config
 
     loaded = load_config(config)
     scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)
-    folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
+    try:
+        folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
+    except StoppedError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_TERMINATED) from error
     typer.echo(f"model: {folder}")
 
 

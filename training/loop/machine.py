@@ -117,6 +117,14 @@ class Interval:
         return self.steps is not None and self._clock.step % self.steps == 0
 
 
+EXIT_TERMINATED = 143
+"""128 + SIGTERM, as shells have it: a scheduler may start the same command again."""
+
+
+class StoppedError(UserError):
+    """A training was asked to stop, and its state is saved."""
+
+
 class Termination:
     """Whether somebody asked this process to stop."""
 

@@ -24,7 +24,7 @@ from handfirst.runtime.settings import TwoStageSettings
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.loop.feed import Feed
 from handfirst.training.loop.loop import Loop
-from handfirst.training.loop.machine import make_accelerator, pick_device
+from handfirst.training.loop.machine import StoppedError, make_accelerator, pick_device
 from handfirst.training.loop.task import Evaluation, Task
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
@@ -77,14 +77,15 @@ def train(
         sheet: draws rows of pictures with the weights of the moment.
 
     Raises:
-        UserError: a loss that is not finite; or the phase was asked to stop, in which case its state is saved.
+        UserError: a loss that is not finite.
+        StoppedError: the phase was asked to stop.
     """
     folder = recipe.out / task.name
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(options, cpu=pick_device().type == "cpu")
     evaluate = None if sheet is None else lambda _device: Evaluation(rows=sheet())
     if not Loop(task, feed, options, folder, accelerator, evaluate, recipe.show).run():
-        raise UserError(f"stopped and saved; the same command goes on: {recipe.out}")
+        raise StoppedError(f"stopped and saved; the same command goes on: {recipe.out}")
     task.eval()
 
 

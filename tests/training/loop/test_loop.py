@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from handfirst.engines.errors import UserError
@@ -29,7 +32,8 @@ class Toy(Task):
 
     def __init__(self, value: float = 1.0) -> None:
         torch.manual_seed(0)
-        layers = nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 8), nn.SiLU(), nn.Linear(8, 1)
+        remembers = spectral_norm(nn.Linear(8, 8))  # in its buffers
+        layers = nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 8), nn.SiLU(), remembers, nn.SiLU(), nn.Linear(8, 1)
         super().__init__("toy", nn.Sequential(*layers))
         self.value = value
 
@@ -37,10 +41,18 @@ class Toy(Task):
         return {"mse": self.value * ((self.model(batch) - batch.sum(1, keepdim=True)) ** 2).mean()}
 
 
-def fit(folder: Path, options: LoopOptions = OPTIONS, stop_at: int | None = None, value: float = 1.0) -> nn.Module:
+def fit(
+    folder: Path,
+    options: LoopOptions = OPTIONS,
+    stop_at: int | None = None,
+    term_at: int | None = None,
+    value: float = 1.0,
+) -> nn.Module:
     def make(step: int) -> Tensor:
         if step == stop_at:
             raise KeyboardInterrupt
+        if step == term_at:
+            os.kill(os.getpid(), signal.SIGTERM)
         return torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
 
     folder.mkdir(exist_ok=True)
@@ -50,7 +62,7 @@ def fit(folder: Path, options: LoopOptions = OPTIONS, stop_at: int | None = None
 
 
 def weights(model: nn.Module) -> Tensor:
-    return torch.cat([p.flatten() for p in model.parameters()])
+    return torch.cat([x.flatten() for x in model.state_dict().values()])
 
 
 @pytest.mark.parametrize("matrix_lr", [None, 0.02])
@@ -108,6 +120,17 @@ def test_the_host_waits_at_looks_alone(tmp_path: Path, matrix_lr: float | None) 
     with Waits() as waits:
         fit(tmp_path, OPTIONS.model_copy(update={"matrix_lr": matrix_lr}))
     assert waits.count == 4  # steps 1, 25, 50, 60
+
+
+def test_a_run_that_is_asked_to_stop_saves_first_and_goes_on_exactly(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(AssertionError):  # run() says that it did not finish
+        fit(tmp_path / "asked", term_at=31)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "asked" / "checkpoints" / "step-0000032.pt").is_file()
+    assert torch.equal(weights(whole), weights(fit(tmp_path / "asked")))
+    assert (tmp_path / "whole" / LOSSES).read_bytes() == (tmp_path / "asked" / LOSSES).read_bytes()
 
 
 def test_progress_counts_training_time_or_steps() -> None:

@@ -13,9 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-EXIT_TERMINATED = 143
-"""128 + SIGTERM, as shells have it: a scheduler may start the same command again."""
-
 
 class Compute(StrEnum):
     """What the networks compute in."""
@@ -122,6 +119,7 @@ def _train(
 ) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.training.libraries import quiet as quiet_libraries
+    from handfirst.training.loop.machine import EXIT_TERMINATED
     from handfirst.training.systems.two_stage.config import load_options
     from handfirst.training.systems.two_stage.finetune import Data, finetune
 
