@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from rich.progress import Progress
 from torch import Tensor, nn
 
 from handfirst.engines.errors import UserError
@@ -79,38 +80,45 @@ class Loop:
             UserError: a loss that is not finite; a checkpoint or a batch that cannot be read.
         """
         self._restore()
-        asked = False
         with self._journal() as journal, termination() as stop, training_bar(self.show and self._first) as bar:
-            shown = bar.add_task(self.task.name, total=1.0, note="")
-            bar.update(shown, completed=self.clock.progress(self.options))
             if self.clock.step == 0 and self.options.validate_every is not None:
                 self._validate(journal)
-            batches = self.feed.batches(self.clock.step, self._share, self.accelerator.device)
-            saving = Interval(self.options.save_every, self.options.save_minutes, self.clock)
-            validating = Interval(self.options.validate_every, self.options.validate_minutes, self.clock)
-            written = time.monotonic(), self.clock.step
-            while self.clock.progress(self.options) < 1 and not asked:
-                began = training_seconds(self.accelerator.device)
-                self._advance(batches)
-                asked = self._asked(stop)
-                log = self.clock.step == 1 or self.clock.step % self.options.log_every == 0
-                save, validate = saving.due() or asked, validating.due()
-                values = self._look() if log or save or validate else {}
-                self.clock.seconds += training_seconds(self.accelerator.device) - began
-                if over := self.clock.progress(self.options) >= 1:
-                    values = values or self._look()
-                if log or over:
-                    self._record(journal, values, *written)
-                    written = time.monotonic(), self.clock.step
-                    note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
-                    bar.update(shown, note=f"step {self.clock.step}  {note}")
-                bar.update(shown, completed=self.clock.progress(self.options))
-                if validate or over:
-                    self._validate(journal)
-                if save or over:
-                    self._save()
+            self._train(journal, stop, bar)
         self._average.copy()
+        return self._over
+
+    @property
+    def _over(self) -> bool:
         return self.clock.progress(self.options) >= 1
+
+    def _train(self, journal: Journal | None, stop: Termination, bar: Progress) -> None:
+        """Step after step, from where the run is to its end or until it is asked to stop."""
+        options, device = self.options, self.accelerator.device
+        batches = self.feed.batches(self.clock.step, self._share, device)
+        saving = Interval(options.save_every, options.save_minutes, self.clock)
+        validating = Interval(options.validate_every, options.validate_minutes, self.clock)
+        shown = bar.add_task(self.task.name, total=1.0, note="")
+        bar.update(shown, completed=self.clock.progress(options))
+        written, asked = (time.monotonic(), self.clock.step), False
+        while not self._over and not asked:
+            began = training_seconds(device)
+            self._advance(batches)
+            asked = self._asked(stop)
+            log = self.clock.step == 1 or self.clock.step % options.log_every == 0
+            save, validate = saving.due() or asked, validating.due()
+            values = self._look() if log or save or validate else {}
+            self.clock.seconds += training_seconds(device) - began
+            if log or self._over:
+                values = values or self._look()
+                self._record(journal, values, *written)
+                written = time.monotonic(), self.clock.step
+                note = " ".join(f"{name} {value:.4f}" for name, value in values.items())
+                bar.update(shown, note=f"step {self.clock.step}  {note}")
+            bar.update(shown, completed=self.clock.progress(options))
+            if validate or self._over:
+                self._validate(journal)
+            if save or self._over:
+                self._save()
 
     @property
     def _first(self) -> bool:
