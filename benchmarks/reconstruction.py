@@ -25,8 +25,7 @@ from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.loop.journal import write_sheet
-from handfirst.training.recipe.autoencoder import encode_pictures
-from handfirst.training.recipe.gate import codec_of, fidelity
+from handfirst.training.recipe.autoencoder import codec_of, encode_pictures, fidelity
 from handfirst.training.recipe.recipe import HELD_OUT
 from handfirst.training.recipe.run import trained_autoencoder
 from handfirst.training.systems.two_stage.config import load_config

@@ -37,7 +37,7 @@ from handfirst.training.systems.two_stage.config import TrainingConfig, load_con
 from handfirst.training.systems.two_stage.networks import body_task, hand_task, new_body, new_hand, trained_parameters
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
-from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
 
 RESULT = Path(__file__).parent / "results" / "train-step.json"
 LIBRARIES = ("handfirst", "torch", "diffusers")
@@ -124,7 +124,7 @@ def measure(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def build(
     stage: str, config: TrainingConfig, shared: dict[str, Any]
-) -> tuple[HandStage | BodyStage, dict[str, torch.Tensor], FineTuneOptions]:
+) -> tuple[OnShards, dict[str, torch.Tensor], FineTuneOptions]:
     """A stage with fresh weights, a batch of rendered samples, and its options."""
     settings = config.settings
     tokenizer = train_tokenizer(["a hand", "a person"], 300)  # only the ids' number matters to random weights
@@ -135,7 +135,7 @@ def build(
     rng = np.random.default_rng(0)
     if stage == "hand":
         of_hands = HandOptions(**shared)
-        built: HandStage | BodyStage = HandStage(hand_task(new_hand(config), settings, of_hands), encoders, settings)
+        built: OnShards = HandStage(hand_task(new_hand(config), settings, of_hands), encoders, settings)
         make: HandSamples | BodySamples = HandSamples(settings, of_hands, tokenizer)
         options: FineTuneOptions = of_hands
     else:

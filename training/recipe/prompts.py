@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from handfirst.runtime.pose.crop import HandCrop, Similarity
 from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.runtime.pose.view import hand_words
-from handfirst.training.data.people import to_person
 from handfirst.training.data.procedural.caption import person_caption
+from handfirst.training.data.record import to_person
 
 
 def shorten(caption: str, rng: np.random.Generator) -> str:

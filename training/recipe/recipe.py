@@ -31,7 +31,7 @@ from handfirst.training.models.discriminator import PatchDiscriminator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.recipe import autoencoder as pixels
 from handfirst.training.recipe import bodies, decoder, hands, painting, prompts, text
-from handfirst.training.recipe.gate import codec_of, fidelity, shortfalls
+from handfirst.training.recipe.autoencoder import codec_of, fidelity, shortfalls
 from handfirst.training.recipe.run import (
     Recipe,
     add_note,

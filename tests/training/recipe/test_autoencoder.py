@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.recipe.gate import Codec, Rgb, codec_of, fidelity, shortfalls
+from handfirst.training.recipe.autoencoder import Codec, Rgb, codec_of, fidelity, shortfalls
 from handfirst.training.systems.two_stage.config import Gate
 
 SIDE = 64

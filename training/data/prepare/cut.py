@@ -10,8 +10,8 @@ from handfirst.runtime.canvas import warp
 from handfirst.runtime.pose.crop import Similarity
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import HANDS, SIDES
-from handfirst.training.data.people import to_keypoints
 from handfirst.training.data.prepare.frame import Square
+from handfirst.training.data.record import to_keypoints
 
 LABELS = {"left": 1, "right": 2}
 """What a hand is in a mask."""

@@ -5,9 +5,8 @@ A reason is a few words, the same for the same trouble; the rejections that need
 
 from __future__ import annotations
 
-from handfirst.training.data.people import shows_a_hand
 from handfirst.training.data.prepare.settings import PrepareSettings
-from handfirst.training.data.record import Record
+from handfirst.training.data.record import Record, shows_a_hand
 
 MORE_PEOPLE = "more than one person"
 NO_POINTS = "no key points"

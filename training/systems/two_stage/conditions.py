@@ -16,7 +16,7 @@ from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.topology import SIDES
 from handfirst.runtime.pose.view import hand_words
 from handfirst.runtime.settings import BodySettings, TwoStageSettings
-from handfirst.training.data.people import to_person
+from handfirst.training.data.record import to_person
 
 Keypoints = NDArray[np.float32]
 

@@ -31,7 +31,7 @@ from handfirst.training.systems.two_stage.model_folder import ModelFolder
 from handfirst.training.systems.two_stage.networks import build_stage, trained_parameters, write_model
 from handfirst.training.systems.two_stage.options import FREE, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
-from handfirst.training.systems.two_stage.stages import BodyStage, HandStage
+from handfirst.training.systems.two_stage.stages import OnShards
 
 ENDLESS = 10**12
 """More steps than any training takes."""
@@ -130,7 +130,7 @@ def _maker(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOpt
 
 
 def _validator(
-    stage: HandStage | BodyStage, held_out: Shards, make: SampleMaker, source: ModelFolder, options: FineTuneOptions
+    stage: OnShards, held_out: Shards, make: SampleMaker, source: ModelFolder, options: FineTuneOptions
 ) -> Validator:
     settings = stage.settings
     return Validator(

@@ -24,14 +24,14 @@ from handfirst.training.systems.two_stage.config import TrainingConfig
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
 from handfirst.training.systems.two_stage.model_folder import ADAPTER, ModelFolder, save_hand, save_mask_head
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
-from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
 from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 Network = TypeVar("Network", bound=nn.Module)
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> HandStage | BodyStage:
+def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> OnShards:
     """What these options train, with the networks of a folder."""
     encoders = channels_last(Encoders(source.network("autoencoder"), source.network("text_encoder"), settings))
     if isinstance(options, HandOptions):
@@ -82,7 +82,7 @@ def body_task(
 
 
 def write_model(
-    source: ModelFolder, stage: HandStage | BodyStage, options: FineTuneOptions, training: dict[str, Any], out: Path
+    source: ModelFolder, stage: OnShards, options: FineTuneOptions, training: dict[str, Any], out: Path
 ) -> None:
     """The source's folder with what was trained in its place; `out` is replaced in one step.
 

@@ -62,17 +62,40 @@ class Encoders(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class HandStage:
-    """Stage 1 on samples of HandSamples."""
+class OnShards:
+    """A stage with the frozen networks that turn its samples into batches."""
 
-    task: HandTask
+    task: HandTask | BodyTask
     encoders: Encoders
     settings: TwoStageSettings
 
     @property
     def last_time(self) -> int:
-        """The last step of the runtime, from which it takes the mask."""
-        return last_time(self.settings)
+        """The time of the runtime's last step, from which it takes the mask."""
+        return Schedule(self.settings.schedule).timesteps(self.settings.defaults.steps)[-1][0]
+
+    def encode(self, samples: Batch) -> HandBatch | BodyBatch:
+        """What the task takes."""
+        raise NotImplementedError
+
+    def losses(self, samples: Batch) -> dict[str, Tensor]:
+        """The task's."""
+        losses: dict[str, Tensor] = self.task(self.encode(samples))
+        return losses
+
+    def score(self, samples: Batch) -> dict[str, Tensor]:
+        """Figures [B] about samples at `last_time`: none where no mask is predicted."""
+        return {}
+
+    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
+        """Pictures made as the runtime makes them."""
+        raise NotImplementedError
+
+
+class HandStage(OnShards):
+    """Stage 1 on samples of HandSamples."""
+
+    task: HandTask
 
     def encode(self, samples: Batch) -> HandBatch:
         """What the task takes."""
@@ -84,11 +107,6 @@ class HandStage:
             context=self.encoders.contexts(samples["ids"]).float(),
             mask=samples["mask"].float()[:, None],
         )
-
-    def losses(self, samples: Batch) -> dict[str, Tensor]:
-        """ "noise" and "mask"."""
-        losses: dict[str, Tensor] = self.task(self.encode(samples))
-        return losses
 
     def score(self, samples: Batch) -> dict[str, Tensor]:
         """Samples at `last_time` -> "mask_iou" [B]."""
@@ -117,18 +135,10 @@ class HandStage:
         return mask[:, 0].float().clamp(0, 1) >= self.settings.hand.mask_threshold
 
 
-@dataclass(frozen=True, eq=False)
-class BodyStage:
+class BodyStage(OnShards):
     """Stage 2 on samples of BodySamples."""
 
     task: BodyTask
-    encoders: Encoders
-    settings: TwoStageSettings
-
-    @property
-    def last_time(self) -> int:
-        """The last step of the runtime."""
-        return last_time(self.settings)
 
     def encode(self, samples: Batch) -> BodyBatch:
         """What the task takes; the loss counts outside the hands."""
@@ -142,15 +152,6 @@ class BodyStage:
             kept=samples["kept"],
             region=~samples["kept"],
         )
-
-    def losses(self, samples: Batch) -> dict[str, Tensor]:
-        """ "noise", the masked L2."""
-        losses: dict[str, Tensor] = self.task(self.encode(samples))
-        return losses
-
-    def score(self, samples: Batch) -> dict[str, Tensor]:
-        """Stage 2 predicts no mask."""
-        return {}
 
     def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
         """Bodies painted around the true hands, the kept region shrinking as at run time."""
@@ -176,11 +177,6 @@ def hint(skeleton: Tensor, hands: Tensor) -> Tensor:
         hands: uint8 [B, H, W], 0 where no hand is.
     """
     return torch.cat([skeleton.permute(0, 3, 1, 2).float() / 255, (hands == 0)[:, None].float()], 1)
-
-
-def last_time(settings: TwoStageSettings) -> int:
-    """The time step at which the runtime's last step stands."""
-    return Schedule(settings.schedule).timesteps(settings.defaults.steps)[-1][0]
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
