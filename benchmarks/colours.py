@@ -16,11 +16,11 @@ import numpy as np
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.profile.machine import machine
-from handfirst.training.conditions import to_pose
 from handfirst.training.data.procedural.sample import sample_person
 from handfirst.training.evaluate.colours import Coloured, agreement, background_region, chest_region
-from handfirst.training.recipe import HELD_OUT
-from handfirst.training.sheets import write_sheet
+from handfirst.training.loop.journal import write_sheet
+from handfirst.training.recipe.recipe import HELD_OUT
+from handfirst.training.systems.two_stage.conditions import to_pose
 
 RESULTS = Path(__file__).parent / "results"
 SHOWN = 12

@@ -27,7 +27,7 @@ from handfirst.export.part import InPrecision, Part
 from handfirst.export.systems.two_stage.parts import Networks, part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
-from handfirst.training.checkpoint import ModelFolder, NetworkName
+from handfirst.training.systems.two_stage.model_folder import ModelFolder, NetworkName
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 """Holds the sizes of Stable Diffusion 1.5, and the tiny model."""
@@ -109,8 +109,7 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from handfirst.training.models.autoencoder import Autoencoder
-    from handfirst.training.models.hand_generator import HandGenerator
-    from handfirst.training.models.mask_head import build_mask_head
+    from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_mask_head
 
     def unet(channels: int) -> UNet2DConditionModel:
         up = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3

@@ -22,14 +22,13 @@ import handfirst
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.profile.machine import machine
-from handfirst.training.assembly import trained_autoencoder
-from handfirst.training.autoencoder_gate import codec_of, fidelity
-from handfirst.training.autoencoder_training import encode_pictures
-from handfirst.training.config import load_config
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.data.procedural.writer import render_dataset
-from handfirst.training.recipe import HELD_OUT
-from handfirst.training.sheets import write_sheet
+from handfirst.training.loop.journal import write_sheet
+from handfirst.training.recipe.autoencoder import codec_of, encode_pictures, fidelity
+from handfirst.training.recipe.recipe import HELD_OUT
+from handfirst.training.recipe.run import trained_autoencoder
+from handfirst.training.systems.two_stage.config import load_config
 
 Served = tuple[Callable[..., Any], Callable[[Pictures], np.ndarray]]
 RESULTS = Path(__file__).parent / "results"

@@ -5,9 +5,9 @@
     python benchmarks/train_step.py --optimizer adafactor --stages hand
     python benchmarks/train_step.py --config demo --out step.json           # tries the script itself in a minute
 
-Random weights in the sizes of Stable Diffusion 1.5 (training/configs/sd15.toml); everything else is what
-`handfirst train` runs: samples, frozen encoders, losses, activation checkpointing, optimizer. Each stage is a process
-of its own, so that its peak memory is its own. Uses a GPU if there is one.
+Random weights in the sizes of Stable Diffusion 1.5 (the configuration sd15); everything else is what `handfirst train`
+runs: samples, frozen encoders, losses, activation checkpointing, optimizer. Each stage is a process of its own, so that
+its peak memory is its own. Uses a GPU if there is one.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from full_size import machine
 from torch.utils.data import default_collate
 
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.training.assembly import new_body, new_hand
-from handfirst.training.config import TrainingConfig, load_config
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.sample import SAMPLERS
-from handfirst.training.finetune.encoders import Encoders
-from handfirst.training.finetune.networks import body_task, hand_task, trained_parameters
-from handfirst.training.finetune.optimizer import build_optimizer
-from handfirst.training.finetune.options import BodyOptions, HandOptions
-from handfirst.training.finetune.samples import BodySamples, HandSamples
 from handfirst.training.libraries import quiet
+from handfirst.training.loop.optimizer import build_optimizer
 from handfirst.training.models.autoencoder import build_autoencoder
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.systems.two_stage.config import TrainingConfig, load_config
+from handfirst.training.systems.two_stage.networks import body_task, hand_task, new_body, new_hand, trained_parameters
+from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
+from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
 
 RESULT = Path(__file__).parent / "results" / "train-step.json"
 LIBRARIES = ("handfirst", "torch", "diffusers")
@@ -87,17 +86,18 @@ def measure(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }
     config = load_config(arguments.config)
     torch.manual_seed(0)
-    task, batch = build(stage, config, shared)
+    built_stage, samples, options = build(stage, config, shared)
     built = peak()
-    task.to(device)
-    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    task, encoders = built_stage.task.to(device), built_stage.encoders.to(device)
+    parameters = [*task.parameters(), *encoders.parameters()]
+    samples = {name: tensor.to(device) for name, tensor in samples.items()}
     trained = [p for p in task.parameters() if p.requires_grad]
-    optimizer = build_optimizer(trained, task.options)
+    optimizer = build_optimizer(task, options)
     losses, seconds = [], []
     for _ in range(arguments.steps):
         started = time.monotonic()
         with torch.autocast(device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
-            loss = torch.stack(list(task(batch).values())).sum()
+            loss = torch.stack(list(built_stage.losses(samples).values())).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -105,14 +105,14 @@ def measure(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
         losses.append(loss.item())
         seconds.append(round(time.monotonic() - started, 2))
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=arguments.precision == "bf16"):
-        losses.append(torch.stack(list(task(batch).values())).sum().item())
+        losses.append(torch.stack(list(built_stage.losses(samples).values())).sum().item())
     size = config.settings.hand.size if stage == "hand" else config.settings.body.height
     return {
         "stage": stage,
         "size": size,
         **shared,
         "trained_parameters": trained_parameters(task),
-        "frozen_parameters": sum(p.numel() for p in task.parameters() if not p.requires_grad),
+        "frozen_parameters": sum(p.numel() for p in parameters if not p.requires_grad),
         "seconds_per_step": seconds,
         "peak_memory_bytes": peak(),
         "peak_memory_of_building_bytes": built,
@@ -122,8 +122,10 @@ def measure(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def build(stage: str, config: TrainingConfig, shared: dict[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """A task with fresh weights, and a batch of rendered samples."""
+def build(
+    stage: str, config: TrainingConfig, shared: dict[str, Any]
+) -> tuple[OnShards, dict[str, torch.Tensor], FineTuneOptions]:
+    """A stage with fresh weights, a batch of rendered samples, and its options."""
     settings = config.settings
     tokenizer = train_tokenizer(["a hand", "a person"], 300)  # only the ids' number matters to random weights
     text = build_text_encoder(
@@ -132,16 +134,17 @@ def build(stage: str, config: TrainingConfig, shared: dict[str, Any]) -> tuple[A
     encoders = Encoders(build_autoencoder(config.autoencoder), text, settings)
     rng = np.random.default_rng(0)
     if stage == "hand":
-        options = HandOptions(**shared)
-        task: Any = hand_task(new_hand(config), encoders, settings, options)
-        make: HandSamples | BodySamples = HandSamples(settings, options, tokenizer)
+        of_hands = HandOptions(**shared)
+        built: OnShards = HandStage(hand_task(new_hand(config), settings, of_hands), encoders, settings)
+        make: HandSamples | BodySamples = HandSamples(settings, of_hands, tokenizer)
+        options: FineTuneOptions = of_hands
     else:
-        choices = BodyOptions(**shared)
+        options = of_bodies = BodyOptions(**shared)
         body = new_body(config)
-        task = body_task(body.unet, body.controlnet, encoders, settings, choices)
-        make = BodySamples(settings, choices, tokenizer)
+        built = BodyStage(body_task(body.unet, body.controlnet, settings, of_bodies), encoders, settings)
+        make = BodySamples(settings, of_bodies, tokenizer)
     examples = [rendered("hand" if stage == "hand" else "person", seed) for seed in range(shared["batch"])]
-    return task, default_collate([make.draw(example, rng) for example in examples])
+    return built, default_collate([make.draw(example, rng) for example in examples]), options
 
 
 def rendered(kind: str, seed: int) -> Example:

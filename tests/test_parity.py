@@ -13,7 +13,7 @@ from handfirst.export.weights import round_weights
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.system import TwoStage
-from handfirst.training.checkpoint import TwoStageModel, load_model, save_model
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, load_model, save_model
 
 SCHEDULES = {
     "epsilon": ScheduleSettings(),

@@ -14,7 +14,7 @@ from handfirst.export.weights import round_weights
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.systems.two_stage.settings import BodySettings, MaskHeadSettings
 from handfirst.runtime.systems.two_stage.system import TwoStage
-from handfirst.training.checkpoint import load_model, save_model
+from handfirst.training.systems.two_stage.model_folder import load_model, save_model
 
 
 def test_a_picture_equals_the_torch_reference(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from handfirst.export.weights import round_weights
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.system import TwoStage
-from handfirst.training.checkpoint import TwoStageModel, load_model
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, load_model
 
 STEPS = 4
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfirst.training.finetune.cli import body, hand
+from handfirst.training.systems.two_stage.cli import body, hand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from handfirst.training.config import PhaseName, PhaseOptions
+    from handfirst.training.systems.two_stage.config import Phases
+    from handfirst.training.systems.two_stage.options import PhaseOptions
 
 app = typer.Typer(help="Train the stage models.", no_args_is_help=True)
 
@@ -42,13 +42,18 @@ def demo(
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from handfirst.training.config import load_config
-    from handfirst.training.recipe import run_recipe
-    from handfirst.training.recipe_run import Recipe
+    from handfirst.training.loop.machine import EXIT_TERMINATED, StoppedError
+    from handfirst.training.recipe.recipe import run_recipe
+    from handfirst.training.recipe.run import Recipe
+    from handfirst.training.systems.two_stage.config import load_config
 
     loaded = load_config(config)
     scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)
-    folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
+    try:
+        folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
+    except StoppedError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_TERMINATED) from error
     typer.echo(f"model: {folder}")
 
 
@@ -60,15 +65,19 @@ def look(
     """Draw held-out hands and people with the weights that a run saved last: RUN/look-*.png and figures."""
     import json
 
-    from handfirst.training.config import load_config
-    from handfirst.training.recipe_look import look as look_at
-    from handfirst.training.recipe_run import Recipe
+    from handfirst.training.recipe.look import look as look_at
+    from handfirst.training.recipe.run import Recipe
+    from handfirst.training.systems.two_stage.config import load_config
 
     typer.echo(json.dumps(look_at(Recipe(load_config(config), run)), indent=1))
 
 
-def total_minutes(phases: Mapping[PhaseName, PhaseOptions]) -> float:
+def total_minutes(phases: Phases) -> float:
     """Training time of all phases; the hand and body branches run side by side."""
-    minutes: dict[str, float] = {name: options.minutes for name, options in phases.items()}
-    branches = max(minutes.get("hand", 0.0), minutes.get("body", 0.0))
-    return max(1e-6, branches + sum(minutes.get(name, 0.0) for name in ("autoencoder", "text", "decoder")))
+
+    def minutes(phase: PhaseOptions | None) -> float:
+        return (phase and phase.minutes) or 0.0
+
+    branches = max(minutes(phases.get("hand")), minutes(phases.get("body")))
+    alone = (phases.get("autoencoder"), phases.get("text"), phases.get("decoder"))
+    return max(1e-6, branches + sum(minutes(phase) for phase in alone))

@@ -9,7 +9,7 @@ from support.parts import two_stage_parts
 from support.tiny_model import save_tiny_model
 
 from handfirst.export.part import Part
-from handfirst.training.checkpoint import load_model
+from handfirst.training.systems.two_stage.model_folder import load_model
 
 
 @pytest.fixture(scope="session")

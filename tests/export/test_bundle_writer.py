@@ -28,7 +28,7 @@ from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
-from handfirst.training.checkpoint import load_model
+from handfirst.training.systems.two_stage.model_folder import load_model
 
 
 @pytest.fixture(scope="module")

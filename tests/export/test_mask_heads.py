@@ -16,7 +16,7 @@ from handfirst.export.part import Part
 from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
-from handfirst.training.checkpoint import TwoStageModel
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 WAYS = {
     "last, 4": (MaskHeadSettings(), ("batch", 16, 8, 8)),

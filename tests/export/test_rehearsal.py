@@ -14,7 +14,7 @@ from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.systems.two_stage import rehearsal
 from handfirst.export.systems.two_stage.sizes import chosen
-from handfirst.training.checkpoint import ModelFolder
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, GradientState
 
-from handfirst.training.finetune.options import BodyOptions, HandOptions
-from handfirst.training.finetune.run import Data, finetune
+from handfirst.training.systems.two_stage.finetune import Data, finetune
+from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 
 SHORT: dict[str, Any] = {
     "steps": 6, "batch": 4, "lr": 1e-3, "warmup": 2, "precision": "no", "workers": 0, "log_every": 1,

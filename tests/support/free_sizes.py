@@ -10,7 +10,7 @@ from support.two_stage_reference import spread_masks
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.runtime.systems.two_stage.settings import BodySettings
-from handfirst.training.checkpoint import save_model
+from handfirst.training.systems.two_stage.model_folder import save_model
 
 SIZES = ((128, 128), (256, 192))
 """The smallest canvas, which is the usual one, and the largest; in steps of 64."""

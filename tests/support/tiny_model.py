@@ -20,11 +20,11 @@ from handfirst.runtime.systems.two_stage.settings import (
     HandSettings,
     TwoStageSettings,
 )
-from handfirst.training.checkpoint import TwoStageModel, save_model
 from handfirst.training.models.autoencoder import build_autoencoder
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
-from handfirst.training.models.hand_generator import build_hand_generator
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
+from handfirst.training.systems.two_stage.hand_generator import build_hand_generator
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 
 CAPTIONS = (
     "a woman with long hair in a red shirt, blue background",

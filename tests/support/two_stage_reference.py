@@ -21,7 +21,7 @@ from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask
 from handfirst.runtime.systems.two_stage.request import HandResult, Request, Result
-from handfirst.training.checkpoint import TwoStageModel
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 STEPS = 20
 

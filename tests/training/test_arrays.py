@@ -10,11 +10,11 @@ import pytest
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.systems.two_stage.hands import find_hands
 from handfirst.runtime.systems.two_stage.request import Request
-from handfirst.training.conditions import hand_condition
-from handfirst.training.config import load_config
 from handfirst.training.data.arrays import MIRRORED, Pictures, load_pictures, mirror_keypoints, mirror_words
 from handfirst.training.data.procedural.writer import render_dataset
-from handfirst.training.prompts import view_words
+from handfirst.training.recipe.prompts import view_words
+from handfirst.training.systems.two_stage.conditions import hand_condition
+from handfirst.training.systems.two_stage.config import load_config
 
 
 @pytest.fixture(scope="module")

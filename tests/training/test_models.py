@@ -14,13 +14,12 @@ from support.tiny_model import AUTOENCODERS, BODY_UNET, CAPTIONS, HAND_UNET, sav
 from torch import nn
 
 from handfirst.engines.errors import UserError
-from handfirst.training.checkpoint import load_model
-from handfirst.training.config import load_config
 from handfirst.training.models.autoencoder import build_autoencoder, latent_statistics
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
-from handfirst.training.models.hand_generator import build_hand_generator
-from handfirst.training.models.mask_head import MaskHead
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
+from handfirst.training.systems.two_stage.config import load_config
+from handfirst.training.systems.two_stage.hand_generator import MaskHead, build_hand_generator
+from handfirst.training.systems.two_stage.model_folder import load_model
 
 # What the published checkpoints of Stable Diffusion 1.5 and its ControlNets hold.
 SD15_UNET, SD15_CONTROLNET, SD15_VAE, SD15_TEXT = 859_520_964, 361_279_120, 83_653_863, 123_060_480

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
-from handfirst.training.data.shard_file import new_shard, read_shard, remove_leftovers
+from handfirst.training.data.shards import new_shard, read_shard, remove_leftovers
 
 LONG = "reinterhand-" + "x" * 150
 EXAMPLES = [("a", {"rgb.jpg": b"1", "json": b"{}"}), (LONG, {"rgb.jpg": b"22", "json": b"[]"})]

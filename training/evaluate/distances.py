@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from handfirst.training.evaluate.bootstrap import CONFIDENCE, Figure
+from handfirst.training.evaluate.measure import CONFIDENCE, Figure
 
 SUBSETS, SUBSET_SIZE = 100, 1000
 Features = NDArray[np.float64]

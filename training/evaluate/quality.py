@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from handfirst.training.evaluate.bootstrap import Figure
 from handfirst.training.evaluate.cases import Case
-from handfirst.training.evaluate.measure import Measure, mean_of
+from handfirst.training.evaluate.measure import Figure, Measure, mean_of
 from handfirst.training.evaluate.pictures import read_picture
 from handfirst.training.evaluate.report import Report, Row
 from handfirst.training.evaluate.score import Sampling
@@ -58,8 +57,7 @@ def add_distances(
         report.not_computed |= dict.fromkeys(("fid_fg", "kid_fg"), "no foreground masks (--masks, --real-masks)")
 
     from handfirst.training.evaluate.distances import fid_figure, kid, subset_size
-    from handfirst.training.evaluate.features import features
-    from handfirst.training.evaluate.inception import PUBLISHED, load_inception
+    from handfirst.training.evaluate.inception import PUBLISHED, features, load_inception
 
     network, digest = load_inception(weights)
     report.settings["inception_sha256"] = digest

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from handfirst.runtime.cli.output import print_table
-from handfirst.training.evaluate.bootstrap import Figure
-from handfirst.training.evaluate.measure import Better
+from handfirst.training.evaluate.measure import Better, Figure
 
 FORMAT = "handfirst-evaluate-1"
 ARROWS = {"higher": "↑", "lower": "↓"}

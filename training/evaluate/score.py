@@ -1,6 +1,8 @@
 """Measures of pictures -> a report: all pictures, subsets, intervals, the ceiling beside them.
 
-Knows nothing about files, torch or MediaPipe; `distances` are taken in `quality.py`.
+Of a detector's confidence, Hand1000's and RealisHuman's figures, with what those leave out: both take the mean over
+what was found, so that a hand too bad to be found does no harm; the share that was found stands beside each. Knows
+nothing about files, torch or MediaPipe; `distances` are taken in `quality.py`.
 """
 
 from __future__ import annotations
@@ -12,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
-from handfirst.training.evaluate.bootstrap import figure
 from handfirst.training.evaluate.cases import Case
-from handfirst.training.evaluate.confidence import hand_confidence, part_confidence
-from handfirst.training.evaluate.detections import Detections
-from handfirst.training.evaluate.measure import Measure
+from handfirst.training.evaluate.detections import Detections, Found
+from handfirst.training.evaluate.measure import Measure, figure, mean_of
 from handfirst.training.evaluate.oks import PARTS
 from handfirst.training.evaluate.pose_scores import PoseScores, people_found, pose_measures, pose_scores
 from handfirst.training.evaluate.report import Report, Row
@@ -121,3 +121,31 @@ def subsets(cases: Sequence[Case], by: str) -> dict[str, NDArray[np.int64]]:
 def usual_subsets(cases: Sequence[Case]) -> tuple[str, ...]:
     """Gesture and view, as far as any picture has them."""
     return tuple(name for name in USUAL_SUBSETS if any(name in case.attributes for case in cases))
+
+
+SURE = 0.9
+"""Annotated Hands counts hands at or above this."""
+
+
+def hand_confidence(found: Sequence[Found]) -> list[Measure]:
+    """Hand1000: the mean score over all hands of all whole pictures [Hand1000: hand_confidence.py]."""
+    scores = [[hand.score for hand in picture.hands] for picture in found]
+    sure = [[score >= SURE for score in row] for row in scores]
+    there = [[float(bool(row))] for row in scores]
+    return [
+        mean_of("hand_conf", "HAND-CONF (Hand1000)", "higher", scores),
+        mean_of("hand_conf_sure", f"hands at {SURE:g} or above", "higher", sure),
+        mean_of("hand_conf_found", "pictures with a hand found", "higher", there),
+    ]
+
+
+def part_confidence(found: Sequence[Found]) -> list[Measure]:
+    """RealisHuman: the mean score over crops of hands, and over crops of faces."""
+    out = []
+    for kind in ("hand", "face"):
+        scores = [[p.score for p in picture.parts if p.part.endswith(kind)] for picture in found]
+        sure = [[s for s in row if s is not None] for row in scores]
+        there = [[float(s is not None) for s in row] for row in scores]
+        out.append(mean_of(f"det_conf_{kind}", f"Det.Conf {kind} (RealisHuman)", "higher", sure))
+        out.append(mean_of(f"det_conf_{kind}_found", f"{kind} crops with a {kind} found", "higher", there))
+    return out

@@ -48,10 +48,10 @@ def init(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.errors import UserError
     from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
-    from handfirst.training.checkpoint import save_model
     from handfirst.training.libraries import quiet
     from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
     from handfirst.training.pretrained.start import read_controlnet, untrained_pair
+    from handfirst.training.systems.two_stage.model_folder import save_model
 
     quiet()
     if out.exists():

@@ -23,15 +23,14 @@ from handfirst.runtime.systems.two_stage.settings import (
     MaskHeadSettings,
     TwoStageSettings,
 )
-from handfirst.training.checkpoint import TwoStageModel
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.body_outpainter import BodyOutpainter, build_controlnet
-from handfirst.training.models.hand_generator import HandGenerator
-from handfirst.training.models.mask_head import build_mask_head
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.pretrained.weights import read_weights
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_controlnet
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_mask_head
+from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 NewChannels = Literal["random", "zero"]
 """How new input channels begin: the paper's random (normal, std 0.02), or zero, which changes nothing at first."""

@@ -12,7 +12,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.hand_generator import HandGenerator, decoder_features
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, decoder_features
 
 
 class HandUNet(nn.Module):

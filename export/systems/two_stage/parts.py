@@ -27,8 +27,8 @@ from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
 from handfirst.export.systems.two_stage import modules
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
-from handfirst.training.checkpoint import NetworkName
 from handfirst.training.models.text_encoder import TextContext
+from handfirst.training.systems.two_stage.model_folder import NetworkName
 
 
 class Networks(Protocol):

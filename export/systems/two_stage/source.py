@@ -16,7 +16,7 @@ from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.systems.two_stage.rehearsal import rehearse
 from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
-from handfirst.training.checkpoint import ModelFolder
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 
 class Source:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfirst.training.evaluate.bootstrap import FEWEST, figure, ratio
+from handfirst.training.evaluate.measure import FEWEST, figure, ratio
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from handfirst.training.evaluate.confidence import hand_confidence, part_confidence
 from handfirst.training.evaluate.detections import Found, FoundHand, FoundPart
+from handfirst.training.evaluate.score import hand_confidence, part_confidence
 
 
 def picture(hands: tuple[float, ...], parts: tuple[tuple[str, float | None], ...] = ()) -> Found:

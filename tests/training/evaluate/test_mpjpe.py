@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from support.evaluation import CANVAS, Scene, as_cases, as_detections
 
-from handfirst.training.evaluate.mpjpe import position_error
-from handfirst.training.evaluate.pose_scores import pose_measures, pose_scores
+from handfirst.training.evaluate.pose_scores import pose_measures, pose_scores, position_error
 
 
 def test_distances_are_in_units_of_the_sides() -> None:

@@ -18,8 +18,7 @@ from handfirst.training.evaluate import quality
 from handfirst.training.evaluate.cases import read_cases
 from handfirst.training.evaluate.cli import app
 from handfirst.training.evaluate.detections import write_detections
-from handfirst.training.evaluate.features import BACKGROUND, without_background
-from handfirst.training.evaluate.inception import InceptionFront
+from handfirst.training.evaluate.inception import BACKGROUND, InceptionFront, without_background
 from handfirst.training.evaluate.pose_scores import pose_measures, pose_scores
 
 SCENES = random_scenes(np.random.default_rng(4), 12)

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from support.painted import Discs, Ground, person
 
 from handfirst.runtime.geometry import Similarity
-from handfirst.training.data.people import to_keypoints, to_person
 from handfirst.training.data.prepare.cut import cut_labels, cut_picture, cut_points
 from handfirst.training.data.prepare.frame import Square
+from handfirst.training.data.record import to_keypoints, to_person
 
 IMAGE = Ground(5).read()
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from handfirst.training.data.example import Example, decode
 from handfirst.training.data.prepare.cli import app
-from handfirst.training.data.shard_file import read_shard
+from handfirst.training.data.shards import read_shard
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 from support.painted import RADIUS, Ground, person
 
-from handfirst.training.data.people import to_person
+from handfirst.training.data.prepare.examples import dilated, found_mask, large_enough
 from handfirst.training.data.prepare.frame import body_square, hand_squares
-from handfirst.training.data.prepare.masks import dilated, found_mask, large_enough
 from handfirst.training.data.prepare.settings import Origin, PrepareSettings
+from handfirst.training.data.record import to_person
 
 LEFT, RIGHT = (85.0, 50.0), (35.0, 48.0)
 

@@ -10,7 +10,7 @@ from support.tiny_labellers import WORDS, write_blip, write_sam
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import decode
-from handfirst.training.data.shard_file import read_shard
+from handfirst.training.data.shards import read_shard
 
 
 def test_masks_and_captions_are_made(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from support.painted import Painted, person
 from support.preparing import contents, run, settings
 
 from handfirst.engines.errors import UserError
-from handfirst.training.data.prepare import points as points_step
 from handfirst.training.data.prepare import prepare as prepare_step
 from handfirst.training.data.prepare.prepare import find_points
 from handfirst.training.data.record import Record
-from handfirst.training.data.shard_file import read_shard
+from handfirst.training.data.shards import read_shard
 
 SOURCE = Painted(20, points=False, clean=True)
 MEDIAPIPE = {"key_points": "mediapipe", "val": 2}
@@ -25,7 +24,7 @@ def finder(monkeypatch) -> None:
     for blind, seeing in zip(SOURCE, Painted(20, clean=True), strict=True):
         assert isinstance(blind, Record) and isinstance(seeing, Record)
         known[bytes(blind.image.read()[0, 0])] = None if seeing.key == "000004" else seeing.people[0]
-    monkeypatch.setattr(points_step, "open_holistic", lambda: lambda image: known[bytes(image[0, 0])])
+    monkeypatch.setattr(prepare_step, "open_holistic", lambda: lambda image: known[bytes(image[0, 0])])
 
 
 def without_mediapipe(monkeypatch) -> None:
@@ -60,7 +59,7 @@ def test_found_points_are_not_looked_for_again(finder, monkeypatch, tmp_path: Pa
         run(tmp_path / "out", SOURCE, **MEDIAPIPE)
     find_points(tmp_path / "out", 1, show=False)
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(points_step, "open_holistic", None)
+    monkeypatch.setattr(prepare_step, "open_holistic", None)
     find_points(tmp_path / "out", 1, show=False)
     assert contents(tmp_path / "out") == before
 

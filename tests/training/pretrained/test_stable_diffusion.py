@@ -18,9 +18,9 @@ from torch import nn
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
-from handfirst.training.config import load_config
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion, read_stable_diffusion
+from handfirst.training.systems.two_stage.config import load_config
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from handfirst.training.data.sources.entry import UnusableError, inside, key_of, numbers
-from handfirst.training.data.sources.handedness import sides_of
+from handfirst.training.data.sources.hagrid import sides_of
 from handfirst.training.data.sources.joints import flags
 
 JSON = st.recursive(

@@ -13,7 +13,7 @@ from support.datasets import write_hagrid
 
 from handfirst.runtime.pose.topology import HANDS, Side
 from handfirst.training.data.record import Record, Skipped
-from handfirst.training.data.sources.handedness import facing_side, sides_of
+from handfirst.training.data.sources.hagrid import facing_side, sides_of
 from handfirst.training.data.sources.opening import open_source
 
 SIZE = 96

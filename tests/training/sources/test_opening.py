@@ -16,8 +16,8 @@ from support.datasets import write_hagrid, write_interhand, write_wholebody
 from support.more_datasets import CAPTURE, write_humansd, write_reinterhand
 
 from handfirst.engines.errors import UserError
+from handfirst.training.data.sources.interhand import paired
 from handfirst.training.data.sources.opening import KINDS, open_source
-from handfirst.training.data.sources.pairs import paired
 from handfirst.training.data.sources.reinterhand import MaskFolder
 from handfirst.training.data.sources.streams import entries, items, whole
 

@@ -13,9 +13,8 @@ from support.more_datasets import write_folder
 from handfirst.engines.errors import UserError
 from handfirst.training.data.procedural.sample import sample_person
 from handfirst.training.data.record import Record, UnreadableError
-from handfirst.training.data.sources.masks import sides_of
 from handfirst.training.data.sources.opening import open_source
-from handfirst.training.data.sources.pictures import ImageFile, MaskFile, TarImage
+from handfirst.training.data.sources.pictures import ImageFile, MaskFile, TarImage, sides_of
 from handfirst.training.data.sources.procedural import Procedural
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.pose.mediapipe_landmarks import VISIBLE, joined
 from handfirst.runtime.pose.photo import solutions
-from handfirst.training.data.people import shows_a_hand
+from handfirst.training.data.record import shows_a_hand
 
 Finder = Callable[[NDArray[np.uint8]], NDArray[np.float32] | None]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import HANDS, SIDES
-from handfirst.training.data.people import to_keypoints
 from handfirst.training.data.prepare.frame import Square
+from handfirst.training.data.record import to_keypoints
 
 LABELS = {"left": 1, "right": 2}
 """What a hand is in a mask."""

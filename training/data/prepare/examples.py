@@ -1,26 +1,31 @@
-"""One record into its examples: squares, pixels, masks, captions; every rejection has a reason."""
+"""One record into its examples: squares, pixels, masks, captions; every rejection has a reason.
+
+Where the source has no masks, they are found from the key points, on squares of 512 pixels whatever the examples' size
+is, so that the dilation is the paper's. A caption is the source's, a model's, or, for a hand, the plain words of what
+is known; which face of a hand is seen is left out, as everywhere in the training data: whoever uses a caption adds it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.crop import hand_box
 from handfirst.runtime.pose.person import Person
+from handfirst.runtime.pose.topology import Side
 from handfirst.runtime.pose.view import hand_view
 from handfirst.training.data.example import Example
-from handfirst.training.data.people import to_person
-from handfirst.training.data.prepare.captions import Captioner, caption, gesture_of
-from handfirst.training.data.prepare.cut import cut_labels, cut_picture, cut_points
+from handfirst.training.data.prepare.cut import LABELS, cut_labels, cut_picture, cut_points, move_labels, own
 from handfirst.training.data.prepare.draw import rank
 from handfirst.training.data.prepare.filters import NO_MASK
 from handfirst.training.data.prepare.frame import Square, body_square, hand_squares
-from handfirst.training.data.prepare.masks import Segmenter, found_mask, large_enough
-from handfirst.training.data.prepare.settings import PrepareSettings
-from handfirst.training.data.record import Record, UnreadableError
+from handfirst.training.data.prepare.settings import REFERENCE, PrepareSettings
+from handfirst.training.data.record import Record, UnreadableError, to_person
 
 APART = "hands too far apart for a square"
 OUTSIDE = "crop leaves the picture"
@@ -116,3 +121,94 @@ def _facts(record: Record, person: Person, square: Square) -> dict[str, str]:
         "hand_px": " and ".join(f"{float((box[2:] - box[:2]).max()):.0f}" for box in boxes),
         "square_px": f"{square.side_px:.0f}",
     }
+
+
+Origin = Literal["given", "model", "words"]
+
+
+class Captioner(Protocol):
+    """Says what a picture shows."""
+
+    def __call__(self, rgb: NDArray[np.uint8], /) -> str:
+        """rgb uint8 [S, S, 3] -> a line of text."""
+        ...
+
+
+def caption(
+    record: Record, square: Square, picture: NDArray[np.uint8], captioner: Captioner | None, anew: bool
+) -> tuple[str, Origin]:
+    """The caption and where it comes from.
+
+    Args:
+        picture: the example; a model sees this, not the whole picture.
+        anew: the captioner writes although the source has a caption.
+    """
+    if captioner is not None and (anew or record.caption is None) and (said := " ".join(captioner(picture).split())):
+        return said, "model"
+    if record.caption is not None:
+        return record.caption, "given"
+    return hand_words(record, square), "words"
+
+
+def hand_words(record: Record, square: Square) -> str:
+    """For example "a left hand, peace sign"."""
+    what = "a person" if square.name == "person" else " and ".join(f"a {side} hand" for side in square.sides)
+    gesture = gesture_of(record, square).replace("_", " ").strip()
+    return f"{what}, {gesture}" if gesture and gesture != "no gesture" else what
+
+
+def gesture_of(record: Record, square: Square) -> str:
+    """What the square's hand does: its own gesture where the source tells hands apart, else the picture's; "" unknown.
+
+    HaGRID names a picture after the hand that shows something; the other one has "no_gesture".
+    """
+    own = record.attributes.get(f"{square.sides[0]}_hand") if len(square.sides) == 1 else None
+    return own or record.attributes.get("gesture", "")
+
+
+DILATION = 5
+"""Side of the square that found masks are dilated by, once (paper, section IV-A)."""
+
+
+class Segmenter(Protocol):
+    """Finds hands in a square picture."""
+
+    def __call__(
+        self, rgb: NDArray[np.uint8], hands: Mapping[Side, NDArray[np.float64]], /
+    ) -> NDArray[np.uint8]:  # fmt: skip
+        """rgb uint8 [S, S, 3] and the points [21, 2] of each hand, NaN where unknown -> uint8 [S, S] (1, 2)."""
+        ...
+
+
+def found_mask(
+    image: NDArray[np.uint8], person: Person, square: Square, settings: PrepareSettings, segment: Segmenter
+) -> NDArray[np.uint8]:
+    """uint8 [S, S] (1, 2): every hand is looked for in its own crop, as stage 1 sees it, and put into the square."""
+    height, width = image.shape[:2]
+    crop = settings.hand.model_copy(update={"size": REFERENCE})
+    found = np.zeros((settings.size, settings.size), np.uint8)
+    for looked_at in hand_squares(person, crop, width, height):
+        if not set(looked_at.sides) & set(square.sides):
+            continue
+        seen = cut_picture(image, looked_at.similarity, REFERENCE)
+        hands = {side: looked_at.similarity.apply(person.hand(side)) for side in looked_at.sides}
+        labels = own(dilated(segment(seen, hands)), looked_at)
+        there = square.similarity.inverse().then(looked_at.similarity)
+        moved = move_labels(labels, there, settings.size)
+        found = np.where(moved > 0, moved, found)
+    return own(found, square)
+
+
+def dilated(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every hand grown by DILATION, but not into another one; where both grow into a pixel it is the left hand's."""
+    out = labels.copy()
+    kernel = np.ones((DILATION, DILATION), np.uint8)
+    for label in LABELS.values():
+        grown = cv2.dilate((labels == label).astype(np.uint8), kernel) > 0
+        out[grown & (out == 0)] = label
+    return out
+
+
+def large_enough(hands: NDArray[np.uint8], settings: PrepareSettings) -> bool:
+    """Whether an example uint8 [S, S] has enough hand in it, counted as if S were 512."""
+    return bool((hands > 0).sum() * (REFERENCE / len(hands)) ** 2 >= settings.smallest_mask)

@@ -1,13 +1,12 @@
 """What is seen to be of no use before a pixel is read (paper, section IV-A: exactly one person).
 
-A reason is a few words, the same for the same trouble; the rejections that need pixels are in `cut` and `masks`.
+A reason is a few words, the same for the same trouble; the rejections that need pixels are in `cut` and `examples`.
 """
 
 from __future__ import annotations
 
-from handfirst.training.data.people import shows_a_hand
 from handfirst.training.data.prepare.settings import PrepareSettings
-from handfirst.training.data.record import Record
+from handfirst.training.data.record import Record, shows_a_hand
 
 MORE_PEOPLE = "more than one person"
 NO_POINTS = "no key points"

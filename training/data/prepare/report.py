@@ -9,9 +9,8 @@ from typing import Any
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.training.data.prepare.filters import REMEDY
 from handfirst.training.data.prepare.plan import PARTS, Plan
-from handfirst.training.data.prepare.shard import read_tally
+from handfirst.training.data.prepare.shard import Tally, read_tally, total
 from handfirst.training.data.prepare.sheet import draw_sheet
-from handfirst.training.data.prepare.tally import Tally, total
 
 REPORT, SHEET = "prepare.json", "sheet.png"
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.training.data.example import Example, decode
-from handfirst.training.data.people import to_person
 from handfirst.training.data.prepare.plan import Plan
-from handfirst.training.data.shard_file import read_shard
+from handfirst.training.data.record import to_person
+from handfirst.training.data.shards import read_shard
 
 COLUMNS, ROWS, TILE, LABEL, GAP = 6, 2, 256, 34, 8
 LOOKED_AT = 4

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 from handfirst.training.data.procedural.sample import SAMPLERS, Sample
-from handfirst.training.data.shard_file import new_shard
+from handfirst.training.data.shards import new_shard
 from handfirst.training.data.workers import cores, one_thread, single_threaded
 
 PERSON_BIT = 1

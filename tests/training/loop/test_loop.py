@@ -1,0 +1,145 @@
+"""The loop: a killed run goes on exactly where it was; time and steps end it; a broken loss is named."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from handfirst.engines.errors import UserError
+from handfirst.training.loop.feed import StepFeed
+from handfirst.training.loop.journal import LOSSES, read_journal
+from handfirst.training.loop.loop import Loop
+from handfirst.training.loop.machine import Clock, make_accelerator
+from handfirst.training.loop.options import LoopOptions
+from handfirst.training.loop.task import Task
+
+OPTIONS = LoopOptions(
+    steps=60, batch=4, lr=1e-2, warmup=2, decay="cosine", floor=0.02, ema=0.5, precision="auto", log_every=25,
+    save_every=25,
+)  # fmt: skip
+
+
+class Toy(Task):
+    """Learns the sum of three numbers; `value` scales its loss."""
+
+    def __init__(self, value: float = 1.0) -> None:
+        torch.manual_seed(0)
+        remembers = spectral_norm(nn.Linear(8, 8))  # in its buffers
+        layers = nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 8), nn.SiLU(), remembers, nn.SiLU(), nn.Linear(8, 1)
+        super().__init__("toy", nn.Sequential(*layers))
+        self.value = value
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return {"mse": self.value * ((self.model(batch) - batch.sum(1, keepdim=True)) ** 2).mean()}
+
+
+def fit(
+    folder: Path,
+    options: LoopOptions = OPTIONS,
+    stop_at: int | None = None,
+    term_at: int | None = None,
+    value: float = 1.0,
+) -> nn.Module:
+    def make(step: int) -> Tensor:
+        if step == stop_at:
+            raise KeyboardInterrupt
+        if step == term_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+
+    folder.mkdir(exist_ok=True)
+    loop = Loop(Toy(value), StepFeed(make), options, folder, make_accelerator(options, cpu=True), show=False)
+    assert loop.run()
+    return loop.task.model
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([x.flatten() for x in model.state_dict().values()])
+
+
+@pytest.mark.parametrize("matrix_lr", [None, 0.02])
+def test_a_killed_run_resumes_exactly(tmp_path: Path, matrix_lr: float | None) -> None:
+    options = OPTIONS.model_copy(update={"matrix_lr": matrix_lr})
+    whole = fit(tmp_path / "whole", options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", options, stop_at=31)
+    resumed = fit(tmp_path / "killed", options)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert (tmp_path / "whole" / LOSSES).read_bytes() == (tmp_path / "killed" / LOSSES).read_bytes()
+    assert [row["step"] for row in read_journal(tmp_path / "whole" / LOSSES)] == [1, 25, 50, 60]
+
+
+def test_a_run_that_counts_minutes_notes_them_and_saves_by_them(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"steps": None, "minutes": 2 / 60, "save_every": None, "save_minutes": 1e-9})
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, options, stop_at=3)
+    assert torch.load(tmp_path / "checkpoints" / "step-0000003.pt", weights_only=True)["seconds"] > 0
+    fit(tmp_path, options)
+    last = read_journal(tmp_path / LOSSES)[-1]
+    assert 2 <= last["seconds"] < 4 and last["step"] > 3
+
+
+def test_the_loss_falls_and_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"steps": 100})
+    model = fit(tmp_path, options)
+    rows = read_journal(tmp_path / LOSSES)
+    assert rows[-1]["mse"] < 0.5 * rows[0]["mse"]
+    again = fit(tmp_path, options, stop_at=100)
+    assert torch.equal(weights(model), weights(again))
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step_and_never_saved(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="toy: the loss of step 0 is not finite"):
+        fit(tmp_path, value=float("nan"))
+    late = OPTIONS.model_copy(update={"lr": 1e30, "warmup": 0, "clip": 1e30, "decay": "constant"})
+    with pytest.raises(UserError, match=r"toy: the loss of step [1-9]\d* is not finite"):
+        fit(tmp_path, late)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU: reading a number out of a tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("matrix_lr", [None, 0.02])
+def test_the_host_waits_at_looks_alone(tmp_path: Path, matrix_lr: float | None) -> None:
+    with Waits() as waits:
+        fit(tmp_path, OPTIONS.model_copy(update={"matrix_lr": matrix_lr}))
+    assert waits.count == 4  # steps 1, 25, 50, 60
+
+
+def test_a_run_that_is_asked_to_stop_saves_first_and_goes_on_exactly(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(AssertionError):  # run() says that it did not finish
+        fit(tmp_path / "asked", term_at=31)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "asked" / "checkpoints" / "step-0000032.pt").is_file()
+    assert torch.equal(weights(whole), weights(fit(tmp_path / "asked")))
+    assert (tmp_path / "whole" / LOSSES).read_bytes() == (tmp_path / "asked" / LOSSES).read_bytes()
+
+
+def test_progress_counts_training_time_or_steps() -> None:
+    minute = OPTIONS.model_copy(update={"steps": None, "minutes": 1})
+    assert Clock(step=5, seconds=30).progress(minute) == 0.5
+    assert Clock(step=5, seconds=30).progress(minute.model_copy(update={"steps": 20})) == 0.25
+
+
+def test_a_length_is_steps_or_minutes() -> None:
+    for length in ({}, {"steps": 3, "minutes": 1.0}):
+        with pytest.raises(ValueError, match="steps or minutes, one of them"):
+            LoopOptions.model_validate(length)

@@ -1,0 +1,132 @@
+"""The whole recipe at toy size through the command line: render, train every phase, go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from handfirst.engines.errors import UserError
+from handfirst.training.cli import app, total_minutes
+from handfirst.training.loop.checkpoints import averaged_weights
+from handfirst.training.recipe.look import look
+from handfirst.training.recipe.recipe import train_autoencoder
+from handfirst.training.recipe.run import Recipe
+from handfirst.training.systems.two_stage.config import load_config
+from handfirst.training.systems.two_stage.model_folder import load_model
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """demo.toml with a handful of pictures, trained for a few steps a phase."""
+    folder = tmp_path_factory.mktemp("recipe")
+    text = (resources.files("handfirst.training.systems.two_stage") / "configs" / "demo.toml").read_text()
+    for key, value in {
+        "hands": 6,
+        "people": 6,
+        "held_out": 2,
+        "painted": 3,
+        "vocabulary": 280,
+        "batch": 2,
+        "warmup": 2,
+    }.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
+    (folder / "toy.toml").write_text(text)
+    out = folder / "run"
+    arguments = ["demo", str(out), "--config", str(folder / "toy.toml"), "--steps", str(STEPS), "--quiet"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def test_every_phase_left_its_losses_and_its_sheet(run: Path) -> None:
+    for phase in ("autoencoder", "text", "hand", "body", "decoder"):
+        rows = [json.loads(line) for line in (run / phase / "losses.jsonl").read_text().splitlines()]
+        assert rows[-1]["step"] == STEPS
+        if phase != "text":
+            assert (run / phase / f"sheet-{STEPS:07d}.png").stat().st_size > 1000
+
+
+def test_the_model_loads_and_has_the_shapes_of_its_settings(run: Path) -> None:
+    model = load_model(run / "model")
+    settings = model.settings
+    assert model.hand.unet.config.in_channels == settings.latent.channels + 11 * settings.hand.condition.fold**2
+    assert set(model.training["phases"]) == {"autoencoder", "text", "hand", "body", "decoder"}
+    assert min(settings.latent.std) > 0 and settings.latent.mean != (0.0,) * 12
+    sample = torch.zeros(1, model.hand.unet.config.in_channels, 16, 16)
+    context = torch.zeros(1, settings.text.length, settings.text.width)
+    prediction, feature = model.hand(sample, torch.tensor([5]), context)
+    assert prediction.shape == (1, 12, 16, 16)
+    assert model.hand.mask(feature).shape == (1, 1, settings.hand.size, settings.hand.size)
+
+
+def test_the_encoder_is_frozen_while_the_decoder_learns_on(run: Path) -> None:
+    first, last = averaged_weights(run / "autoencoder"), averaged_weights(run / "decoder")
+    assert not any(".encoder." in k for k in last)
+    assert any(not torch.equal(first[k], last[f"autoencoder.{k}"]) for k in first if ".decoder." in k)
+    both = load_model(run / "model").autoencoder.state_dict()
+    assert all(torch.equal(first[k], both[k]) for k in first if ".encoder." in k)
+    assert all(torch.equal(both[k], last[f"autoencoder.{k}"]) for k in both if ".decoder." in k)
+
+
+def test_a_short_run_warns_of_a_weak_autoencoder_and_notes_its_figures(run: Path) -> None:
+    figures = json.loads((run / "notes.json").read_text())["autoencoder"]
+    assert set(figures) == {"hands", "people", "face", "hand"} and figures["people"] < 32
+
+
+def test_a_look_draws_what_is_held_out(run: Path) -> None:
+    done = CliRunner().invoke(app, ["look", str(run), "--config", str(run.parent / "toy.toml")])
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert figures["hand"]["n"] == figures["body"]["n"] == 2 and 0 <= figures["hand"]["mask_iou"] <= 1
+    assert set(figures["body"]) == {"n", "painted", "reconstructed", "true"}
+    assert (run / f"look-body-{STEPS:07d}.png").stat().st_size > 1000
+    with pytest.raises(UserError, match="saved at least once"):
+        look(Recipe(load_config("demo"), run / "nowhere"))
+
+
+def test_a_full_run_stops_at_the_gate_keeps_its_state_and_goes_on_when_told_to(run: Path) -> None:
+    """After its last step the autoencoder is not trained again: what counts is what the gate makes of it."""
+    (run / "settings.json").unlink()
+    full = Recipe(load_config(run.parent / "toy.toml"), run, show=False)
+    checkpoint = run / "autoencoder" / "checkpoints" / f"step-{STEPS:07d}.pt"
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({**state, "seconds": 1e9}, checkpoint)
+    with pytest.raises(UserError, match=r"too weak .* people .* needed 32.0.*--no-gate") as caught:
+        train_autoencoder(full)
+    assert "\n" not in str(caught.value) and not (run / "settings.json").exists()
+    train_autoencoder(replace(full, gate=False))
+    assert (run / "settings.json").exists()
+
+
+def test_minutes_count_the_longer_branch() -> None:
+    phases = load_config("demo").train
+    m = {k: v.minutes for k, v in phases.items()}
+    expected = m["autoencoder"] + m["text"] + max(m["hand"], m["body"]) + m["decoder"]
+    assert total_minutes(phases) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-gpu", "sd15"])
+def test_shipped_configurations_load(name: str) -> None:
+    config = load_config(name)
+    assert config.settings.hand.size % config.settings.latent.factor == 0
+
+
+def test_bad_configurations_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no training configuration"):
+        load_config(tmp_path / "missing.toml")
+    (tmp_path / "broken.toml").write_text("[settings")
+    with pytest.raises(UserError, match="not a TOML file"):
+        load_config(tmp_path / "broken.toml")
+    (tmp_path / "odd.toml").write_text("[settings.latent]\nchanels = 4\n")
+    with pytest.raises(UserError, match="chanels") as caught:
+        load_config(tmp_path / "odd.toml")
+    assert "\n" not in str(caught.value)

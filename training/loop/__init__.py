@@ -1,0 +1,1 @@
+"""The one training loop: what every training shares, whatever it trains."""

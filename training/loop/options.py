@@ -1,0 +1,73 @@
+"""What every training is told: how long, how large a batch, which optimizer, when to look, to validate and to save.
+
+A task adds its own fields to these. Knows nothing about files or networks.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["auto", "no", "bf16", "fp16"]
+
+
+class Block(BaseModel):
+    """Frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LoopOptions(Block):
+    """How a task is trained, for a number of steps or of minutes."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; where there are both, they count and not the minutes."""
+    minutes: float | None = Field(None, gt=0)
+    """Training time: of the GPU, or of each thread of a CPU."""
+    batch: int = Field(32, ge=1)
+    """Samples per optimizer step, over all processes."""
+    accumulate: int = Field(1, ge=1)
+    """Parts in which each process takes its share of the batch; changes memory, not the result."""
+    seed: int = Field(0, ge=0)
+    """Of the order of samples, of everything drawn for them, and of fresh weights."""
+    lr: float = Field(1e-5, gt=0)
+    matrix_lr: float | None = Field(None, gt=0)
+    """Muon's, for the matrices of hidden layers (optimizer.py); None: AdamW takes all."""
+    warmup: int = Field(500, ge=0)
+    """Steps over which the learning rates rise from 0."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """What they do beside that: the cosine falls over the whole training."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """What the cosine ends at, as a factor."""
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    """adafactor keeps no second copy of the weights' size: for little memory."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(1e-2, ge=0)
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(0.9999, ge=0, lt=1)
+    """Decay of the averaged weights, which are the result; 0: the last weights are."""
+    precision: Precision = "bf16"
+    """What the networks compute in; weights, averages and optimizer stay in float32. auto: bf16 where it is fast."""
+    compile: bool = False
+    """Whether torch compiles the networks first: pays on a GPU, not in the hours of a CPU."""
+    log_every: int = Field(10, ge=1)
+    """Steps between two looks at the losses, the only moments at which anything waits for a GPU."""
+    validate_every: int | None = Field(None, ge=1)
+    """Steps between two validations, the first of them before any step; there is one at the end in any case."""
+    validate_minutes: float | None = Field(None, gt=0)
+    """The same in minutes of training, without the first."""
+    save_every: int | None = Field(None, ge=1)
+    """Steps between two checkpoints; there is one at the end in any case."""
+    save_minutes: float | None = Field(None, gt=0)
+    keep: int = Field(2, ge=1)
+    """Checkpoints that are kept."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> LoopOptions:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("expected steps or minutes, one of them")
+        if self.matrix_lr is not None and self.optimizer != "adamw":
+            raise ValueError("matrix_lr: Muon works beside adamw only")
+        return self

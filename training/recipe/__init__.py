@@ -1,0 +1,1 @@
+"""The embedded models from nothing: render, train five phases, write a model folder."""

@@ -1,0 +1,102 @@
+"""Phase 3: the hand generator, noise loss and mask loss together (paper, section III-B, eq. 5), from arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.data.arrays import Pictures
+from handfirst.training.loop.feed import Draws, StepFeed
+from handfirst.training.loop.journal import to_uint8
+from handfirst.training.loop.machine import pick_device
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.systems.two_stage.conditions import hand_condition
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
+from handfirst.training.systems.two_stage.options import HandPhase
+from handfirst.training.systems.two_stage.sampling import denormalise, sample_hands
+from handfirst.training.systems.two_stage.tasks import HandBatch
+
+
+@dataclass(frozen=True)
+class HandData:
+    """What the phase indexes: latents f16 [N, C, h, w] (standardised), conditions f16 [N, K', h, w] with the mask
+    channels filled, masks uint8 [N, S, S], contexts f16 [V, N, L, D], the empty prompt's context f16 [L, D]."""
+
+    latents: Tensor
+    conditions: Tensor
+    masks: Tensor
+    contexts: Tensor
+    empty: Tensor
+
+    def to(self, device: torch.device) -> HandData:
+        """The same on a device; a CPU's stays mapped from disk."""
+        return HandData(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def _one_condition(
+    item: tuple[NDArray[np.float32], NDArray[np.bool_]], settings: TwoStageSettings
+) -> NDArray[np.float16]:
+    return hand_condition(item[0], item[1], settings).astype(np.float16)
+
+
+def draw_conditions(pictures: Pictures, settings: TwoStageSettings, workers: int) -> Tensor:
+    """c_p of all pictures, mask channels included: float16 [N, K', h, w]."""
+    items = ((pictures.keypoints[i], pictures.hands[i] > 0) for i in range(len(pictures)))
+    with get_context("spawn").Pool(workers) as pool:
+        maps = pool.imap(partial(_one_condition, settings=settings), items, chunksize=64)
+        return torch.from_numpy(np.stack(list(maps)))
+
+
+def without_mask(c_p: Tensor, settings: TwoStageSettings, where: Tensor | None = None) -> Tensor:
+    """c_p [B, K', h, w] with its mask channels zero, in the samples `where` (bool [B]) or in all; a copy."""
+    channels = slice(10 * settings.hand.condition.fold**2, settings.condition_channels)
+    kept = torch.zeros(len(c_p), device=c_p.device) if where is None else (~where).float()
+    c_p = c_p.float()
+    return torch.cat([c_p[:, : channels.start], c_p[:, channels] * kept[:, None, None, None]], 1)
+
+
+def hand_feed(data: HandData, settings: TwoStageSettings, options: HandPhase) -> StepFeed:
+    """One random step t per sample; masks and texts dropped now and then."""
+    device = pick_device()
+    data = data.to(device)
+    empty = data.empty.float()
+
+    def make(step: int) -> HandBatch:
+        draws, count = Draws(device, options.seed, 5, step), options.batch
+        i = draws.integers(len(data.latents), count)
+        variant = draws.integers(len(data.contexts), count)
+        dropped = draws.chance(options.text_dropout, count)[:, None, None]
+        x_0 = data.latents[i].float()
+        return HandBatch(
+            x_0=x_0,
+            eps=draws.normal(*x_0.shape),
+            t=draws.integers(settings.schedule.train_steps, count),
+            c_p=without_mask(data.conditions[i], settings, draws.chance(options.mask_dropout, count)),
+            context=torch.where(dropped, empty, data.contexts[variant, i].float()),
+            mask=(data.masks[i] > 0).float()[:, None],
+        )
+
+    return StepFeed(make)
+
+
+def hand_sheet(
+    model: HandGenerator, data: HandData, autoencoder: Autoencoder, settings: TwoStageSettings, seed: int
+) -> tuple[NDArray[np.uint8], ...]:
+    """Twelve hands drawn from their key points, their masks, and what is true."""
+    picks = torch.linspace(0, len(data.latents) - 1, 12).long()
+    device = pick_device()
+    x_0, mask = sample_hands(
+        model, without_mask(data.conditions[picks].to(device), settings), data.contexts[0, picks].float().to(device),
+        data.empty.float().to(device), settings, steps=10, guidance=1.5, seed=seed,
+    )  # fmt: skip
+    drawn = autoencoder.decode(denormalise(x_0, settings.latent))
+    true = autoencoder.decode(denormalise(data.latents[picks].to(device), settings.latent))
+    predicted = (mask[:, 0].float().clamp(0, 1) * 255).byte().cpu().numpy()
+    return to_uint8(drawn), predicted, to_uint8(true)

@@ -1,0 +1,1 @@
+"""One folder per system: its networks as tasks, samples, options and configurations."""

@@ -1,0 +1,159 @@
+"""A training configuration: what the model is, how each network is built, how each phase is trained. One TOML file.
+
+Knows nothing about data or loops. `settings` is the very block that the bundle's manifest will carry.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one on Python 3.11
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.loop.options import Block
+from handfirst.training.systems.two_stage.options import (
+    BodyOptions,
+    BodyPhase,
+    FineTuneOptions,
+    HandOptions,
+    HandPhase,
+    PhaseOptions,
+)
+
+PACKAGE = "handfirst.training.systems.two_stage"
+StageName = Literal["hand", "body"]
+KINDS: dict[StageName, type[HandOptions] | type[BodyOptions]] = {"hand": HandOptions, "body": BodyOptions}
+PhaseName = Literal["autoencoder", "text", "hand", "body", "decoder"]
+
+
+class Phases(TypedDict, total=False):
+    """The recipe's phases by name."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    autoencoder: PhaseOptions
+    text: PhaseOptions
+    hand: HandPhase
+    body: BodyPhase
+    decoder: PhaseOptions
+
+
+class DataOptions(Block):
+    """How many pictures are rendered."""
+
+    hands: int = Field(8000, gt=0)
+    people: int = Field(5000, gt=0)
+    held_out: int = Field(64, gt=0)
+    """Hands, and people, that no phase learns from: what the gate and the figures of a run are measured on."""
+    painted: int = Field(2400, gt=0)
+    """How many hands, and people, are painted again for the decoder."""
+
+
+class Gate(Block):
+    """What the autoencoder must reach on held-out pictures before the long phases begin (PSNR in dB, 8-bit values)."""
+
+    people_db: float = 32.0
+    face_below_hand_db: float = 0.5
+    """How much worse the boxes of people's faces may be than those of their hands."""
+
+
+class TrainingConfig(Block):
+    """The whole file."""
+
+    settings: TwoStageSettings
+    autoencoder: dict[str, Any]
+    text_encoder: dict[str, Any]
+    text_encoder_training: dict[str, int] = Field({})
+    hand_unet: dict[str, Any]
+    body_unet: dict[str, Any]
+    controlnet: dict[str, Any] = Field({})
+    data: DataOptions = DataOptions()
+    gate: Gate | None = None
+    """None: the autoencoder is taken as it is."""
+    train: Phases = Phases()
+
+
+def load_config(name: str | Path) -> TrainingConfig:
+    """A shipped configuration by its name ("demo", "sd15") or any TOML file by its path.
+
+    Raises:
+        UserError: no such file, not TOML, or a value that does not fit.
+    """
+    try:
+        return TrainingConfig.model_validate(_read(f"{name}.toml", str(name), "demo, sd15"))
+    except ValidationError as error:
+        raise UserError(f"{name}: {first_complaint(error)}") from error
+
+
+def load_options(stage: StageName, config: str, changes: dict[str, Any]) -> HandOptions | BodyOptions:
+    """A configuration with changes on top.
+
+    Args:
+        config: "paper", the shipped one of the stage, or the path of a TOML file.
+        changes: from the command line, by option; those that are None are left out.
+
+    Raises:
+        UserError: no such file, not TOML, or a value that does not fit.
+    """
+    values = _read(f"{config}-{stage}.toml", config, "paper")
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return KINDS[stage].model_validate(merged(values, given))
+    except ValidationError as error:
+        raise UserError(f"{config}: {first_complaint(error)}") from error
+
+
+def _read(shipped: str, given: str, names: str) -> dict[str, Any]:
+    """The table of a shipped file, or of the file `given`; `names` are those that are shipped."""
+    file = resources.files(PACKAGE) / "configs" / shipped
+    try:
+        return tomllib.loads(file.read_text() if file.is_file() else Path(given).read_text())
+    except OSError as error:
+        raise UserError(f"no training configuration {given!r}: give {names} or the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{given}: not a TOML file ({error})") from error
+
+
+def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> TwoStageSettings:
+    """The model's settings with the options' changes.
+
+    Raises:
+        UserError: a change that makes no sense, or of what the networks were built for.
+    """
+    if wrong := sorted(set(options.settings) - {"hand", "body", "defaults"}):
+        raise UserError(f"settings.{wrong[0]} is part of the networks; training can change settings.hand and .body")
+    try:
+        changed = TwoStageSettings.model_validate(merged(settings.model_dump(), options.settings))
+    except ValidationError as error:
+        raise UserError(f"settings: {first_complaint(error)}") from error
+    for name, before, after in (
+        ("hand.size", settings.hand.size, changed.hand.size),
+        ("hand.condition.grid", settings.hand.condition.grid, changed.hand.condition.grid),
+        ("hand.condition.fold", settings.hand.condition.fold, changed.hand.condition.fold),
+    ):
+        if before != after:
+            raise UserError(f"settings.{name} is part of the networks: expected {before}, got {after}")
+    if isinstance(options, BodyOptions) and changed.hand.mask_head != settings.hand.mask_head:
+        raise UserError("settings.hand.mask_head is part of stage 1: change it in 'handfirst train hand'")
+    return changed
+
+
+def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`values` with `changes` on top, table by table."""
+    out = dict(values)
+    for name, value in changes.items():
+        inner = out.get(name)
+        out[name] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return out
+
+
+def first_complaint(error: ValidationError) -> str:
+    """One line out of pydantic's several."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -1,0 +1,163 @@
+"""A stage's networks, fresh or out of a model folder, ready to be trained; and back into a model folder afterwards.
+
+What a training does not touch is copied, not loaded: of a full-size model, a stage loads about half. Knows nothing
+about the loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from torch import nn
+
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.loop.machine import computes_in
+from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
+from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
+from handfirst.training.systems.two_stage.config import TrainingConfig
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
+from handfirst.training.systems.two_stage.model_folder import ADAPTER, ModelFolder, save_hand, save_mask_head
+from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
+from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
+from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
+
+Network = TypeVar("Network", bound=nn.Module)
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> OnShards:
+    """What these options train, with the networks of a folder."""
+    encoders = channels_last(Encoders(source.network("autoencoder"), source.network("text_encoder"), settings))
+    if isinstance(options, HandOptions):
+        return HandStage(hand_task(_hand(source, settings), settings, options), encoders, settings)
+    assert isinstance(options, BodyOptions)
+    task = body_task(source.network("base"), source.network("controlnet"), settings, options)
+    return BodyStage(task, encoders, settings)
+
+
+def _hand(source: ModelFolder, settings: TwoStageSettings) -> HandGenerator:
+    """With a fresh mask head where the settings ask for another one than the model has."""
+    hand: HandGenerator = source.network("hand")
+    if settings.hand.mask_head != source.settings.hand.mask_head:
+        widths = hand.unet.config.block_out_channels
+        hand.mask_head = build_mask_head(widths, settings.latent.factor, settings.hand.mask_head)
+    return hand
+
+
+def hand_task(hand: HandGenerator, settings: TwoStageSettings, options: HandOptions) -> HandTask:
+    """All of the hand generator is trained; with an adapter: the adapter, the first convolution (its key-point
+    channels are new to the UNet) and the mask head."""
+    if options.checkpoint_activations:
+        hand.unet.enable_gradient_checkpointing()
+    if (adapter := options.adapter) is not None:
+        alpha = adapter.alpha or float(adapter.rank)
+        hand.unet = add_adapter(hand.unet, adapter.rank, alpha, adapter.layers, trained=("conv_in",))
+        hand.conv_out.requires_grad_(False)
+    return channels_last(HandTask(hand, settings, options))
+
+
+def body_task(
+    unet: UNet2DConditionModel,
+    controlnet: ControlNetModel,
+    settings: TwoStageSettings,
+    options: BodyOptions,
+) -> BodyTask:
+    """The ControlNet is trained, its base frozen (paper, section III-C); with an adapter: the base's adapter alone."""
+    unet.requires_grad_(False)
+    if (precision := computes_in(options.precision)) != "no":
+        unet.to(HALF[precision])  # what never changes needs no float32 copy
+    if options.checkpoint_activations:
+        unet.enable_gradient_checkpointing()
+        controlnet.enable_gradient_checkpointing()
+    if (adapter := options.adapter) is not None:
+        controlnet.requires_grad_(False)
+        unet = add_adapter(unet, adapter.rank, adapter.alpha or float(adapter.rank), adapter.layers)
+    return channels_last(BodyTask(BodyOutpainter(unet, controlnet), settings, options))
+
+
+def write_model(
+    source: ModelFolder, stage: OnShards, options: FineTuneOptions, training: dict[str, Any], out: Path
+) -> None:
+    """The source's folder with what was trained in its place; `out` is replaced in one step.
+
+    An adapter lies beside its UNet, whose own weights stay as they were; whoever reads the UNet gets it merged.
+
+    Args:
+        training: added to what the source's training.json says.
+    """
+    task = stage.task
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(source.folder, temporary, ignore=shutil.ignore_patterns(*_replaced(task, options)))
+        if isinstance(task, HandTask):
+            _write_hand(source, task, options, temporary)
+        else:
+            _write_body(source, task, options, temporary)
+        (temporary / "training.json").write_text(json.dumps({**source.training, **training}, indent=1))
+        (temporary / "settings.json").write_text(stage.settings.model_dump_json(indent=1))
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replaced(task: HandTask | BodyTask, options: FineTuneOptions) -> tuple[str, ...]:
+    """Folders of the source that are not copied, because they are written."""
+    if isinstance(task, HandTask):
+        return ("mask_head", f"hand_unet{ADAPTER}") if options.adapter else ("mask_head", "hand_unet*")
+    return (f"body_unet{ADAPTER}",) if options.adapter else ("controlnet",)
+
+
+def _write_hand(source: ModelFolder, task: HandTask, options: FineTuneOptions, folder: Path) -> None:
+    if options.adapter is None:
+        save_hand(task.model, folder)
+        return
+    save_mask_head(task.model.mask_head, folder)
+    save_adapter(task.model.unet, folder / f"hand_unet{ADAPTER}")
+    if has_adapter(source.folder / f"hand_unet{ADAPTER}"):  # the new one was trained on top of the old one
+        save_hand(source.network("hand"), folder)
+        save_mask_head(task.model.mask_head, folder)
+
+
+def _write_body(source: ModelFolder, task: BodyTask, options: FineTuneOptions, folder: Path) -> None:
+    if options.adapter is None:
+        task.model.controlnet.save_pretrained(folder / "controlnet")
+        return
+    save_adapter(task.model.unet, folder / f"body_unet{ADAPTER}")
+    if has_adapter(source.folder / f"body_unet{ADAPTER}"):
+        source.network("base").save_pretrained(folder / "body_unet")
+
+
+def trained_parameters(task: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in task.parameters() if p.requires_grad)
+
+
+def channels_last(model: Network) -> Network:
+    """The memory layout in which convolutions are faster."""
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def new_hand(config: TrainingConfig) -> HandGenerator:
+    """Fresh weights."""
+    settings = config.settings
+    hand = build_hand_generator(
+        config.hand_unet, settings.latent.channels, settings.condition_channels, settings.latent.factor,
+        settings.hand.mask_head,
+    )  # fmt: skip
+    return channels_last(hand)
+
+
+def new_body(config: TrainingConfig) -> BodyOutpainter:
+    """Fresh weights."""
+    settings = config.settings
+    unet = build_base_unet(config.body_unet, settings.latent.channels)
+    controlnet = build_controlnet(unet, config.controlnet, settings.body.hint_channels)
+    return channels_last(BodyOutpainter(unet, controlnet))

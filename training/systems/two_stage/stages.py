@@ -1,0 +1,192 @@
+"""Both stages on shards: stacked samples to batches, through the frozen encoders; figures and pictures to look at.
+
+Knows nothing about optimizers, processes or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.loop.journal import to_uint8
+from handfirst.training.loop.samples import Batch
+from handfirst.training.loop.task import Drawn
+from handfirst.training.losses import add_noise
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.text_encoder import TextContext
+from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies, sample_hands
+from handfirst.training.systems.two_stage.tasks import BodyBatch, BodyTask, HandBatch, HandTask
+
+
+class Encoders(nn.Module):
+    """Autoencoder and text encoder; no gradient passes through them, and they never leave evaluation mode."""
+
+    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel, settings: TwoStageSettings) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.text = TextContext(text_encoder)
+        self.settings = settings
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Encoders:
+        """Stays in evaluation mode whatever is asked."""
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def latents(self, rgb: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> standardised latents float32 [B, C, h, w], the mode."""
+        image = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
+        with _no_half(image.device):
+            return normalise(self.autoencoder.encode(image).float(), self.settings.latent)
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> Tensor:
+        """standardised latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]."""
+        with _no_half(latents.device):
+            return self.autoencoder.decode(denormalise(latents, self.settings.latent)).float()
+
+    @torch.no_grad()
+    def contexts(self, ids: Tensor) -> Tensor:
+        """int64 [B, L] -> [B, L, D]."""
+        context: Tensor = self.text(ids)
+        return context
+
+
+@dataclass(frozen=True, eq=False)
+class OnShards:
+    """A stage with the frozen networks that turn its samples into batches."""
+
+    task: HandTask | BodyTask
+    encoders: Encoders
+    settings: TwoStageSettings
+
+    @property
+    def last_time(self) -> int:
+        """The time of the runtime's last step, from which it takes the mask."""
+        return Schedule(self.settings.schedule).timesteps(self.settings.defaults.steps)[-1][0]
+
+    def encode(self, samples: Batch) -> HandBatch | BodyBatch:
+        """What the task takes."""
+        raise NotImplementedError
+
+    def losses(self, samples: Batch) -> dict[str, Tensor]:
+        """The task's."""
+        losses: dict[str, Tensor] = self.task(self.encode(samples))
+        return losses
+
+    def score(self, samples: Batch) -> dict[str, Tensor]:
+        """Figures [B] about samples at `last_time`: none where no mask is predicted."""
+        return {}
+
+    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
+        """Pictures made as the runtime makes them."""
+        raise NotImplementedError
+
+
+class HandStage(OnShards):
+    """Stage 1 on samples of HandSamples."""
+
+    task: HandTask
+
+    def encode(self, samples: Batch) -> HandBatch:
+        """What the task takes."""
+        return HandBatch(
+            x_0=self.encoders.latents(samples["rgb"]),
+            eps=samples["eps"],
+            t=samples["t"],
+            c_p=samples["c_p"],
+            context=self.encoders.contexts(samples["ids"]).float(),
+            mask=samples["mask"].float()[:, None],
+        )
+
+    def score(self, samples: Batch) -> dict[str, Tensor]:
+        """Samples at `last_time` -> "mask_iou" [B]."""
+        batch, model = self.encode(samples), self.task.model
+        x_t = add_noise(batch.x_0, batch.eps, self.task.noising.at(batch.t))
+        feature = model(torch.cat([x_t, batch.c_p], 1), batch.t, batch.context)[1]
+        return {"mask_iou": overlap(self._hands(model.mask(feature)), batch.mask[:, 0] > 0)}
+
+    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
+        """Hands drawn from nothing but their key points and words; their masks against the true hands'."""
+        empty = self.encoders.contexts(samples["empty"])[0]
+        x_0, mask = sample_hands(
+            self.task.model, samples["c_p"], self.encoders.contexts(samples["plain"]), empty,
+            self.settings, steps, self.settings.defaults.hand_guidance, seed,
+        )  # fmt: skip
+        hands = self._hands(mask)
+        rows = (
+            to_uint8(self.encoders.pictures(x_0)),
+            (hands * 255).byte().cpu().numpy(),
+            samples["rgb"].cpu().numpy(),
+        )
+        return Drawn(rows, {"drawn_mask_iou": overlap(hands, samples["mask"] > 0)})
+
+    def _hands(self, mask: Tensor) -> Tensor:
+        """The mask head's output [B, 1, H, W] -> bool [B, H, W], by the runtime's threshold."""
+        return mask[:, 0].float().clamp(0, 1) >= self.settings.hand.mask_threshold
+
+
+class BodyStage(OnShards):
+    """Stage 2 on samples of BodySamples."""
+
+    task: BodyTask
+
+    def encode(self, samples: Batch) -> BodyBatch:
+        """What the task takes; the loss counts outside the hands."""
+        return BodyBatch(
+            x_0=self.encoders.latents(samples["rgb"]),
+            eps=samples["eps"],
+            t=samples["t"],
+            context=self.encoders.contexts(samples["ids"]).float(),
+            hint=hint(samples["skeleton"], samples["hands"]),
+            canvas=self.encoders.latents(samples["canvas"]),
+            kept=samples["kept"],
+            region=~samples["kept"],
+        )
+
+    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
+        """Bodies painted around the true hands, the kept region shrinking as at run time."""
+        body, factor = self.settings.body, self.settings.latent.factor
+        cells = [mask_table([hand > 0], steps, "expansion", body, factor) for hand in samples["hands"].cpu().numpy()]
+        kept = Kept(
+            self.encoders.latents(samples["canvas"]), torch.from_numpy(np.stack(cells)).to(samples["canvas"].device)
+        )
+        x_0 = sample_bodies(
+            self.task.model, hint(samples["skeleton"], samples["hands"]), self.encoders.contexts(samples["plain"]),
+            self.encoders.contexts(samples["empty"])[0], self.settings, steps, self.settings.defaults.guidance, seed,
+            kept,
+        )  # fmt: skip
+        given = (samples[name].cpu().numpy() for name in ("skeleton", "canvas"))
+        return Drawn((*given, to_uint8(self.encoders.pictures(x_0)), samples["rgb"].cpu().numpy()))
+
+
+def hint(skeleton: Tensor, hands: Tensor) -> Tensor:
+    """The runtime's hint [B, 4, H, W]: skeleton RGB in [0, 1], then the area to paint.
+
+    Args:
+        skeleton: uint8 [B, H, W, 3].
+        hands: uint8 [B, H, W], 0 where no hand is.
+    """
+    return torch.cat([skeleton.permute(0, 3, 1, 2).float() / 255, (hands == 0)[:, None].float()], 1)
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """bool [B, H, W] each -> float [B] in [0, 1]; two empty masks agree, 1."""
+    both, either = (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1)
+    return (both.float() / either.clamp_min(1)).where(either > 0, either.new_ones(()).float())
+
+
+def _no_half(device: torch.device) -> torch.autocast:
+    """Stable Diffusion's autoencoder overflows in float16; bfloat16 has the range."""
+    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
+    enabled = torch.is_autocast_enabled(device.type) and not half
+    return torch.autocast(device.type, torch.get_autocast_dtype(device.type), enabled=enabled)
