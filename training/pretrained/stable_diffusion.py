@@ -5,7 +5,6 @@ Knows nothing about hands.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from handfirst.engines.errors import UserError
 from handfirst.runtime.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.pretrained import original
-from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.pretrained.folder import read_folder, read_json
+from handfirst.training.pretrained.guard import one_line
 from handfirst.training.pretrained.weights import read_weights
 
 SCALE = 0.18215
@@ -89,7 +89,7 @@ def read_stable_diffusion(path: Path, tokenizer: Path | None = None) -> StableDi
         )
     words, weights = read_tokenizer(tokenizer), read_weights(path)
     original.check_version(weights, path)
-    try:
+    with one_line(path, "not a whole Stable Diffusion 1.x checkpoint", "copy it again"):
         return StableDiffusion(
             unet=original.read_unet(weights),
             vae=original.read_vae(weights),
@@ -97,9 +97,6 @@ def read_stable_diffusion(path: Path, tokenizer: Path | None = None) -> StableDi
             tokenizer=words,
             schedule=ScheduleSettings(),
         )
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not a whole Stable Diffusion 1.x checkpoint ({reason}); copy it again") from error
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -121,11 +118,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def _plain(unet: UNet2DConditionModel, path: Path) -> UNet2DConditionModel:
-    if unet.config.in_channels != 4:
-        raise UserError(
-            f"{path}: expected a UNet with 4 input channels, got {unet.config.in_channels} "
-            "(an inpainting checkpoint?); give the plain one"
-        )
+    original.check_inputs(unet.config.in_channels, path)
     return unet
 
 
@@ -133,14 +126,14 @@ def _check_pipeline(path: Path) -> None:
     index = path / "model_index.json"
     if not index.is_file():
         raise UserError(f"{path}: expected a diffusers folder with model_index.json, or a single file")
-    name = json.loads(index.read_text()).get("_class_name", "nothing")
-    if not name.startswith("StableDiffusion") or "XL" in name or "3" in name:
+    name = read_json(index).get("_class_name", "nothing")
+    if not isinstance(name, str) or not name.startswith("StableDiffusion") or "XL" in name or "3" in name:
         raise UserError(f"{path}: expected a Stable Diffusion 1.x pipeline, got {name}")
 
 
 def _schedule(file: Path) -> ScheduleSettings:
     """What scheduler_config.json says, with the names of our settings; SD1.5's values where it is silent or absent."""
-    config: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    config: dict[str, Any] = read_json(file) if file.is_file() else {}
     names = {
         "num_train_timesteps": "train_steps",
         "beta_schedule": "betas",
