@@ -34,6 +34,7 @@ _SIGNS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x93NUMPY", "a NumPy array", "give the checkpoint itself"),
     (b"PK\x05\x06", "an empty zip archive", "copy it again"),
 )
+_UNKNOWN = "bytes of no known kind"
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<body")
 
 
@@ -59,6 +60,17 @@ def kind_of(file: Path) -> Kind:
     if head[:1] == b"\x80" and head[1:2] <= b"\x05" and len(head) > 2:
         return "pickle"
     raise _refusal(file, *_other(head))
+
+
+def kind_name(file: Path) -> str | None:
+    """What came, and how to mend it, where a text file was expected and another kind came; None for other text.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        what, mend = _other(stream.read(HEAD))
+    return None if what in ("a JSON file", "a text file", _UNKNOWN) else f"{what}; {mend}"
 
 
 def _refusal(file: Path, what: str, mend: str) -> UserError:
@@ -89,4 +101,4 @@ def _other(head: bytes) -> tuple[str, str]:
         return "a JSON file", "give the weights themselves"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return "a text file", "give the checkpoint itself"
-    return "bytes of no known kind", "copy it again"
+    return _UNKNOWN, "copy it again"

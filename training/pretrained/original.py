@@ -65,11 +65,12 @@ def read_unet(weights: Weights) -> UNet2DConditionModel:
 
 
 def read_vae(weights: Weights) -> AutoencoderKL:
-    """The autoencoder of a whole checkpoint."""
+    """The autoencoder of a whole checkpoint; under the same prefix it may have diffusers' names."""
     inner = without_prefix(weights, VAE)
-    widths = [side(inner, f"encoder.down.{i}.block.0.conv1.weight", 0) for i in LEVELS]
+    converted = any(name.startswith("encoder.down_blocks.") for name in inner)
+    first = "encoder.down_blocks.{}.resnets.0.conv1.weight" if converted else "encoder.down.{}.block.0.conv1.weight"
     config = {
-        "block_out_channels": widths,
+        "block_out_channels": [side(inner, first.format(i), 0) for i in LEVELS],
         "down_block_types": ["DownEncoderBlock2D"] * 4,
         "up_block_types": ["UpDecoderBlock2D"] * 4,
         "layers_per_block": 2,
@@ -78,6 +79,8 @@ def read_vae(weights: Weights) -> AutoencoderKL:
         "sample_size": 512,
         "scaling_factor": 0.18215,
     }
+    if converted:
+        return fill(build(AutoencoderKL, config, inner), {_renamed(name): value for name, value in inner.items()})
     convert = conversion.convert_ldm_vae_checkpoint
     return fill(build(AutoencoderKL, config, inner), convert(_prefixed(inner, VAE), config=config))
 
@@ -172,6 +175,13 @@ def _unet_config(inner: Weights) -> dict[str, Any]:
 
 def _down(has_attention: bool) -> str:
     return "CrossAttnDownBlock2D" if has_attention else "DownBlock2D"
+
+
+def _renamed(name: str) -> str:
+    """An attention's weights as diffusers calls them since 0.15."""
+    for old, new in (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")):
+        name = name.replace(f"attentions.0.{old}.", f"attentions.0.{new}.")
+    return name
 
 
 def _prefixed(weights: Weights, prefix: str) -> Weights:
