@@ -5,6 +5,7 @@ Knows nothing about files or networks.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,9 @@ def one_line(path: Path, otherwise: str, mend: str) -> Iterator[None]:
         UserError: instead of any other error, memory that ran out included.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a second line, about a file that is refused anyway
+            yield
     except UserError:
         raise
     except Exception as error:
