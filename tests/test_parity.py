@@ -17,6 +17,7 @@ from handfirst.training.systems.two_stage.model_folder import TwoStageModel, loa
 
 SCHEDULES = {
     "epsilon": ScheduleSettings(),
+    "v_prediction": ScheduleSettings(betas="linear", beta_start=0.0001, beta_end=0.02, prediction="v_prediction"),
     "sample": ScheduleSettings(betas="squaredcos_cap_v2", prediction="sample", spacing="trailing", steps_offset=0),
 }
 

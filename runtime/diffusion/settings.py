@@ -29,7 +29,7 @@ class ScheduleSettings(Settings):
     beta_end: float = Field(0.012, gt=0, lt=1)
     prediction: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     """What the UNets predict: the noise eps, the velocity v, or the clean latent x_0."""
-    spacing: Literal["leading", "trailing"] = "leading"
+    spacing: Literal["leading", "trailing", "linspace"] = "leading"
     steps_offset: int = Field(1, ge=0, le=1000)
     set_alpha_to_one: bool = False
     """Whether the last step goes to alpha_bar = 1 instead of alpha_bar_0."""

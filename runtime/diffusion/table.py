@@ -56,6 +56,8 @@ class Schedule:
             raise RequestError(f"steps must be between 1 and {T}, got {steps}")
         if self.settings.spacing == "leading":
             t = (np.arange(steps) * (T // steps)).round()[::-1].astype(int) + self.settings.steps_offset
+        elif self.settings.spacing == "linspace":
+            t = np.linspace(0, T - 1, steps).round()[::-1].astype(int)
         else:
             t = np.round(np.arange(T, 0, -T / steps)).astype(int) - 1
         t = t[:steps]

@@ -87,7 +87,8 @@ def original_checkpoint(unet: UNet2DConditionModel, vae: AutoencoderKL, text: CL
     for name, value in text.state_dict().items():
         weights[f"cond_stage_model.transformer.text_model.{name.removeprefix('text_model.')}"] = value
     weights["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)[None]
-    weights["alphas_cumprod"] = torch.linspace(1, 0, 1000)
+    weights["betas"] = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    weights["alphas_cumprod"] = (1 - weights["betas"]).cumprod(0)
     return {name: value.contiguous() for name, value in weights.items()}
 
 

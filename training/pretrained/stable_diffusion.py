@@ -5,21 +5,28 @@ Knows nothing about hands.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from pydantic import ValidationError
 from tokenizers import Tokenizer
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.pretrained import original
+from handfirst.training.pretrained.buffers import file_clip_skip, file_schedule
 from handfirst.training.pretrained.folder import read_folder
-from handfirst.training.pretrained.weights import read_weights
+from handfirst.training.pretrained.guard import one_line
+from handfirst.training.pretrained.pipeline import check_pipeline, folder_clip_skip
+from handfirst.training.pretrained.schedule import FoundSchedule, read_schedule
+from handfirst.training.pretrained.vae import has_vae, read_vae
+from handfirst.training.pretrained.weights import read_metadata, read_weights
+from handfirst.training.pretrained.words import read_tokenizer, text_settings
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
 
 SCALE = 0.18215
 """What the latents of Stable Diffusion 1.x are multiplied by; an autoencoder with it speaks their language."""
@@ -27,15 +34,38 @@ COLOURS = ((0.3512, 0.3250, -0.2829, -0.2120), (0.2297, 0.4974, 0.1762, -0.2616)
 """Red, green and blue of a latent cell, per scaled channel (ComfyUI, comfy/latent_formats.py)."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What the user says where the files do not, or in place of what they say.
+
+    Attributes:
+        tokenizer: folder with vocab.json and merges.txt, or a tokenizer.json; needed for single files, which carry
+            none; any diffusers folder of a 1.x model has it under tokenizer/.
+        vae: an autoencoder, folder or file.
+        prediction: what the UNet predicts.
+        skipped: how many of the text encoder's last layers are left out.
+    """
+
+    tokenizer: Path | None = None
+    vae: Path | None = None
+    prediction: Prediction | None = None
+    skipped: int | None = None
+
+
 @dataclass
 class StableDiffusion:
-    """All of a checkpoint that the two stages start from. Networks are float32 and in evaluation mode."""
+    """All of a checkpoint that the two stages start from. Networks are float32 and in evaluation mode.
+
+    `notes` are for the user, a line each: what was read in a way that one might not expect.
+    """
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
     tokenizer: Tokenizer
     schedule: ScheduleSettings
+    text: TextSettings
+    notes: tuple[str, ...] = ()
 
     @property
     def latent(self) -> LatentSettings:
@@ -52,107 +82,115 @@ class StableDiffusion:
             preview=tuple(tuple(SCALE * weight for weight in row) for row in COLOURS) if known else (),
         )
 
-    @property
-    def text(self) -> TextSettings:
-        """Length and width of the text encoder, and the tokens that frame a prompt."""
-        config = self.text_encoder.config
-        begin, end = (self.tokenizer.token_to_id(token) for token in ("<|startoftext|>", "<|endoftext|>"))
-        return TextSettings(
-            length=config.max_position_embeddings, width=config.hidden_size, begin=begin, end=end, pad=end
-        )
 
-
-def read_stable_diffusion(path: Path, tokenizer: Path | None = None) -> StableDiffusion:
+def read_stable_diffusion(path: Path, tokenizer: Path | None = None, given: Given | None = None) -> StableDiffusion:
     """Reads a diffusers folder, or a single file (.safetensors, .ckpt) in the original layout.
 
     Args:
         path: the folder or file.
-        tokenizer: folder with vocab.json and merges.txt, or a tokenizer.json; needed for single files, which carry
-            none; any diffusers folder of a 1.x model has it under tokenizer/.
+        tokenizer: short for `given.tokenizer`.
+        given: what the files do not say.
 
     Raises:
-        UserError: not there, another version, incomplete or damaged.
+        UserError: not there, another version, incomplete, damaged, or trained in a way that is not supported.
     """
+    given = given or Given()
+    tokenizer = tokenizer or given.tokenizer
     if path.is_dir():
-        _check_pipeline(path)
-        return StableDiffusion(
-            unet=_plain(read_folder(UNet2DConditionModel, path / "unet"), path),
-            vae=read_folder(AutoencoderKL, path / "vae"),
-            text_encoder=read_folder(CLIPTextModel, path / "text_encoder").eval(),
-            tokenizer=read_tokenizer(tokenizer or path / "tokenizer"),
-            schedule=_schedule(path / "scheduler" / "scheduler_config.json"),
-        )
-    if tokenizer is None:
+        return _read_folder(path, tokenizer or path / "tokenizer", given)
+    if tokenizer is None and path.is_file():
         raise UserError(
             f"{path}: a single file carries no tokenizer; give one with --tokenizer FOLDER "
             "(tokenizer/ of any Stable Diffusion 1.x folder: vocab.json and merges.txt)"
         )
-    words, weights = read_tokenizer(tokenizer), read_weights(path)
+    return _read_file(path, tokenizer, given)
+
+
+def _read_folder(path: Path, tokenizer: Path, given: Given) -> StableDiffusion:
+    check_pipeline(path)
+    skipped = folder_clip_skip(path) if given.skipped is None else given.skipped
+    return _assemble(
+        path,
+        unet=read_folder(UNet2DConditionModel, path / "unet"),
+        vae=read_vae(given.vae or path / "vae"),
+        encoder=read_folder(CLIPTextModel, path / "text_encoder").eval(),
+        words=tokenizer,
+        schedule=read_schedule(path / "scheduler" / "scheduler_config.json").predicting(given.prediction),
+        skipped=skipped,
+    )
+
+
+def _read_file(path: Path, tokenizer: Path | None, given: Given) -> StableDiffusion:
+    weights, header = read_weights(path), read_metadata(path)
+    assert tokenizer is not None  # a path that is no file was refused by now
     original.check_version(weights, path)
-    try:
-        return StableDiffusion(
-            unet=original.read_unet(weights),
-            vae=original.read_vae(weights),
-            text_encoder=original.read_text_encoder(weights),
-            tokenizer=words,
-            schedule=ScheduleSettings(),
+    if given.vae is None and not has_vae(weights):
+        raise UserError(
+            f"{path}: expected a whole checkpoint, got one without an autoencoder; give one with --vae "
+            "(vae/ of any Stable Diffusion 1.x folder, or a file)"
         )
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not a whole Stable Diffusion 1.x checkpoint ({reason}); copy it again") from error
+    schedule = file_schedule(weights, header, path).predicting(given.prediction)
+    with one_line(path, "not a whole Stable Diffusion 1.x checkpoint", "copy it again"):
+        return _assemble(
+            path,
+            unet=original.read_unet(weights),
+            vae=original.read_vae(weights) if given.vae is None else read_vae(given.vae),
+            encoder=original.read_text_encoder(weights),
+            words=tokenizer,
+            schedule=schedule,
+            skipped=file_clip_skip(header, path) if given.skipped is None else given.skipped,
+        )
 
 
-def read_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer.json, or a folder with one, or with CLIP's vocab.json and merges.txt.
+def _assemble(
+    path: Path,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    encoder: CLIPTextModel,
+    words: Path,
+    schedule: FoundSchedule,
+    skipped: int,
+) -> StableDiffusion:
+    """The parts as one, if they fit each other."""
+    _check_fit(path, unet, vae, encoder)
+    skip_layers(encoder, skipped, path)
+    tokenizer = read_tokenizer(words)
+    said = (f"{path}: the text encoder's last layers are left out: {skipped} (clip skip {skipped + 1})",)
+    return StableDiffusion(
+        unet=unet,
+        vae=vae,
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        schedule=schedule.settings,
+        text=text_settings(words, tokenizer, encoder),
+        notes=schedule.notes + (said if skipped else ()),
+    )
+
+
+def skip_layers(encoder: CLIPTextModel, count: int, path: Path) -> None:
+    """Takes the last `count` layers off, in place; the final norm stays, as it does for "clip skip" elsewhere.
 
     Raises:
-        UserError: none of these is there.
+        UserError: none would be left.
     """
-    file = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        if file.is_file():
-            return Tokenizer.from_file(str(file))
-        if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
-            slow = CLIPTokenizer.from_pretrained(str(path), local_files_only=True)
-            return Tokenizer.from_str(slow.backend_tokenizer.to_str())
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"{path}: not a CLIP tokenizer ({str(error).splitlines()[0][:160]})") from error
-    raise UserError(f"{path}: expected tokenizer.json, or vocab.json and merges.txt; is the download complete?")
+    layers = getattr(encoder, "text_model", encoder).encoder
+    if not 0 <= count < len(layers.layers):
+        raise UserError(f"{path}: cannot leave out {count} of the text encoder's {len(layers.layers)} layers")
+    if count:
+        layers.layers = layers.layers[:-count]
+        encoder.config.num_hidden_layers -= count
 
 
-def _plain(unet: UNet2DConditionModel, path: Path) -> UNet2DConditionModel:
-    if unet.config.in_channels != 4:
-        raise UserError(
-            f"{path}: expected a UNet with 4 input channels, got {unet.config.in_channels} "
-            "(an inpainting checkpoint?); give the plain one"
-        )
-    return unet
-
-
-def _check_pipeline(path: Path) -> None:
-    index = path / "model_index.json"
-    if not index.is_file():
-        raise UserError(f"{path}: expected a diffusers folder with model_index.json, or a single file")
-    name = json.loads(index.read_text()).get("_class_name", "nothing")
-    if not name.startswith("StableDiffusion") or "XL" in name or "3" in name:
-        raise UserError(f"{path}: expected a Stable Diffusion 1.x pipeline, got {name}")
-
-
-def _schedule(file: Path) -> ScheduleSettings:
-    """What scheduler_config.json says, with the names of our settings; SD1.5's values where it is silent or absent."""
-    config: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    names = {
-        "num_train_timesteps": "train_steps",
-        "beta_schedule": "betas",
-        "beta_start": "beta_start",
-        "beta_end": "beta_end",
-        "prediction_type": "prediction",
-        "timestep_spacing": "spacing",
-        "steps_offset": "steps_offset",
-        "set_alpha_to_one": "set_alpha_to_one",
-    }
-    try:
-        return ScheduleSettings(**{ours: config[theirs] for theirs, ours in names.items() if theirs in config})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{file}: {first['loc'][0]}: {first['msg']}, got {first['input']!r:.60}") from error
+def _check_fit(path: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: CLIPTextModel) -> None:
+    original.check_inputs(unet.config.in_channels, path)
+    pairs: Iterable[tuple[str, Any, Any]] = (
+        ("output channels of the UNet", 4, unet.config.out_channels),
+        ("channels of the autoencoder's latents", 4, vae.config.latent_channels),
+        ("width of the UNet's text", encoder.config.hidden_size, unet.config.cross_attention_dim),
+    )
+    for what, expected, got in pairs:
+        if got != expected:
+            raise UserError(f"{path}: {what}: expected {expected}, got {got!s:.40}; give parts of one 1.x checkpoint")
+    scale = vae.config.scaling_factor
+    if not isinstance(scale, int | float) or not 1e-4 < scale < 1e4:
+        raise UserError(f"{path}: the autoencoder's scaling_factor is {scale!r:.40}; give another with --vae")

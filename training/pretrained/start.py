@@ -26,6 +26,8 @@ from handfirst.runtime.systems.two_stage.settings import (
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.pretrained.guard import one_line
+from handfirst.training.pretrained.kinds import named
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.pretrained.weights import read_weights
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_controlnet
@@ -34,6 +36,9 @@ from handfirst.training.systems.two_stage.model_folder import TwoStageModel
 
 NewChannels = Literal["random", "zero"]
 """How new input channels begin: the paper's random (normal, std 0.02), or zero, which changes nothing at first."""
+
+LARGEST = 2048
+"""Pixels, as the settings of a hand allow."""
 
 
 def untrained_pair(
@@ -55,10 +60,13 @@ def untrained_pair(
         mask_head: which feature feeds the mask head, and its layers; None: the defaults.
 
     Raises:
-        UserError: the ControlNet or the mask head does not fit the checkpoint, or `size` is no multiple of 64.
+        UserError: the ControlNet or the mask head does not fit the checkpoint, or `size` is no multiple of 64 or too
+            large.
     """
     if size < 64 or size % 64:
         raise UserError(f"expected a size in multiples of 64 pixels, got {size}")
+    if size > LARGEST:
+        raise UserError(f"expected a size of {LARGEST} pixels at most, got {size}")
     settings = _settings(base, size, mask_head or MaskHeadSettings())
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -79,8 +87,8 @@ def untrained_pair(
 
 
 def _settings(base: StableDiffusion, size: int, mask_head: MaskHeadSettings) -> TwoStageSettings:
-    condition = ConditionSettings(grid=size // base.latent.factor)
     try:
+        condition = ConditionSettings(grid=size // base.latent.factor)
         return TwoStageSettings(
             schedule=base.schedule,
             latent=base.latent,
@@ -101,11 +109,10 @@ def read_controlnet(path: Path) -> ControlNetModel:
     if path.is_dir():
         return read_folder(ControlNetModel, path)
     weights = read_weights(path)
-    try:
+    if not any("input_hint_block." in name or "controlnet_cond_embedding." in name for name in weights):
+        raise UserError(f"{path}: not a ControlNet for Stable Diffusion 1.x: got {named(weights)}")
+    with one_line(path, "not a ControlNet for Stable Diffusion 1.x", "copy it again"):
         return original.read_controlnet(weights)
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not a ControlNet for Stable Diffusion 1.x ({reason})") from error
 
 
 @torch.no_grad()

@@ -5,51 +5,57 @@ Knows nothing about what the names mean.
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from handfirst.engines.errors import UserError
+from handfirst.training.pretrained.archive import read_archive, read_legacy
+from handfirst.training.pretrained.content import Kind, kind_of
+from handfirst.training.pretrained.guard import one_line
+from handfirst.training.pretrained.inert import HostileError
 
-PICKLED = (".ckpt", ".bin", ".pt", ".pth")
+Weights = dict[str, Tensor]
+_READERS: dict[Kind, Callable[[Path], Weights]] = {"safetensors": load_file, "zip": read_archive, "pickle": read_legacy}
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors file, or of a pickled one, read without running what is in it.
+def read_weights(file: Path) -> Weights:
+    """All tensors of a .safetensors file, or of one that torch.save wrote; the first bytes say which it is.
 
-    A "state_dict" inside a pickled file (training checkpoints) is opened; what is no tensor is left out.
+    A "state_dict" inside (training checkpoints) is opened; what is no tensor is left out.
 
     Raises:
-        UserError: no such file, another kind of file, a damaged one, or one that holds more than weights.
+        UserError: no such file, another kind of file, a damaged one, or one that would call functions.
     """
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; give a checkpoint (.safetensors, .ckpt) or a diffusers folder")
-    try:
-        if file.suffix == ".safetensors":
-            return dict(load_file(file))
-        if file.suffix in PICKLED:
-            found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-            while isinstance(found.get("state_dict"), dict):
-                found = found["state_dict"]
-            return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{file}: holds more than weights, or is damaged, and is not opened; convert it to .safetensors"
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, AttributeError) as error:
-        raise UserError(f"{file}: damaged or not a checkpoint ({_first_line(error)}); copy it again") from error
-    raise UserError(f"{file}: expected .safetensors or {', '.join(PICKLED)}, got {file.suffix or 'no suffix'}")
+    kind = kind_of(file)
+    with one_line(file, "damaged or not a checkpoint", "copy it again"):
+        try:
+            return dict(_READERS[kind](file))
+        except HostileError as error:
+            raise UserError(
+                f"{file}: holds more than weights, and is not opened: it would call {error}; get it from its author "
+                "as .safetensors, or convert it to that where you trust it"
+            ) from error
 
 
-def without_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def read_metadata(file: Path) -> dict[str, str]:
+    """The words in the header of a .safetensors file; none for other kinds, or where there are none.
+
+    Raises:
+        UserError: as `read_weights`.
+    """
+    if kind_of(file) != "safetensors":
+        return {}
+    with (
+        one_line(file, "damaged or not a checkpoint", "copy it again"),
+        safe_open(file, framework="pt") as opened,
+    ):
+        return dict(opened.metadata() or {})
+
+
+def without_prefix(weights: Weights, prefix: str) -> Weights:
     """The tensors whose names begin with `prefix`, under the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

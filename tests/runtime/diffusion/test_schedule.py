@@ -30,7 +30,7 @@ def test_alpha_bar_equals_diffusers(betas: str) -> None:
     assert (np.diff(ours.alpha_bar) < 0).all()
 
 
-@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 10, 20, 33, 50, 250, 999])
 def test_timesteps_equal_diffusers(spacing: str, steps: int) -> None:
     ours, theirs = pair("scaled_linear", spacing, 1 if spacing == "leading" else 0)
