@@ -19,9 +19,8 @@ from transformers import CLIPTokenizer
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.sampler import Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
-from handfirst.runtime.diffusion.table import Schedule
+from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.training.data.prepare.planning import make_plan
 from handfirst.training.pretrained.buffers import zero_snr
 from handfirst.training.pretrained.stable_diffusion import Given, StableDiffusion, read_stable_diffusion
 
@@ -61,7 +60,7 @@ def loops(found: StableDiffusion, theirs: DDIMScheduler, steps: int = 9) -> tupl
     def predict(x_t: Any, t: int) -> Prediction:
         return Prediction(says(torch.from_numpy(x_t), t).numpy())
 
-    ours = [step.x_t for step in denoise(predict, start.numpy(), make_plan(Schedule(found.schedule), steps, 1.0))][-1]
+    ours = [step.x_t for step in denoise(predict, start.numpy(), ddim_table(Schedule(found.schedule), steps, 1.0))][-1]
     theirs.set_timesteps(steps)
     x_t = start
     for t in theirs.timesteps:
