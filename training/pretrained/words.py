@@ -18,6 +18,8 @@ from handfirst.training.pretrained.folder import read_json
 from handfirst.training.pretrained.guard import one_line
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+MOST_TOKENS = 1 << 20
+"""CLIP has 49,408."""
 _PLACES = ("tokenizer_config.json", "special_tokens_map.json")
 """Where a folder says its special tokens; the first that names one counts, as in transformers."""
 
@@ -33,6 +35,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
         if each.is_file() and (other := kind_name(each)):
             raise UserError(f"{each}: expected a CLIP tokenizer, got {other}")
     with one_line(path, "not a CLIP tokenizer", "copy it again"):
+        for each in (file, path / "vocab.json"):
+            if each.is_file():
+                _check_ids(read_json(each))
         if file.is_file():
             return Tokenizer.from_file(str(file))
         if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
@@ -55,7 +60,7 @@ def text_settings(path: Path, tokenizer: Tokenizer, encoder: CLIPTextModel) -> T
     config = encoder.config
     ids = {name: _token(path, tokenizer, key) for name, key in
            (("begin", "bos_token"), ("end", "eos_token"), ("pad", "pad_token"))}  # fmt: skip
-    known = max([tokenizer.get_vocab_size() - 1, *ids.values()])
+    known = max(tokenizer.get_vocab().values())
     if known >= config.vocab_size:
         raise UserError(
             f"{path}: the tokenizer has {known + 1} tokens, the text encoder knows {config.vocab_size}; "
@@ -68,6 +73,25 @@ def text_settings(path: Path, tokenizer: Tokenizer, encoder: CLIPTextModel) -> T
     if not 4 <= length <= 1024:
         raise UserError(f"{path}: expected a text encoder for 4 to 1024 tokens, got {length}; give another checkpoint")
     return TextSettings(length=length, width=config.hidden_size, **ids)
+
+
+def _check_ids(said: dict[str, Any]) -> None:
+    """Refuses absurd ids: the library walks through all numbers up to the largest.
+
+    Args:
+        said: a tokenizer.json, or a vocab.json, which is its vocabulary alone.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    model = said.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else said
+    added = said.get("added_tokens")
+    pairs = list(vocabulary.items()) if isinstance(vocabulary, dict) else []
+    pairs += [(token.get("content"), token.get("id")) for token in added] if isinstance(added, list) else []
+    for token, number in pairs:
+        if type(number) is not int or not 0 <= number < MOST_TOKENS:
+            raise ValueError(f"the id of {token!r:.40} is {number!r:.40}")
 
 
 def _token(path: Path, tokenizer: Tokenizer, key: str) -> int:
