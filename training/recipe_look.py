@@ -111,7 +111,7 @@ def look_at_people(
 def _contexts(recipe: Recipe, settings: TwoStageSettings, words: list[str]) -> torch.Tensor:
     """[N, L, D] float32."""
     tokenizer = Tokenizer.from_file(str(recipe.out / "tokenizer.json"))
-    model = CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder")
+    model = CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder", local_files_only=True)
     return text_training.encode_contexts(model, text_training.encode_ids(tokenizer, settings.text, words)).float()
 
 
