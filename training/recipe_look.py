@@ -44,7 +44,7 @@ def look(recipe: Recipe) -> dict[str, Any]:
     out = recipe.out
     if not (out / "settings.json").exists() or not any((out / p / "checkpoint.pt").exists() for p in ("hand", "body")):
         raise UserError(f"{out}: expected a run whose hands or bodies have been saved at least once, found none")
-    settings = TwoStageSettings.model_validate_json((out / "settings.json").read_text())
+    settings = TwoStageSettings.model_validate_json((out / "settings.json").read_text(), strict=True)
     hands, people = (_unmirrored(pictures) for pictures in held_out(recipe))
     autoencoder = trained_autoencoder(recipe.config, out)
     row: dict[str, Any] = {"phases": {k: v for k, v in costs(out).items() if k in ("hand", "body")}}
