@@ -219,8 +219,10 @@ def _entry(path: Path) -> Entry | None:
             head = _read_head(file)
         fields = json.loads(head[len(MAGIC) :]) if head else {}
         key = Key(**fields["key"])
-        whole = head is not None and status.st_size == len(head) + int(fields["size"])
-        named = path.name == f"{key.digest()}{SUFFIX}"
+        plain = all(isinstance(text, str) for text in vars(key).values())
+        size = fields["size"]  # compared as it stands: NaN, true and "5" are no sizes
+        whole = head is not None and type(size) is int and status.st_size == len(head) + size
+        named = plain and path.name == f"{key.digest()}{SUFFIX}"
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return Entry(path, key, status.st_size, status.st_mtime) if whole and named else None

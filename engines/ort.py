@@ -21,6 +21,7 @@ from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
 from handfirst.engines.ort_graphs import CudaGraphs, warn
 from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
 from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.telemetry import switch_off
 
 NO_CUDA = (
     "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9, run: "
@@ -162,13 +163,14 @@ def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) ->
 
 
 def import_onnxruntime() -> Any:
-    """The library, or an EngineError that says how to get it."""
+    """The library, reporting nothing home, or an EngineError that says how to get it."""
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if distributed(name)]
     if len(installed) == 2:
         raise EngineError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other; run: "
             "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'handfirst[cpu]' or 'handfirst[cuda]'"
         )
+    switch_off()
     try:
         import onnxruntime
     except ImportError as error:

@@ -28,6 +28,7 @@ from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ports import Port, check_ports
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.telemetry import without_openvinos
 
 MOST_SHAPES = 4
 """Sets of shapes whose compiled graphs stay in memory; each holds its own copy of the weights."""
@@ -164,9 +165,10 @@ class _Compiled:
 
 
 def import_openvino() -> Any:
-    """The library, or an EngineError that says how to get it."""
+    """The library, reporting nothing home, or an EngineError that says how to get it."""
     try:
-        import openvino
+        with without_openvinos():
+            import openvino
     except ImportError as error:
         raise EngineError("OpenVINO is not installed; run: pip install 'handfirst[openvino]'") from error
     return openvino

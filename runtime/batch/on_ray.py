@@ -6,7 +6,6 @@ machines but the model. A worker that dies with its group is replaced, and the g
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handfirst.engines.errors import EngineError, UserError
+from handfirst.engines.telemetry import switch_off
 from handfirst.runtime.batch.backlog import Backlog, describe
 from handfirst.runtime.batch.outcome import Done, Outcome, Painted
 from handfirst.runtime.batch.plan import Group
@@ -180,7 +180,7 @@ class OnRay:
 
 
 def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray's own default is to report home
+    switch_off()
     try:
         import ray
     except ImportError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +44,8 @@ def prune(
     """Remove what was compiled: all of it, or what the limits leave no room for."""
     from handfirst.engines.cache import EngineCache
 
+    if older_than is not None and not isfinite(older_than):
+        raise UserError(f"--older-than: expected a number of days, got {older_than}")
     cache = EngineCache()
     _report(cache, cache.prune(parse_bytes(max_size), older_than), json, "removed from")
 
@@ -81,10 +84,19 @@ def _describe(entry: Entry) -> dict[str, Any]:
     return {
         "path": str(entry.path),
         "bytes": entry.size,
-        "used": datetime.fromtimestamp(entry.used).astimezone().isoformat(timespec="seconds"),
+        "used": moment.isoformat(timespec="seconds") if (moment := _moment(entry)) else None,
         "key": vars(entry.key),
     }
 
 
 def _day(entry: Entry) -> str:
-    return datetime.fromtimestamp(entry.used).astimezone().strftime("%Y-%m-%d %H:%M")
+    moment = _moment(entry)
+    return moment.strftime("%Y-%m-%d %H:%M") if moment else "?"
+
+
+def _moment(entry: Entry) -> datetime | None:
+    """None where the file's time is in no year that a calendar has."""
+    try:
+        return datetime.fromtimestamp(entry.used).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None

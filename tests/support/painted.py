@@ -1,47 +1,59 @@
-"""A small data set that needs no disk: discs for hands on a painted ground, and exactly known key points and masks."""
+"""A small data set: discs for hands on a painted ground, and exactly known key points and masks."""
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 
-from handfirst.training.data.record import Record, Skipped, UnreadableError
+from handfirst.engines.files import atomic_path
+from handfirst.training.data.record import Record, Skipped
+from handfirst.training.data.sources.pictures import ImageFile, MaskFile
 
 WIDTH, HEIGHT = 120, 90
 RADIUS = 9
 GESTURES = ("fist", "ok", "palm")
+_FOLDER = "PAINTED_PICTURES"
 
 
-@dataclass(frozen=True)
-class Ground:
-    """Colours that change from pixel to pixel and from seed to seed."""
-
-    seed: int
-    broken: bool = False
-
-    def read(self) -> np.ndarray:
-        if self.broken:
-            raise UnreadableError("not a picture")
-        rng = np.random.default_rng(self.seed)
-        return rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+def ground(seed: int, broken: bool = False) -> ImageFile:
+    """Colours that change from pixel to pixel and from seed to seed; broken: a file that is no picture."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return ImageFile(_file(f"{seed}-{broken}", b"no picture" if broken else _png(pixels[..., ::-1])))
 
 
-@dataclass(frozen=True)
-class Discs:
+def discs(left: tuple[float, float] | None, right: tuple[float, float] | None) -> MaskFile:
     """1 within RADIUS of the left centre, 2 of the right one."""
+    out = np.zeros((HEIGHT, WIDTH), np.uint8)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    for label, centre in ((1, left), (2, right)):
+        if centre is not None:
+            out[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= RADIUS**2] = label
+    return MaskFile(_file(f"{left}-{right}", _png(out)))
 
-    left: tuple[float, float] | None
-    right: tuple[float, float] | None
 
-    def read(self) -> np.ndarray:
-        out = np.zeros((HEIGHT, WIDTH), np.uint8)
-        y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-        for label, centre in ((1, self.left), (2, self.right)):
-            if centre is not None:
-                out[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= RADIUS**2] = label
-        return out
+def _png(pixels: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def _file(name: str, content: bytes) -> Path:
+    """In a folder that processes which are started here share, and that goes with the first of them."""
+    if _FOLDER not in os.environ:
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="painted-")
+        atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+    path = Path(os.environ[_FOLDER]) / f"{name}.png"
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+    return path
 
 
 def circle(centre: tuple[float, float], radius: float = RADIUS) -> np.ndarray:
@@ -94,9 +106,9 @@ class Painted:
         return Record(
             source=self.name,
             key=f"{i:06d}",
-            image=Ground(i, broken=i % 10 == 0 and not self.clean),
+            image=ground(i, broken=i % 10 == 0 and not self.clean),
             people=people if self.points else people[:0],
-            masks=Discs(left, one) if self.masks else None,
+            masks=discs(left, one) if self.masks else None,
             caption=self.caption,
             attributes={"gesture": GESTURES[i % 3], **user, **self.attributes},
         )

@@ -23,7 +23,7 @@ class UnreadableError(Exception):
 
 
 class Picture(Protocol):
-    """Pixels that are read when they are needed. Small and picklable: a path, a member of a tar, a seed."""
+    """Pixels that are read when they are needed. Small: a path, a member of a tar, a seed."""
 
     def read(self) -> NDArray[np.uint8]:
         """uint8: RGB [H, W, 3]; for a mask [H, W] with 0 nothing, 1 the left hand, 2 the right hand.

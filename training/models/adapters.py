@@ -57,7 +57,8 @@ def merge_adapter(unet: UNet2DConditionModel, folder: Path) -> UNet2DConditionMo
     from peft import PeftModel
 
     try:
-        merged: UNet2DConditionModel = PeftModel.from_pretrained(unet, str(folder)).merge_and_unload()
+        # peft takes a relative path that lacks a file for the name of a model on a hub, and asks there
+        merged: UNet2DConditionModel = PeftModel.from_pretrained(unet, str(folder.resolve())).merge_and_unload()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{folder}: cannot read the adapter: {reason}") from error

@@ -54,7 +54,7 @@ def look(recipe: Recipe) -> dict[str, Any]:
     out = recipe.out
     if not (out / "settings.json").exists() or not (_saved(out, "hand") or _saved(out, "body")):
         raise UserError(f"{out}: expected a run whose hands or bodies have been saved at least once, found none")
-    settings = TwoStageSettings.model_validate_json((out / "settings.json").read_text())
+    settings = TwoStageSettings.model_validate_json((out / "settings.json").read_text(), strict=True)
     hands, people = (_unmirrored(pictures) for pictures in held_out(recipe))
     autoencoder = trained_autoencoder(recipe.config, out)
     row: dict[str, Any] = {"phases": {k: v for k, v in costs(out).items() if k in ("hand", "body")}}
@@ -123,7 +123,7 @@ def look_at_people(
 def _contexts(recipe: Recipe, settings: TwoStageSettings, words: list[str]) -> torch.Tensor:
     """[N, L, D] float32."""
     tokenizer = Tokenizer.from_file(str(recipe.out / "tokenizer.json"))
-    model = CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder")
+    model = CLIPTextModel.from_pretrained(recipe.out / "text" / "encoder", local_files_only=True)
     return text_phase.encode_contexts(model, text_phase.encode_ids(tokenizer, settings.text, words)).float()
 
 

@@ -108,7 +108,7 @@ def train_autoencoder(recipe: Recipe) -> TwoStageSettings:
     torch.manual_seed(recipe.seed)
     file = recipe.out / "settings.json"
     if file.exists():
-        return TwoStageSettings.model_validate_json(file.read_text())
+        return TwoStageSettings.model_validate_json(file.read_text(), strict=True)
     sources = pictures(recipe)
     model = channels_last(build_autoencoder(recipe.config.autoencoder))
     task, options = pixels.AutoencoderTask(model), recipe.options("autoencoder", PhaseOptions)

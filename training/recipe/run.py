@@ -162,7 +162,7 @@ def assemble(config: TrainingConfig, out: Path, settings: TwoStageSettings) -> P
     model = TwoStageModel(
         settings=settings,
         tokenizer=Tokenizer.from_file(str(out / "tokenizer.json")),
-        text_encoder=CLIPTextModel.from_pretrained(out / "text" / "encoder"),
+        text_encoder=CLIPTextModel.from_pretrained(out / "text" / "encoder", local_files_only=True),
         autoencoder=polished_autoencoder(config, out),
         hand=trained_hand(config, out),
         body=trained_body(config, out),

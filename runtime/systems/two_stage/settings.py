@@ -7,6 +7,7 @@ Source of the defaults: the paper, and where it is silent the values of Stable D
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -202,7 +203,8 @@ def read_settings(manifest: Manifest) -> TwoStageSettings:
             "open it with the program that it was made for"
         )
     try:
-        return TwoStageSettings.model_validate(manifest.settings)
+        # as JSON: in Python's own objects lists would be no tuples; strictly: "50" is no number, and neither is true
+        return TwoStageSettings.model_validate_json(json.dumps(manifest.settings), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("settings", *first["loc"]))

@@ -3,14 +3,14 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.painted import Discs, Ground, person
+from support.painted import discs, ground, person
 
 from handfirst.runtime.geometry import Similarity
 from handfirst.training.data.prepare.cut import cut_labels, cut_picture, cut_points
 from handfirst.training.data.prepare.frame import Square
 from handfirst.training.data.record import to_keypoints, to_person
 
-IMAGE = Ground(5).read()
+IMAGE = ground(5).read()
 
 
 def square_at(x: float, y: float, side: float, size: int, *sides: str, name: str = "left") -> Square:
@@ -34,7 +34,7 @@ def test_half_the_size_is_the_mean_of_four() -> None:
 
 
 def test_labels_are_cut_like_pixels_and_the_other_hand_goes() -> None:
-    labels = Discs((60, 45), (80, 45)).read()
+    labels = discs((60, 45), (80, 45)).read()
     both = cut_labels(labels, square_at(40, 20, 60, 60, "left", "right"), 60)
     np.testing.assert_array_equal(both, labels[20:80, 40:100])
     left = cut_labels(labels, square_at(40, 20, 60, 60, "left"), 60)

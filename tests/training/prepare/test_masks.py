@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from support.painted import RADIUS, Ground, person
+from support.painted import RADIUS, ground, person
 
 from handfirst.training.data.prepare.examples import dilated, found_mask, large_enough
 from handfirst.training.data.prepare.frame import body_square, hand_squares
@@ -59,7 +59,7 @@ def test_a_mask_comes_back_to_where_its_hand_is(stage: str) -> None:
         body_square(someone, 1.25, 128, 120, 90) if stage == "body" else hand_squares(someone, chosen.hand, 120, 90)[0]
     )
     assert square is not None
-    found = found_mask(Ground(1).read(), someone, square, chosen, discs)
+    found = found_mask(ground(1).read(), someone, square, chosen, discs)
     y, x = np.mgrid[:128, :128] + 0.5
     back = square.similarity.inverse()
     px, py = x * back.scale + back.dx, y * back.scale + back.dy

@@ -103,7 +103,7 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
     make_plan(tmp_path / "out", settings(None), [Painted(10)], quiet)
     (tmp_path / "out" / "plan" / "plan.json").write_text('{"version": 1}')
-    with pytest.raises(UserError, match="no plan of version 1"):
+    with pytest.raises(UserError, match="no plan of version 2"):
         read_plan(tmp_path / "out")
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import webdataset
-from support.painted import RADIUS, Discs, Painted
+from support.painted import RADIUS, Painted, discs
 from support.preparing import COUNT, run, settings
 
 from handfirst.engines.errors import UserError
@@ -121,7 +121,7 @@ def test_crops_that_leave_their_picture_are_rejected(tmp_path: Path) -> None:
     people = record.people.copy()
     people[0, 91:112, :2] += np.array([119, 45]) - people[0, 91, :2]
     people[0, 112:] = 0
-    source = _Some([dataclasses.replace(record, people=people, masks=Discs((119, 45), None))])
+    source = _Some([dataclasses.replace(record, people=people, masks=discs((119, 45), None))])
     report = prepare(tmp_path / "a", settings(val=0, outside=0.46), lambda: [source], 1, show=False)
     assert report["train"]["sources"]["some"]["skipped"] == {"crop leaves the picture": 1}
     assert "not one example" in report["remarks"][0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handfirst.training.data.sources.entry import UnusableError
+from handfirst.training.data.sources.pickle_steps import Stand, run
 from handfirst.training.data.sources.plain_pickle import read_objects
 
 
@@ -129,3 +131,66 @@ def test_damage_is_a_reason(data: st.DataObject, tmp_path: Path) -> None:
         read_objects(write(tmp_path / "a.npz", bytes(payload), (3,)))
     except UnusableError as error:
         assert str(error).startswith("pose file: ")
+
+
+def tuples(depth: int) -> bytes:
+    return b")" + b"\x85" * depth
+
+
+BOMBS = {
+    "a place in the memo of 32 GB": b"]r\xff\xff\xff\x7f.",
+    "four gigabytes of a text encoded again and again": (
+        b"c_codecs\nencode\nq\x00X\x00\x00\x08\x00" + b"a" * (1 << 19) + b"q\x01X\x06\x00\x00\x00latin1\x86q\x02"
+        + b"h\x00h\x02R" * 60_000 + b"."
+    ),
+    "bytes without bytes": b"\x8e" + b"\xff" * 7 + b"\x7f.",
+    "a bytearray": b"\x96" + b"\xff" * 7 + b"\x7f.",
+    "a frame of a petabyte": b"\x80\x04\x95" + bytes(6) + b"\x10\x00.",
+    "a number of half a million digits": b"L" + b"9" * 500_000 + b"L\n.",
+    "a million sets": b"\x8f" * 1_000_000 + b".",
+    "a million lists": b"]" * 1_000_000 + b".",
+    "a key of tuples in tuples": b"}" + tuples(90_000) + b"Ns.",
+    "a key of another key's kind": b"}}Ns.",
+    "everything doubled": b"]" + b"2" * 100 + b"a" * 100 + b".",
+    "an object": b"ccopyreg\n_reconstructor\n.",
+    "persistent": b"Pfile\n.",
+    "extension": b"\x82\x01.",
+    "no end": b"]" * 10,
+    "nothing": b"",
+    "build of a list": b"](K\x01tb.",
+    "call of a call": b"cnumpy\nndarray\n)R)R.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_takes_neither_time_nor_memory(bomb: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz", BOMBS[bomb])
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableError, match=r"^pose file: "):
+            read_objects(path)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_person_many_times_is_too_many(tmp_path: Path) -> None:
+    array = np.empty(2000, dtype=object)
+    array[:] = [{"keypoints": np.zeros(9)}] * 2000
+    with pytest.raises(UnusableError, match="too many people"):
+        read_objects(write(tmp_path / "a.npz", pickle.dumps(array, 3), (2000,)))
+    array = np.empty(1, dtype=object)
+    array[0] = {str(i): 1 for i in range(200)}
+    with pytest.raises(UnusableError, match="too many fields"):
+        read_objects(write(tmp_path / "a.npz", pickle.dumps(array, 3)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_refused_or_plain(data: bytes) -> None:
+    try:
+        found = run(data, lambda module, name: f"{module}.{name}")
+    except Exception as error:
+        assert not isinstance(error, MemoryError | RecursionError)
+    else:
+        assert isinstance(found, list | dict | tuple | str | bytes | int | float | Stand | None)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from handfirst.engines.errors import UserError
 from handfirst.training.loop.journal import LOSSES, read_journal
+from handfirst.training.models.adapters import merge_adapter
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.two_stage.model_folder import ModelFolder, load_model, save_model
 
@@ -118,3 +119,11 @@ def test_training_with_an_adapter_resumes(tiny: Path, hands: Path, hand_run: Pat
 def test_a_layer_that_is_not_there_is_named(tiny: Path, hands: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no layer whose name ends in 'to_x'"):
         train(tiny, hands, hand_options(adapter={"rank": 2, "layers": ["to_q", "to_x"]}), tmp_path)
+
+
+def test_a_missing_adapter_is_not_looked_for_on_a_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_a, **_k: pytest.fail("a name was looked up"))
+    monkeypatch.chdir(tmp_path)
+    Path("some/adapter").mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot read the adapter"):
+        merge_adapter(torch.nn.Linear(2, 2), Path("some/adapter"))  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from handfirst.training.data.record import Record
 
 Part = Literal["train", "val"]
 PARTS: tuple[Part, ...] = get_args(Part)
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Plan:
-    """Small and picklable; the records stay on disk.
+    """Small; the records stay on disk.
 
     Attributes:
         out: the data set's folder.
@@ -114,7 +114,12 @@ def read_plan(out: Path) -> Plan | None:
         if data["version"] != VERSION:
             raise ValueError(f"version {data['version']}")
         sources = {label: SourceCounts(**source) for label, source in data["sources"].items()}
-        return Plan(out, PrepareSettings(**data["settings"]), sources, int(data["without_points"]))
+        return Plan(
+            out,
+            PrepareSettings.model_validate_json(json.dumps(data["settings"]), strict=True),
+            sources,
+            int(data["without_points"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"'{file}' is no plan of version {VERSION} ({error}); remove '{out}' or choose another folder"

@@ -1,26 +1,37 @@
-"""Records on disk: pickled one after the other, and where each begins; any slice is read without the rest.
+"""Records on disk, one after the other, and where each begins; any slice is read without the rest.
 
-A million records stay on disk, of which a process holds one shard's. Pickle, because a record's picture is whatever its
-reader makes it: a plan is for the data set's own maker, not for sharing. Key points are plain bytes in it, for the
-environments of MediaPipe and of torch have different NumPys.
+A million records stay on disk, of which a process holds one shard's. A record is a line of JSON, then its key points
+as plain bytes; its pictures are of the kinds in PICTURES and nothing else, so that a plan from elsewhere can name files
+but never code.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.pose.topology import POINTS
-from handfirst.training.data.record import Record
+from handfirst.training.data.record import Picture, Record, Split
+from handfirst.training.data.sources.pictures import ImageFile, MaskFile, TarImage, TarMask
+from handfirst.training.data.sources.procedural import Render, RenderedMask
 
-PROTOCOL = 5
+PICTURES: Mapping[str, Any] = {
+    kind.__name__: kind for kind in (ImageFile, MaskFile, TarImage, TarMask, Render, RenderedMask)
+}
+"""Frozen dataclasses of paths, numbers, truth values and texts."""
+
+LARGEST = 16 << 20
+"""Bytes of one record unpacked; a person's key points take 1600."""
+
+_TYPES: Mapping[str, type] = {"Path": str, "str": str, "int": int, "bool": bool}
 
 
 class RecordWriter:
@@ -52,26 +63,65 @@ def read_records(folder: Path, name: str, start: int, stop: int) -> Iterator[Rec
         UserError: they are damaged, or were written by another version.
     """
     try:
-        offsets = np.load(folder / f"{name}.npy", mmap_mode="r")
+        offsets = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         with (folder / f"{name}.bin").open("rb") as file:
-            file.seek(int(offsets[start]))
             for i in range(start, min(stop, len(offsets) - 1)):
-                yield _unpack(zlib.decompress(file.read(int(offsets[i + 1] - offsets[i]))))
-    except (pickle.UnpicklingError, zlib.error, ImportError, AttributeError, TypeError, ValueError, EOFError) as error:
+                file.seek(int(offsets[i]))
+                yield _unpack(_unzip(file.read(max(0, min(LARGEST, int(offsets[i + 1] - offsets[i]))))))
+    except (zlib.error, KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, EOFError) as error:
         raise UserError(
-            f"the plan in '{folder}' cannot be read ({error}); it is damaged, or made by another version of Python or "
+            f"the plan in '{folder}' cannot be read ({str(error)[:100]}); it is damaged, or made by another version of "
             "handfirst: use that one, or remove the folder and begin again"
         ) from error
+
+
+def _unzip(data: bytes) -> bytes:
+    """At most LARGEST bytes, whatever the packed ones would become."""
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(data, LARGEST)
+    if not unpacker.eof:
+        raise ValueError(f"a record that is cut off or larger than {LARGEST} bytes")
+    return content
 
 
 def _pack(record: Record) -> bytes:
     r = record
     people = np.ascontiguousarray(r.people, np.float32).tobytes()
-    fields = (r.source, r.key, r.image, people, r.masks, r.caption, r.attributes, r.split)
-    return pickle.dumps(fields, PROTOCOL)
+    head = [r.source, r.key, _pack_picture(r.image), _pack_picture(r.masks), r.caption, r.attributes, r.split]
+    return json.dumps(head, separators=(",", ":")).encode() + b"\n" + people
 
 
 def _unpack(data: bytes) -> Record:
-    source, key, image, people, masks, caption, attributes, split = pickle.loads(data)
+    head, line, people = data.partition(b"\n")
+    source, key, image, masks, caption, attributes, split = json.loads(head)
+    picture = _unpack_picture(image)
+    if not isinstance(attributes, dict):
+        raise ValueError("attributes that are none")
+    texts = [source, key, *attributes, *attributes.values(), *([] if caption is None else [caption])]
+    if not line or picture is None or split not in get_args(Split) or not all(isinstance(t, str) for t in texts):
+        raise ValueError("not a record")
     points = np.frombuffer(people, np.float32).reshape(-1, POINTS, 3)
-    return Record(source, key, image, points, masks, caption, attributes, split)
+    return Record(source, key, picture, points, _unpack_picture(masks), caption, attributes, split)
+
+
+def _pack_picture(picture: Picture | None) -> list[Any] | None:
+    """[name of its kind, its fields in their order]."""
+    if picture is None:
+        return None
+    kind: type[Any] = type(picture)
+    if kind not in PICTURES.values():
+        raise TypeError(f"a picture is a {kind.__name__}, expected one of {', '.join(PICTURES)}")
+    values = [getattr(picture, field.name) for field in fields(kind)]
+    return [kind.__name__, *(str(value) if isinstance(value, Path) else value for value in values)]
+
+
+def _unpack_picture(packed: Any) -> Picture | None:
+    if packed is None:
+        return None
+    name, *values = packed
+    kind = PICTURES[name]
+    wanted = [str(field.type) for field in fields(kind)]
+    if [type(value) for value in values] != [_TYPES[each] for each in wanted]:
+        raise ValueError(f"{name} expected {', '.join(wanted)}")
+    picture: Picture = kind(*(Path(v) if each == "Path" else v for v, each in zip(values, wanted, strict=True)))
+    return picture

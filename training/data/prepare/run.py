@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from handfirst.engines.errors import UserError
+from handfirst.engines.telemetry import switch_off
 from handfirst.training.data.prepare.plan import Plan, Shard
 from handfirst.training.data.workers import one_thread, single_threaded
 
@@ -59,6 +60,7 @@ def run_on_ray(work: Work, plan: Plan, shards: Sequence[Shard], address: str) ->
     Raises:
         UserError: Ray is not installed, or no cluster answers.
     """
+    switch_off()
     try:
         import ray
     except ImportError as error:

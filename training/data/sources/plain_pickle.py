@@ -1,15 +1,15 @@
 """Lists of dicts in .npz files without running what they say: pickles that may only hold plain numbers and strings.
 
-A pickle can name any function to be called. Here the few names that NumPy writes stand for functions of our own, every
-other name is refused, and NumPy never sees the pickle's state. What is nested deeper than a dict's values is dropped:
-a short pickle can hold a list that is endless, or that takes all memory once it is walked through.
+A pickle is a program for a machine with a stack. Python's own machine calls any function that it names, and takes all
+memory for a few bytes (a place in its memo with a large number). So here is one of our own that knows the few steps
+that NumPy's arrays need (pickle_steps.py), and no function but stand-ins; NumPy never sees the pickle's state. What is
+nested deeper than a dict's values is dropped: a short pickle can hold a list that is endless.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.training.data.sources.entry import UnusableError
+from handfirst.training.data.sources.pickle_steps import Stand, run
 
-LARGEST = 4 << 20  # bytes of an unpacked member; a pose file has a few thousand
+LARGEST = 1 << 20
+"""Bytes of an unpacked member; a pose file has a few thousand."""
+MOST_PEOPLE = 1000
+MOST_FIELDS = 100
+"""Of one person."""
+
 _NUMBERS = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
-
+_NAMES = {
+    "multiarray._reconstruct": "array",
+    "multiarray.scalar": "scalar",
+    "numpy.ndarray": "array",
+    "numpy.dtype": "dtype",
+    "_codecs.encode": "bytes",
+}
 
 Value = NDArray[Any] | float | str | None
 
@@ -34,104 +46,99 @@ def read_objects(path: Path, name: str = "arr_0") -> list[dict[str, Value]]:
         name: of the array in it.
 
     Raises:
-        UnusableError: no such file or array; another kind of file; a pickle that names anything but NumPy's arrays.
+        UnusableError: no such file or array; another kind of file; a pickle that names anything but NumPy's arrays, or
+            needs more steps, people or bytes than any pose file.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(f"{name}.npy")
-            if member.file_size > LARGEST:
-                raise UnusableError("pose file: too large")
-            data = io.BytesIO(archive.read(member))
-        version = np.lib.format.read_magic(data)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(data)
-        if dtype != np.dtype(object):
-            raise UnusableError("pose file: no objects")
-        array = _Unpickler(data).load()
+        shape, pickled = _read(path, f"{name}.npy")
+        array = run(pickled, _named)
     except FileNotFoundError as error:
         raise UnusableError("no pose file") from error
     except UnusableError:
         raise
-    except Exception as error:  # a damaged pickle can raise anything
+    except Exception as error:  # a damaged file can raise anything
         raise UnusableError("pose file: damaged") from error
-    values = array.state if isinstance(array, _Array) else None
+    values = array.state[4] if _is(array, "array") and len(array.state) == 5 else None
     if not isinstance(values, list) or len(values) != math.prod(shape):
         raise UnusableError("pose file: damaged")
+    if len(values) > MOST_PEOPLE:
+        raise UnusableError("pose file: too many people")
     return [_plain(value) for value in values if isinstance(value, dict)]
 
 
-class _Dtype:
-    """What NumPy's dtype would be: only its letters and byte order."""
-
-    def __init__(self, letters: object = "", *_rest: object) -> None:
-        self.letters, self.order = str(letters), "="
-
-    def __setstate__(self, state: Any) -> None:
-        self.order = str(state[1])
-
-    def numpy(self) -> np.dtype[Any]:
-        if self.letters not in _NUMBERS or self.order not in "<>=|":
-            raise UnusableError("pose file: other things than numbers")
-        return np.dtype(self.order + self.letters)
-
-
-class _Array:
-    """What a NumPy array would be: its pickled state, made into an array of plain numbers by `plain`."""
-
-    state: Any = None
-    shape: tuple[int, ...] = ()
-    dtype = _Dtype()
-    fortran = False
-
-    def __init__(self, *_given: object) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        _, self.shape, self.dtype, self.fortran, self.state = state
-
-    def plain(self) -> NDArray[Any]:
-        if not isinstance(self.dtype, _Dtype) or not isinstance(self.state, bytes):
-            raise UnusableError("pose file: other things than numbers")
-        try:
-            flat = np.frombuffer(self.state, self.dtype.numpy())
-            return flat.reshape(self.shape, order="F" if self.fortran else "C")
-        except (ValueError, TypeError) as error:
-            raise UnusableError("pose file: damaged") from error
+def _read(path: Path, name: str) -> tuple[tuple[int, ...], bytes]:
+    """Shape and pickle of an object array."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name)
+        if member.file_size > LARGEST:
+            raise UnusableError("pose file: too large")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UnusableError("pose file: packed in a way that NumPy does not write")
+        data = io.BytesIO(archive.read(member))
+    version = np.lib.format.read_magic(data)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(data)
+    if dtype != np.dtype(object):
+        raise UnusableError("pose file: no objects")
+    return shape, data.read()
 
 
-def _scalar(dtype: object, data: object = b"") -> float:
-    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
-        raise UnusableError("pose file: other things than numbers")
-    return float(np.frombuffer(data, dtype.numpy(), count=1)[0])
+def _named(module: str, name: str) -> str:
+    short = module.removeprefix("numpy.core.").removeprefix("numpy._core.")
+    try:
+        return _NAMES[f"{short}.{name}"]
+    except KeyError:
+        raise UnusableError("pose file: a pickle that names other things than arrays") from None
 
 
-def _encode(text: str, _codec: str = "latin1") -> bytes:
-    return text.encode("latin1")  # how pickles before protocol 3 write bytes
-
-
-_NAMES: dict[str, Any] = {
-    "multiarray._reconstruct": _Array,
-    "multiarray.scalar": _scalar,
-    "numpy.ndarray": _Array,
-    "numpy.dtype": _Dtype,
-    "_codecs.encode": _encode,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        short = module.removeprefix("numpy.core.").removeprefix("numpy._core.")
-        try:
-            return _NAMES[f"{short}.{name}"]
-        except KeyError:
-            raise UnusableError("pose file: a pickle that names other things than arrays") from None
+def _is(value: object, kind: str) -> bool:
+    return isinstance(value, Stand) and value.kind == kind
 
 
 def _plain(found: dict[Any, Any]) -> dict[str, Value]:
-    out: dict[str, Value] = {}
-    for key, value in found.items():
-        if isinstance(value, _Array):
-            out[str(key)] = value.plain()
-        else:
-            out[str(key)] = value if isinstance(value, int | float | str) else None
-    return out
+    if len(found) > MOST_FIELDS:
+        raise UnusableError("pose file: too many fields")
+    return {str(key): _value(value) for key, value in found.items()}
+
+
+def _value(value: Any) -> Value:
+    if _is(value, "array"):
+        return _array(value)
+    if _is(value, "scalar"):
+        return _scalar(value)
+    return value if isinstance(value, int | float | str) else None
+
+
+def _array(array: Stand) -> NDArray[Any]:
+    try:
+        _, shape, dtype, fortran, data = array.state
+        flat = np.frombuffer(_bytes(data), _dtype(dtype))
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UnusableError("pose file: damaged") from error
+
+
+def _scalar(scalar: Stand) -> float:
+    try:
+        dtype, data = scalar.given or ()
+        return float(np.frombuffer(_bytes(data), _dtype(dtype), count=1)[0])
+    except (ValueError, TypeError) as error:
+        raise UnusableError("pose file: damaged") from error
+
+
+def _dtype(dtype: object) -> np.dtype[Any]:
+    """Its letters are what it was made from, its byte order is part of its state."""
+    letters = dtype.given[0] if isinstance(dtype, Stand) and dtype.kind == "dtype" and dtype.given else None
+    order = dtype.state[1] if isinstance(dtype, Stand) and len(dtype.state) > 1 else "="
+    if not isinstance(letters, str) or letters not in _NUMBERS or order not in ("<", ">", "=", "|"):
+        raise UnusableError("pose file: other things than numbers")
+    return np.dtype(order + letters)
+
+
+def _bytes(data: object) -> bytes:
+    """Pickles before protocol 3 write bytes as a text and how to encode it."""
+    if isinstance(data, Stand) and data.kind == "bytes" and data.given and isinstance(data.given[0], str):
+        return data.given[0].encode("latin1")
+    if not isinstance(data, bytes):
+        raise UnusableError("pose file: other things than numbers")
+    return data

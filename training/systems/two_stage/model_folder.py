@@ -125,7 +125,7 @@ class ModelFolder:
             raise UserError(f"{folder}: not a trained model (no settings.json); give the folder that training wrote")
         self.folder = folder
         with self._errors():
-            self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text())
+            self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
             self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
 

@@ -117,6 +117,18 @@ def test_absurd_settings_are_refused_by_the_manifest_alone(path):
     assert f"settings.{path.split('.')[0]}" in said and path.split(".")[-1] in said
 
 
+@pytest.mark.parametrize("value", ["50", True, 50.0, [50], None])
+def test_settings_are_as_strict_as_the_manifest(value):
+    for path in ("defaults.steps", "schedule.train_steps", "body.height"):
+        assert path in refused(write(Path(f"{path}-{value}"), set_to(path, value)))
+    for path in ("hand.margin", "schedule.beta_start"):
+        if value != 50.0:
+            assert path in refused(write(Path(f"{path}-{value}"), set_to(path, value)))
+    if value is not True:
+        path = "schedule.set_alpha_to_one"
+        assert path in refused(write(Path(f"{path}-{value}"), set_to(path, value)))
+
+
 @pytest.mark.parametrize("number", ["inf", "-inf", "nan"])
 @pytest.mark.parametrize("path", ["latent.mean", "hand.margin", "defaults.guidance", "hand.condition.amplitude"])
 def test_settings_are_finite(path, number):
