@@ -65,7 +65,7 @@ def test_it_holds_the_data(names):
         "handfirst/py.typed",
         "handfirst/engines/bundles/demo/manifest.json",
         "handfirst/runtime/systems/two_stage/demo_pose.json",
-        "handfirst/training/configs/demo.toml",
+        "handfirst/training/systems/two_stage/configs/demo.toml",
     } <= names
 
 

@@ -33,7 +33,7 @@ def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
 @dataclass(frozen=True, eq=False)
 class Kept:
     """What stays known while a sheet's pictures are painted: x_c [B, C, h, w], and bool [B, S, h, w], the cells that
-    are kept after each of S steps (runtime/masks.py, mask_table)."""
+    are kept after each of S steps (runtime/diffusion/masks.py, mask_table)."""
 
     x_c: Tensor
     cells: Tensor
