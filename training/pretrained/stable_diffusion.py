@@ -17,6 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.weights import read_weights
@@ -111,6 +112,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         if file.is_file():
+            plain_tokenizer(file.read_bytes())  # raises for what the library could stop at
             return Tokenizer.from_file(str(file))
         if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
             slow = CLIPTokenizer.from_pretrained(str(path), local_files_only=True)
