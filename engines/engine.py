@@ -127,6 +127,31 @@ def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, plac
             )
 
 
+def check_outputs(spec: EngineSpec, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], name: str) -> None:
+    """What a graph gave against the spec; axes have the sizes that they have in the inputs.
+
+    Args:
+        inputs: that were checked.
+
+    Raises:
+        EngineError: one line with the output, what was expected and what came: the graph is not what it says.
+    """
+    sizes = {axis: n for t in spec.inputs for axis, n in zip(t.shape, inputs[t.name].shape, strict=True)}
+    known = {axis: n for axis, n in sizes.items() if isinstance(axis, str)}
+    for tensor in spec.outputs:
+        output = outputs[tensor.name]
+        fits = str(output.dtype) == tensor.dtype and len(output.shape) == len(tensor.shape)
+        if not fits or any(
+            n != (axis if isinstance(axis, int) else known.setdefault(axis, n))
+            for axis, n in zip(tensor.shape, output.shape, strict=True)
+        ):
+            wanted = [known.get(axis, axis) if isinstance(axis, str) else axis for axis in tensor.shape]
+            raise EngineError(
+                f"{name}: output '{tensor.name}' expected {tensor.dtype} {wanted} as in the manifest, got "
+                f"{output.dtype} {list(output.shape)}; export the bundle again"
+            )
+
+
 def _check_place(key: str, array: Tensor, name: str, place: str | None) -> None:
     found = getattr(array, "place", None)
     if found is not None and found != place:
@@ -138,7 +163,7 @@ def _check_one(tensor: TensorSpec, array: Tensor, sizes: dict[str, int], name: s
     fits = str(array.dtype) == tensor.dtype and len(array.shape) == len(tensor.shape)
     if fits:
         for axis, size in zip(tensor.shape, array.shape, strict=True):
-            fits = fits and (size == axis if isinstance(axis, int) else sizes.setdefault(axis, size) == size)
+            fits = fits and (size == axis if isinstance(axis, int) else sizes.setdefault(axis, size) == size > 0)
     if not fits:
         axes = ", ".join(f"{a}={sizes[a]}" if isinstance(a, str) and a in sizes else str(a) for a in tensor.shape)
         raise EngineError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from handfirst.engines.cores import usable_cores
-from handfirst.engines.engine import Array, Tensor, check_inputs
+from handfirst.engines.engine import Array, Tensor, check_inputs, check_outputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed
@@ -93,12 +93,16 @@ class OrtEngine:
         names = [tensor.name for tensor in self.spec.outputs]
         feed = {key: v if isinstance(v, OrtArray) else np.asarray(v, order="C") for key, v in inputs.items()}
         try:
+            outputs: dict[str, Tensor]
             if graphs is not None:
-                return {**graphs.run(feed, names, keep)}
-            with self._place.turn():
-                return {**run_bound(session, self._place, feed, names, keep)}
+                outputs = {**graphs.run(feed, names, keep)}
+            else:
+                with self._place.turn():
+                    outputs = {**run_bound(session, self._place, feed, names, keep)}
         except Exception as error:
             raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+        check_outputs(self.spec, inputs, outputs, self.name)
+        return outputs
 
     def run_timed(
         self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()

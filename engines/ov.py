@@ -23,7 +23,7 @@ import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cores import usable_cores
-from handfirst.engines.engine import Array, check_inputs
+from handfirst.engines.engine import Array, check_inputs, check_outputs
 from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ports import Port, check_ports
@@ -100,9 +100,11 @@ class OvEngine:
         check_inputs(self.spec, inputs, self.name)
         feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
         try:
-            return self._for(feed).run(feed, self.spec.outputs)
+            outputs = self._for(feed).run(feed, self.spec.outputs)
         except RuntimeError as error:
             raise EngineError(f"{self.name}: OpenVINO failed: {_line(error, 300)}") from error
+        check_outputs(self.spec, inputs, outputs, self.name)
+        return outputs
 
     def close(self) -> None:
         """Frees the graph and everything that was compiled from it; runs under way end well."""

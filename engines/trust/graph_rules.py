@@ -1,29 +1,23 @@
 """What a graph of a bundle may hold: checked on its bytes, before any inference library sees them.
 
-A graph is weights and standard operators: no plans, plugins or foreign code, no file but those that the bundle lists,
-no tensor larger than its data. Knows nothing about what the operators compute, so a graph that is merely slow or
-allocates much while it runs passes.
+A graph is weights and the operators that our exporter writes (operators.py): no plans, plugins or foreign code, no
+loops, no file but those that the bundle lists, no tensor larger than its data, nothing that a library would work out at
+length while it opens (value_rules.py). What is merely slow or allocates much while it runs passes: `handfirst verify
+--isolated` runs it within limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ports import Port, check_ports
 from handfirst.engines.spec import TensorSpec
-from handfirst.engines.trust.onnx_file import Node, OnnxFile, OnnxGraph, Value, read_onnx
+from handfirst.engines.trust.onnx_file import OnnxFile, OnnxGraph, Value, read_onnx
+from handfirst.engines.trust.operators import MOST_NODES, MOST_WEIGHTS, OPSETS, check_operator
 from handfirst.engines.trust.tensor_rules import EXPORT, MAX_RANK, check_tensors, names, shown
-
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-
-FOREIGN = {
-    "EPContext", "Snpe",  # blobs or files compiled for one vendor's library
-    "PyOp", "PythonOp", "PythonOpGrad", "ATen", "TritonOp", "ExternalOp",  # code outside the library
-    "AllReduce", "AllGather", "AllToAll", "Send", "Recv",  # other processes
-}  # fmt: skip
-FOREIGN_PREFIXES = ("TRT_", "Nccl", "Horovod", "Distributed")
+from handfirst.engines.trust.value_rules import check_values
 
 DTYPES = {1: "float32", 2: "uint8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 16: "bfloat16"}
 
@@ -41,12 +35,13 @@ def check_graph_file(graph: Graph) -> None:
     _check_kind(graph.model, where)
     file = read_onnx(graph.model, where)
     main = _main(file, where)
-    for each in main.walk():
-        for node in each.nodes:
-            _check_operator(node, where)
-    _check_names(main, [], where)
+    _check_amount(main, where)
+    for node in main.nodes:
+        check_operator(node, where)
+    _check_names(main, where)
     _check_ends(main, graph, where)
     check_tensors(main, graph.data, where)
+    check_values(main, graph.model, where)
 
 
 def _check_kind(model: bytes, where: str) -> None:
@@ -69,24 +64,22 @@ def _main(file: OnnxFile, where: str) -> OnnxGraph:
             raise BundleError(f"{where}: expected one graph of operators, got {name} as well; inline them and {EXPORT}")
     if "ort_config" in file.metadata:
         raise BundleError(f"{where}: a graph must not carry options of onnxruntime (ort_config); {EXPORT}")
+    if set(file.opsets) != {""} or file.opsets[""] not in OPSETS:
+        wanted = " or ".join(map(str, OPSETS))
+        raise BundleError(f"{where}: expected the operators of opset {wanted}, got {str(file.opsets)[:80]}; {EXPORT}")
     return file.graph
 
 
-def _check_operator(node: Node, where: str) -> None:
-    if node.domain not in DOMAINS:
-        raise BundleError(
-            f"{where}: operator {shown(node.op_type)} is of the domain {shown(node.domain)}, expected a standard one; "
-            f"{EXPORT}"
-        )
-    if node.op_type in FOREIGN or node.op_type.startswith(FOREIGN_PREFIXES):
-        raise BundleError(
-            f"{where}: operator {shown(node.op_type)} runs code or reads files outside the graph; {EXPORT} without it"
-        )
-    if node.sparse:
-        raise BundleError(f"{where}: operator {shown(node.op_type)} has a sparse tensor, expected dense; {EXPORT}")
+def _check_amount(main: OnnxGraph, where: str) -> None:
+    for kind, count, most in (
+        ("operators", len(main.nodes), MOST_NODES),
+        ("weights", len(main.initializers), MOST_WEIGHTS),
+    ):
+        if count > most:
+            raise BundleError(f"{where}: expected at most {most} {kind}, got {count}; {EXPORT}")
 
 
-def _check_names(graph: OnnxGraph, outer: Sequence[set[str]], where: str) -> None:
+def _check_names(graph: OnnxGraph, where: str) -> None:
     """Every value is made once and before it is used, as ONNX demands: hence no cycles and nothing missing."""
     if graph.sparse:
         raise BundleError(f"{where}: expected dense initializers, got a sparse one; {EXPORT}")
@@ -94,22 +87,19 @@ def _check_names(graph: OnnxGraph, outer: Sequence[set[str]], where: str) -> Non
     _check_unique(weights, "initializer", where)
     _check_unique((value.name for value in graph.inputs), "input", where)
     known = {*weights, *(value.name for value in graph.inputs)}
-    scopes = [*outer, known]
     for node in graph.nodes:
         for name in node.inputs:
-            if name and not any(name in scope for scope in scopes):
+            if name and name not in known:
                 raise BundleError(
                     f"{where}: {shown(node.op_type)} takes {shown(name)}, expected a weight, an input or an earlier "
                     f"operator's output (is it missing, or part of a cycle?); {EXPORT}"
                 )
-        for inner in node.graphs:
-            _check_names(inner, scopes, where)
         for name in filter(None, node.outputs):
             if name in known:
                 raise BundleError(f"{where}: two things are named {shown(name)}, expected one; {EXPORT}")
             known.add(name)
     for value in graph.outputs:
-        if not any(value.name in scope for scope in scopes):
+        if value.name not in known:
             raise BundleError(f"{where}: nothing makes the output {shown(value.name)}; {EXPORT}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from handfirst.engines.errors import BundleError
 from handfirst.engines.trust.onnx_tables import TABLES
 from handfirst.engines.trust.wire import Message, read_message
 
@@ -26,6 +27,7 @@ class Tensor:
         dims: its shape as declared.
         data_type: the number of onnx's TensorProto.DataType.
         raw: bytes of raw_data; None if there are none.
+        place: where raw_data lies in the file.
         stored: elements in float_data, int32_data and so on, where there are any.
         external: keys and values of external_data as they stand; empty for inline data.
         location: data_location; 1 means external.
@@ -36,6 +38,7 @@ class Tensor:
     dims: tuple[int, ...]
     data_type: int
     raw: int | None
+    place: range | None
     stored: Mapping[str, int]
     external: tuple[tuple[str, str], ...]
     location: int
@@ -52,13 +55,33 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """One attribute of an operator.
+
+    Attributes:
+        name: as it stands.
+        kind: the number of onnx's AttributeProto.AttributeType that it claims; 0 if it does not.
+        ints: its integers, one or many.
+        text: of a text; None where it is longer than 4096 bytes.
+        holds: which of the fields of AttributeProto have a value.
+    """
+
+    name: str
+    kind: int
+    ints: tuple[int, ...]
+    text: bytes | None
+    holds: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Node:
-    """One operator with the tensors and graphs of its attributes."""
+    """One operator with its attributes, and the tensors and graphs in them."""
 
     domain: str
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
     tensors: tuple[Tensor, ...]
     sparse: tuple[Tensor, ...]
     graphs: tuple[OnnxGraph, ...]
@@ -133,6 +156,9 @@ def read_onnx(data: bytes, where: str) -> OnnxFile:
         BundleError: not a ModelProto, or one that parsers could read in different ways; see wire.py.
     """
     model = read_message(data, TABLES, "ModelProto", where)
+    domains = [each.get("domain", "") for each in model.get("opset_import", [])]
+    if len(set(domains)) != len(domains):
+        raise BundleError(f"{where}: the version of one set of operators is said twice; export the bundle again")
     return OnnxFile(
         ir_version=model.get("ir_version", 0),
         opsets={each.get("domain", ""): each.get("version", 0) for each in model.get("opset_import", [])},
@@ -179,9 +205,20 @@ def _node(found: Message) -> Node:
         op_type=found.get("op_type", ""),
         inputs=tuple(found.get("input", [])),
         outputs=tuple(found.get("output", [])),
+        attributes=tuple(map(_attribute, attributes)),
         tensors=tuple(map(_tensor, tensors)),
         sparse=_sparse(sparse),
         graphs=tuple(map(_graph, graphs)),
+    )
+
+
+def _attribute(found: Message) -> Attribute:
+    return Attribute(
+        name=found.get("name", ""),
+        kind=found.get("type", 0),
+        ints=(*([found["i"]] if "i" in found else []), *found.get("ints", [])),
+        text=found.get("s"),
+        holds=frozenset(found.keys() - {"name", "type", "doc_string"}),
     )
 
 
@@ -194,7 +231,8 @@ def _tensor(found: Message) -> Tensor:
         name=found.get("name", ""),
         dims=tuple(found.get("dims", [])),
         data_type=found.get("data_type", 0),
-        raw=found.get("raw_data"),
+        raw=len(found["raw_data"]) if "raw_data" in found else None,
+        place=found.get("raw_data"),
         stored={store: found[store] for store in _STORES if found.get(store)},
         external=tuple((each.get("key", ""), each.get("value", "")) for each in found.get("external_data", [])),
         location=found.get("data_location", 0),

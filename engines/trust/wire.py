@@ -32,8 +32,8 @@ class Field(NamedTuple):
     Attributes:
         name: as in the .proto file.
         kind: how it is read: "int" (a signed number); "text" (a str); "blob" (bytes that stay where they are: the
-            length); "bytes" (a copy of at most MAX_SMALL, None for more); "floats", "doubles", "varints" (only
-            counted); "float" (skipped); else the name of a message.
+            length); "span" (the same: the range of their places); "bytes" (a copy of at most MAX_SMALL, None for
+            more); "floats", "doubles", "varints" (only counted); "float" (skipped); else the name of a message.
         many: whether it repeats: a list of ints, texts and messages, the number of blobs.
     """
 
@@ -111,6 +111,8 @@ class _Walk:
             return self._text(at, end)
         if field.kind == "blob":
             return 1 if field.many else end - at
+        if field.kind == "span":
+            return range(at, end)
         if field.kind == "bytes":
             return self._data[at:end] if end - at <= MAX_SMALL else None
         if field.kind == "int":

@@ -50,7 +50,7 @@ def prune(
     _report(cache, cache.prune(parse_bytes(max_size), older_than), json, "removed from")
 
 
-def parse_bytes(text: str | None) -> int | None:
+def parse_bytes(text: str | None, option: str = "--max-size") -> int | None:
     """ "2GB" -> 2000000000, "1.5 GiB", "800M", "123".
 
     Raises:
@@ -60,7 +60,7 @@ def parse_bytes(text: str | None) -> int | None:
         return None
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([KMGT]I?)?B?", text.strip(), re.ASCII | re.IGNORECASE)
     if match is None:
-        raise UserError(f"--max-size: expected a size such as 500MB or 2GB, got '{text}'")
+        raise UserError(f"{option}: expected a size such as 500MB or 2GB, got '{text}'")
     return int(float(match[1]) * UNITS[(match[2] or "").upper()])
 
 

@@ -18,6 +18,11 @@ def verify(
     ] = None,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="In a process of its own, with limits: for bundles of others.")
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=86400, help="Time of --isolated.", metavar="N")] = 600.0,
+    memory: Annotated[str, typer.Option(help="Memory of --isolated, such as 16GB.", metavar="SIZE")] = "16GiB",
     json: options.Json = False,
 ) -> None:
     """Check a bundle: hashes, versions, and its golden tensors on this machine."""
@@ -26,7 +31,13 @@ def verify(
 
     path = bundle or demo_bundle_path()
     opened = Bundle.open(path, verify=False)
-    checks = list(run_checks(opened, engine, threads))
+    if isolated:
+        from handfirst.runtime.cli.cache import parse_bytes
+        from handfirst.runtime.isolated import MEMORY, verify_isolated
+
+        checks = verify_isolated(path, engine, threads, seconds, parse_bytes(memory, "--memory") or MEMORY)
+    else:
+        checks = list(run_checks(opened, engine, threads))
     failed = [check.name for check in checks if not check.ok]
     if json:
         output.print_json(

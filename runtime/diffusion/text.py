@@ -15,8 +15,11 @@ from tokenizers import Tokenizer
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.runtime.diffusion.settings import TextSettings
+from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 
 CACHED_PROMPTS = 64
+LONGEST = 100_000
+"""Characters of a prompt that are looked at, far more than any encoder reads; their tokens take a moment."""
 
 
 def open_tokenizer(json: bytes, settings: TextSettings) -> Tokenizer:
@@ -26,12 +29,16 @@ def open_tokenizer(json: bytes, settings: TextSettings) -> Tokenizer:
         BundleError: if it cannot be read, or does not know the ids that the settings frame a prompt with.
     """
     try:
-        tokenizer = Tokenizer.from_str(json.decode("utf-8"))
-    except Exception as error:  # the library raises bare Exception
+        plain = plain_tokenizer(json)
+        tokenizer = Tokenizer.from_str(plain)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises bare Exception, and what is none where it panics
         reason = " ".join(str(error).split())
-        raise BundleError(f"tokenizer: expected a tokenizers JSON file, got something else ({reason})") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+        shown = "".join(c if c.isprintable() else "?" for c in reason)[:200]
+        raise BundleError(
+            f"tokenizer: expected a tokenizer.json as CLIP has it, got another ({shown}); export the bundle again"
+        ) from error
     for name in ("begin", "end", "pad"):
         if tokenizer.id_to_token(getattr(settings, name)) is None:
             raise BundleError(
@@ -46,7 +53,7 @@ def token_ids(tokenizer: Tokenizer, prompt: str, settings: TextSettings) -> tupl
 
     begin, the prompt's tokens (cut at the end where too long), end, then pad. Runs of white space count as one space.
     """
-    tokens = tokenizer.encode(" ".join(prompt.split()), add_special_tokens=False).ids
+    tokens = tokenizer.encode(" ".join(prompt.split())[:LONGEST], add_special_tokens=False).ids
     kept = tokens[: settings.length - 2]
     ids = np.full(settings.length, settings.pad, np.int64)
     ids[: len(kept) + 2] = [settings.begin, *kept, settings.end]

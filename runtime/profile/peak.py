@@ -24,7 +24,7 @@ ON_A_CPU, ON_A_GPU = (1024, 4), (8192, 32)
 
 ATTEMPTS = 12
 _DTYPES: dict[Precision, int] = {"float32": 1, "float16": 10, "bfloat16": 16}  # TensorProto.DataType
-_OPSET, _IR = 17, 8
+_OPSET, _IR = 21, 10
 
 
 @dataclass(frozen=True)

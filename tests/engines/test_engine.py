@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfirst.engines.engine import check_inputs
+from handfirst.engines.engine import check_inputs, check_outputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.fake import FakeEngine
 from handfirst.engines.files import atomic_path, atomic_write_bytes
@@ -85,3 +85,20 @@ def test_psnr_by_hand() -> None:
     assert psnr(a, np.array([0, 1, 2, np.nan])) == -math.inf
     with pytest.raises(ValueError, match="shape"):
         psnr(a, a[:2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((3, 5), "float32"), ((2, 4), "float32"), ((2, 5, 1), "float32"), ((2, 5), "float64"), ((0, 5), "float32")],
+)
+def test_an_output_that_is_not_what_the_manifest_says(shape: tuple[int, ...], dtype: str) -> None:
+    spec = EngineSpec.model_validate(
+        {
+            "inputs": [{"name": "x", "dtype": "float32", "shape": ["n"]}],
+            "outputs": [{"name": "y", "dtype": "float32", "shape": ["n", 5]}],
+        }
+    )
+    inputs = {"x": np.zeros(2, np.float32)}
+    check_outputs(spec, inputs, {"y": np.zeros((2, 5), np.float32)}, "e")
+    with pytest.raises(EngineError, match=r"output 'y' expected float32 \[2, 5\] as in the manifest, got"):
+        check_outputs(spec, inputs, {"y": np.zeros(shape, dtype)}, "e")

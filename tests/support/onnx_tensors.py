@@ -57,6 +57,7 @@ def as_ours(t: Any) -> Tensor:
         dims=tuple(t.dims),
         data_type=t.data_type,
         raw=len(t.raw_data) if t.HasField("raw_data") else None,
+        place=None,
         stored={store: len(getattr(t, store)) for store in stores if len(getattr(t, store))},
         external=tuple((entry.key, entry.value) for entry in t.external_data),
         location=t.data_location,

@@ -13,6 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import TextSettings
+from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.training.pretrained.content import kind_name
 from handfirst.training.pretrained.folder import read_json
 from handfirst.training.pretrained.guard import one_line
@@ -39,6 +40,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
             if each.is_file():
                 _check_ids(read_json(each))
         if file.is_file():
+            plain_tokenizer(file.read_bytes())  # raises for what the library could stop at
             return Tokenizer.from_file(str(file))
         if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
             slow = CLIPTokenizer.from_pretrained(str(path), local_files_only=True)

@@ -50,7 +50,7 @@ def wire_kinds(real: Any) -> set[str]:
         return {"blob", name, *(ours for ours, theirs in REAL.items() if theirs == name)}
     return {
         real.TYPE_STRING: {"text", "blob"},
-        real.TYPE_BYTES: {"blob"},
+        real.TYPE_BYTES: {"blob", "bytes", "span"},
         real.TYPE_FLOAT: {"float", "floats"},
         real.TYPE_DOUBLE: {"doubles"},
     }.get(real.type, {"int", "varints"})

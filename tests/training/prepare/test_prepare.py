@@ -16,6 +16,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.data.example import MEMBERS, Example, decode
 from handfirst.training.data.prepare.prepare import prepare
 from handfirst.training.data.prepare.sheet import TINTS, draw_example
+from handfirst.training.data.sources.pictures import MaskFile
 
 
 def read(out: Path, part: str = "train") -> list[Example]:
@@ -137,14 +138,11 @@ def test_a_picture_without_mask_is_left_out_and_the_remedy_named(tmp_path: Path)
 
 def test_a_mask_of_another_size_is_rejected(tmp_path: Path) -> None:
     record = next(iter(Painted(1, clean=True)))
-    source = _Some([dataclasses.replace(record, masks=_Small())])
+    small = tmp_path / "small.png"
+    cv2.imwrite(str(small), np.zeros((4, 4), np.uint8))
+    source = _Some([dataclasses.replace(record, masks=MaskFile(small))])
     report = prepare(tmp_path / "out", settings(val=0), lambda: [source], 1, show=False)
     assert report["train"]["sources"]["some"]["skipped"] == {"mask of another size than its picture": 1}
-
-
-class _Small:
-    def read(self) -> np.ndarray:
-        return np.zeros((4, 4), np.uint8)
 
 
 def test_the_sheet_has_a_row_of_six_and_its_captions(whole: Path) -> None:
