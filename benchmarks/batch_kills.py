@@ -27,7 +27,7 @@ import cv2
 from handfirst.engines.files import atomic_write_bytes, leftovers
 
 RESULT = Path(__file__).parent / "results" / "batch_kills.json"
-POSE = Path(__file__).resolve().parents[1] / "runtime" / "cli" / "demo_pose.json"
+POSE = Path(__file__).resolve().parents[1] / "runtime" / "systems" / "two_stage" / "demo_pose.json"
 HANDFIRST = [sys.executable, "-c", "import sys; from handfirst.runtime.cli.main import main; sys.exit(main())"]
 HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
 

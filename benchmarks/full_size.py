@@ -31,7 +31,7 @@ from handfirst.runtime.profile.machine import machine
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "fullsize-cpu.json"
 HANDFIRST = [sys.executable, "-c", "import sys; from handfirst.runtime.cli.main import main; sys.exit(main())"]
-POSE = ROOT / "runtime" / "cli" / "demo_pose.json"
+POSE = ROOT / "runtime" / "systems" / "two_stage" / "demo_pose.json"
 PROMPT = "a person with short black hair, left hand open palm"
 LIBRARIES = ("handfirst", "torch", "diffusers", "onnxruntime", "openvino")
 

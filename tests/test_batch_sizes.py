@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,8 @@ from handfirst.runtime.batch.plan import plan
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage import job as two_stage_job
+from handfirst.runtime.systems.two_stage.seam import together
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 
@@ -61,7 +64,7 @@ def jobs(tmp_path: Path) -> Path:
 
 
 def good(path: Path) -> dict[str, Job]:
-    return {job.id: job for job in read_jobs(path) if isinstance(job, Job) and job.id in JOBS}
+    return {job.id: job for job in read_jobs(two_stage_job.JOBS, path) if isinstance(job, Job) and job.id in JOBS}
 
 
 def image(path: Path) -> NDArray[np.uint8]:
@@ -89,12 +92,16 @@ def test_alone_each_is_the_single_render_to_the_last_bit(jobs: Path, bundle: Pat
 
 
 def test_those_of_equal_size_are_painted_together(jobs: Path, bundle: Path, system: TwoStage) -> None:
-    assert names(plan_of(read_jobs(jobs), bundle)) == [["listed"], ["said-usual", "usual"], ["wide", "wide-2"]]
+    assert names(plan_of(read_jobs(two_stage_job.JOBS, jobs), bundle)) == [
+        ["listed"],
+        ["said-usual", "usual"],
+        ["wide", "wide-2"],
+    ]
     assert batch(jobs, bundle) == 3
     found = good(jobs)
     for group in (["said-usual", "usual"], ["wide", "wide-2"]):
-        together = system.render_batch([found[name].request() for name in group])
-        for name, result in zip(group, together, strict=True):
+        painted = system.render_batch([found[name].request() for name in group])
+        for name, result in zip(group, painted, strict=True):
             np.testing.assert_array_equal(image(jobs.parent / "out" / f"{name}.png"), result.image, err_msg=name)
     batches = {line["id"]: line.get("batch") for line in lines(jobs.parent / "out")}
     assert {name: batches[name] for name in JOBS} == {
@@ -103,7 +110,8 @@ def test_those_of_equal_size_are_painted_together(jobs: Path, bundle: Path, syst
 
 
 def plan_of(jobs: Sequence[Job | BadJob], bundle: Path) -> list[list[Job]]:
-    planned = plan(jobs, read_settings(Bundle.open(bundle).manifest), 4)
+    settings = read_settings(Bundle.open(bundle).manifest)
+    planned = plan(jobs, partial(together, settings=settings), 4)
     return [[task.job for task in item] for item in planned if not isinstance(item, Failed)]
 
 
