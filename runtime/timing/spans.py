@@ -1,7 +1,8 @@
 """What ran when: spans of stages, engine calls and host work, for whoever listens; a clock, and engines that tell.
 
 Nobody listens by default, and a span then costs a look at one variable. A recorder hears the thread (or asyncio task)
-that entered `recording`; whoever starts threads enters it in each of them. Knows nothing about what is made of spans.
+that entered `recording`; a Server's workers inherit those that listen where it is opened, other threads enter it
+themselves. Knows nothing about what is made of spans.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Tensor, TimedEngine
+from handfirst.runtime.forks import Origin
 
 Kind = Literal["stage", "engine", "host"]
 
@@ -161,16 +163,23 @@ def recorded(engine: Engine) -> Engine:
 
 
 class RecordedEngine:
-    """See Engine; without a listener a call costs one look more."""
+    """See Engine; without a listener a call costs two looks more.
+
+    Raises:
+        ForkError: it is run in a child that was forked after it was opened: some libraries would compute there with one
+            thread, some wait for ever, and GPUs answer no child at all.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
         self.spec = engine.spec
         self._engine = engine
+        self._origin = Origin("this model was opened")
         self._timed = engine if isinstance(engine, TimedEngine) else None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Engine."""
+        self._origin.check()
         if not listened():
             return self._engine.run(inputs)
         start = perf_counter_ns()
@@ -183,8 +192,9 @@ class RecordedEngine:
         return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
     def close(self) -> None:
-        """See Engine."""
-        self._engine.close()
+        """See Engine; a forked child leaves it to the process that opened it."""
+        if self._origin.here:
+            self._engine.close()
 
     def _note(
         self, start: int, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], device: float | None = None
@@ -207,10 +217,12 @@ class RecordedDeviceEngine(RecordedEngine):
 
     def upload(self, array: Array) -> DeviceArray:
         """See DeviceEngine."""
+        self._origin.check()
         return self._engine.upload(array)
 
     def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
         """See DeviceEngine."""
+        self._origin.check()
         if not listened():
             return self._engine.run_resident(inputs, keep)
         start, device = perf_counter_ns(), None
