@@ -16,9 +16,9 @@ from handfirst.engines.engine import Array, Tensor, check_inputs, check_outputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed
-from handfirst.engines.nvidia.timed_session import TimedSession, timing_stream
+from handfirst.engines.nvidia.timing import TimedSession, timing_stream
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
-from handfirst.engines.ort_graphs import CudaGraphs, warn
+from handfirst.engines.ort_cuda import CudaGraphs, warn
 from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
 from handfirst.engines.ports import Port, check_ports
 from handfirst.engines.telemetry import switch_off

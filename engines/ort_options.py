@@ -26,7 +26,7 @@ class CudaOptions:
         conv_search: how cuDNN's algorithm is found for a convolution: "EXHAUSTIVE" tries all on the first run with new
             shapes, which pays where a network runs many times; "HEURISTIC" starts at once.
         prefer_nhwc: convolutions with channels last, as tensor cores want them, at the price of transposes.
-        graphs: capture runs of one set of shapes as a CUDA graph (ort_graphs.py), where the library can.
+        graphs: capture runs of one set of shapes as a CUDA graph (ort_cuda.py), where the library can.
         stream: a CUDA stream to compute on, which lives as long as the engine; 0: one of the library's own.
     """
 

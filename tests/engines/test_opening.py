@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
 from handfirst.engines import choice
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.graph import Graph
 from handfirst.engines.rows import RowByRow, splits
 from handfirst.engines.spec import EngineSpec, TensorSpec
