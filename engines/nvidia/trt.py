@@ -1,4 +1,4 @@
-"""TensorRT as an engine: plans for the shapes that it runs (trt_profile.py), compiled once on this machine and kept in
+"""TensorRT as an engine: plans for the shapes that it runs (trt_build.py), compiled once on this machine and kept in
 its engine cache.
 
 A plan is executable code. One is loaded only from the cache that this installation wrote, never from a bundle; a bundle
@@ -19,12 +19,11 @@ from handfirst.engines.engine import Array, Tensor, check_inputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
-from handfirst.engines.nvidia.events import StreamTimer
-from handfirst.engines.nvidia.trt_build import build, external_weights
+from handfirst.engines.nvidia.timing import StreamTimer
+from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, ranged, written
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
 from handfirst.engines.nvidia.trt_plan import Plan
-from handfirst.engines.nvidia.trt_profile import Profile, Shapes, profile_of, ranged, written
 
 KEPT = 4
 """Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""

@@ -1,7 +1,9 @@
 """An ONNX graph -> a TensorRT plan for one GPU and one profile of shapes.
 
 Networks are strongly typed: the arithmetic is what the graph's own dtypes say, and float32 is float32, never TF32.
-Every plan has one profile; trt_profile.py says of which shapes.
+
+A plan for one set of shapes runs fastest, so that is the rule. Where a spec leaves the picture's size free within
+limits, a plan for every size would take minutes and a copy of the weights each: there one plan serves all of them.
 
 TensorRT for RTX parses and builds with this code without a GPU.
 """
@@ -17,9 +19,43 @@ import numpy as np
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.trt_library import DTYPES, logger, one_line
-from handfirst.engines.nvidia.trt_profile import Profile
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
 from handfirst.engines.trust.onnx_file import EXTERNAL, Tensor, read_onnx
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+"""Of every input, by name."""
+
+Profile = Mapping[str, tuple[Shape, Shape, Shape]]
+"""Of every input the smallest shape, the one to tune for, and the largest."""
+
+
+def profile_of(spec: EngineSpec, shapes: Shapes) -> Profile:
+    """The profile of the plan that runs `shapes`, which fit the spec."""
+    if not ranged(spec):
+        return {name: (shape, shape, shape) for name, shape in shapes.items()}
+    return {t.name: (_sized(t, spec, "least"), _sized(t, spec, "usual"), _sized(t, spec, "most")) for t in spec.inputs}
+
+
+def ranged(spec: EngineSpec) -> bool:
+    """Whether one plan serves all shapes: every free axis has limits, and one beside the batch is truly free."""
+    axes = {axis for tensor in spec.inputs for axis in tensor.shape if isinstance(axis, str)}
+    maps = {axis for tensor in spec.inputs for axis in tensor.shape[1:] if isinstance(axis, str)}
+    return axes <= spec.limits.keys() and any(spec.limits[a].least < spec.limits[a].most for a in maps)
+
+
+def written(profile: Profile) -> str:
+    """sample=2x4x64x64 timestep=2, or sample=1x4x32x32..2x4x64x64..16x4x128x128: equal profiles, equal words."""
+    return " ".join(f"{name}={'..'.join(_sizes(shapes))}" for name, shapes in sorted(profile.items()))
+
+
+def _sizes(shapes: tuple[Shape, ...]) -> list[str]:
+    different = shapes if len(set(shapes)) > 1 else shapes[:1]
+    return ["x".join(map(str, shape)) or "scalar" for shape in different]
+
+
+def _sized(tensor: TensorSpec, spec: EngineSpec, which: str) -> Shape:
+    return tuple(axis if isinstance(axis, int) else int(getattr(spec.limits[axis], which)) for axis in tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -68,7 +104,7 @@ def build(
     Args:
         trt: the library.
         external: where the graph's external tensors are (`external_weights`).
-        profile: what the plan shall run, see trt_profile.py.
+        profile: what the plan shall run (`profile_of`).
         timings: what an earlier build on the same GPU, driver and library learned.
 
     Raises:

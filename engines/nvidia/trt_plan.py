@@ -14,12 +14,11 @@ import numpy as np
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.events import StreamTimer
-from handfirst.engines.nvidia.trt_build import dtype_name
+from handfirst.engines.nvidia.timing import StreamTimer
+from handfirst.engines.nvidia.trt_build import Shapes, dtype_name
 from handfirst.engines.nvidia.trt_library import logger
 from handfirst.engines.nvidia.trt_memory import Arena
-from handfirst.engines.nvidia.trt_profile import Shapes
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.spec import Port, check_ports
 
 
 class Plan:

@@ -15,7 +15,7 @@ from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
-from handfirst.engines.ort_options import CudaOptions, cuda_settings
+from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.runtime import running
 
 

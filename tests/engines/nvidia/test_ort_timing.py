@@ -16,7 +16,7 @@ from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia import timing
 from handfirst.engines.nvidia.timing import timed_engines
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.ort_options import CudaOptions, cuda_settings
+from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.timing.spans import Recording, recorded, recording
 

@@ -31,7 +31,7 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import UserError
 from handfirst.engines.nvidia.trt_build import External, build, external_weights
 from handfirst.engines.nvidia.trt_library import check_library
-from handfirst.engines.nvidia.trt_profile import profile_of
+from handfirst.engines.nvidia.trt_build import profile_of
 from handfirst.engines.spec import AxisLimits
 from support.fake_tensorrt import invented
 
