@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, Tensor, check_inputs, check_outputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.installed import distributed
-from handfirst.engines.nvidia.timed_session import TimedSession, timing_stream
+from handfirst.engines.installed import distributed, usable_cores
+from handfirst.engines.nvidia.timing import TimedSession, timing_stream
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
-from handfirst.engines.ort_graphs import CudaGraphs, warn
-from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, warn
+from handfirst.engines.spec import Port, check_ports
 from handfirst.engines.telemetry import switch_off
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+ARENA = 1 << 29
+"""Bytes of a graph below which freed memory of the CPU is kept for the next run."""
+
 
 NO_CUDA = (
     "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9, run: "
@@ -186,3 +190,18 @@ def import_onnxruntime() -> Any:
 
 def _ports(nodes: Iterable[Any]) -> dict[str, Port]:
     return {node.name: Port(DTYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
+
+
+def session_options(ort: Any, graph: Graph, threads: int) -> Any:
+    """A fresh SessionOptions. The graph's external weights are handed over in memory, by name."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = graph.size < ARENA  # a full-size UNet's activations are 2 GB, held for nothing
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never guessed from the bytes
+    # threads that wait for work while spinning take half of the processors' time and, on a busy machine, the work's own
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if graph.data:
+        names, buffers = list(graph.data), list(graph.data.values())
+        options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])
+    return options

@@ -5,7 +5,6 @@ Computes in the memory, on the stream and under the lock of an arena. Has not ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -15,12 +14,11 @@ import numpy as np
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.events import StreamTimer
-from handfirst.engines.nvidia.trt_build import dtype_name
+from handfirst.engines.nvidia.timing import StreamTimer
+from handfirst.engines.nvidia.trt_build import Shapes, dtype_name
 from handfirst.engines.nvidia.trt_library import logger
 from handfirst.engines.nvidia.trt_memory import Arena
-from handfirst.engines.nvidia.trt_profile import Shapes
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.spec import Port, check_ports
 
 
 class Plan:
@@ -88,20 +86,6 @@ class Plan:
         finally:
             arena.cuda.wait(stream)  # on errors too: copies that are under way write to the arrays above
         return outputs
-
-    def inspect(self) -> dict[str, Any]:
-        """TensorRT's own account of the layers: which kernels, which formats, what was fused.
-
-        Raises:
-            EngineError: the library gives none.
-        """
-        inspector = self._engine.create_engine_inspector()
-        inspector.execution_context = self._context
-        text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
-        try:
-            return dict(json.loads(text))
-        except (TypeError, ValueError) as error:
-            raise self._refused("get_engine_information") from error
 
     def close(self) -> None:
         """Frees its buffers; the arena stays."""

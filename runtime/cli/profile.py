@@ -51,7 +51,7 @@ def profile(
         if target is not None:
             output.file_target(target, suffix)
 
-    from handfirst.engines.nvidia.timed_session import timed_engines
+    from handfirst.engines.nvidia.timing import timed_engines
     from handfirst.runtime.profile.profile import Plan, measure
     from handfirst.runtime.timing.spans import recording
 

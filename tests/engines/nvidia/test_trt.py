@@ -61,7 +61,7 @@ def test_a_closed_engine_says_so_and_gives_everything_back(world: World) -> None
     check(engine, graph())
     engine.close()
     engine.close()
-    for use in (lambda: engine.run(inputs()), engine.inspect, lambda: engine.prepare({})):
+    for use in (lambda: engine.run(inputs()), lambda: engine.prepare({})):
         one_line(EngineError, "net: the engine is closed", use)
     assert world.cuda.blocks == {} and world.cuda.streams == {}
 
@@ -86,13 +86,6 @@ def test_many_threads_share_engines(world: World) -> None:
     for thread in threads:
         thread.join()
     assert wrong == [] and world.library.builds == 6
-
-
-def test_layers_can_be_inspected(world: World) -> None:
-    engine = world.open(graph())
-    one_line(EngineError, "no plan to inspect yet", engine.inspect)
-    engine.prepare({name: array.shape for name, array in inputs().items()})
-    assert engine.inspect() == {"Layers": ["Conv", "Add", "Reshape", "Cast", "Unsqueeze", "Add"]}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia import trt
 from handfirst.engines.nvidia.driver import Driver
-from handfirst.engines.nvidia.events import StreamTimer
+from handfirst.engines.nvidia.timing import StreamTimer
 from handfirst.engines.nvidia.trt import TrtEngine
 from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.ort import OrtEngine

@@ -13,10 +13,10 @@ from handfirst.engines import ort
 from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia import timed_session
-from handfirst.engines.nvidia.timed_session import timed_engines
+from handfirst.engines.nvidia import timing
+from handfirst.engines.nvidia.timing import timed_engines
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.ort_options import CudaOptions, cuda_settings
+from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.timing.spans import Recording, recorded, recording
 
@@ -32,7 +32,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **refusals: bool) -> None:
         self.cuda, self.library = FakeCuda(), FakeOnnxRuntime(**refusals)
         monkeypatch.setattr(ort, "import_onnxruntime", lambda: self.library)
-        monkeypatch.setattr(timed_session, "CudaRuntime", lambda: self.cuda)
+        monkeypatch.setattr(timing, "CudaRuntime", lambda: self.cuda)
         plain = Session.run_with_iobinding
 
         def run(session: Session, binding: Any, options: Any) -> None:
@@ -99,7 +99,7 @@ def test_without_cuda_bindings_the_hosts_clock_must_do(monkeypatch: pytest.Monke
         raise EngineError("cuda-bindings is not installed")
 
     world = World(monkeypatch)
-    monkeypatch.setattr(timed_session, "CudaRuntime", absent)
+    monkeypatch.setattr(timing, "CudaRuntime", absent)
     outputs, seconds = world.open().run_timed(INPUTS)
     assert seconds is None
     np.testing.assert_array_equal(outputs["y"], INPUTS["x"] + 1)
