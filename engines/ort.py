@@ -5,6 +5,7 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
+from handfirst.engines.nvidia.driver import nvidia_driver
 from handfirst.engines.nvidia.timing import TimedSession
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
 from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
@@ -129,6 +131,9 @@ class OrtEngine:
     captured = False
     """See StreamEngine: the library captures by itself, and fails within a capture of others (error 900)."""
 
+    computes_in = None
+    """See StreamEngine: nothing of it is captured with others."""
+
     @property
     def lane(self) -> Lane | None:
         """See StreamEngine: None on a CPU, and where cuda-core is not installed."""
@@ -176,10 +181,13 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
 
 
 def _lane(device: int) -> Lane | None:
-    """The process's stream on a GPU; None where cuda-core is not installed: the library then has one of its own."""
+    """The process's stream on a GPU; None where there is none: the library then has one of its own, and the sampling
+    loop goes by way of the host."""
     try:
         return process_lane(device)
-    except EngineError:
+    except EngineError as error:
+        if distributed("cuda-core") and nvidia_driver() is not None:
+            warnings.warn(f"the sampling loop runs on the host: {error}", RuntimeWarning, stacklevel=2)
         return None
 
 

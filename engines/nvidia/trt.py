@@ -21,7 +21,7 @@ from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
 from handfirst.engines.nvidia.timing import StreamTimer
-from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, ranged, written
+from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, written
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
 from handfirst.engines.nvidia.trt_plan import Context, Plan
@@ -107,6 +107,12 @@ class TrtEngine:
     def lane(self) -> Lane | None:
         """See StreamEngine: the arena's stream."""
         return None if self._arena is None else self._arena.lane
+
+    @property
+    def computes_in(self) -> object:
+        """See StreamEngine: the arena's memory."""
+        arena = self._open_arena()
+        return arena.address, arena.size
 
     def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
         """See StreamEngine. Compiles where there is no plan for these shapes yet."""

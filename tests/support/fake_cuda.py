@@ -94,7 +94,8 @@ class FakeCuda:
         self.events[event] = None
 
         def happen() -> None:
-            self.events[event] = self.now
+            if event in self.events:  # one that was given back meanwhile is nobody's
+                self.events[event] = self.now
 
         self.streams[stream].append(happen)
 

@@ -12,8 +12,8 @@ from support.fake_trt_engine import COMPUTING
 from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.cache import EngineCache
-from handfirst.engines.engine import TimedEngine
 from handfirst.engines.cuda.device import Lane
+from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
