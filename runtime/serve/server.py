@@ -36,8 +36,8 @@ class Server:
     """Serves one model to many threads; a context manager, also of asyncio's kind.
 
     Left in peace it finishes what it accepted (`close`); left by an error it cancels it (`stop`). The model stays open.
-    Recorders that listen where it is opened hear its workers. It belongs to the process that opened it: a child that was
-    forked from it gets a ForkError, and ends without it.
+    Recorders that listen where it is opened hear its workers. It belongs to the process that opened it: a child that
+    was forked from it gets a ForkError, and ends without it.
 
     Args:
         model: an opened model, e.g. `handfirst.open()`.
@@ -52,9 +52,7 @@ class Server:
         Exception: what the model raised as it warmed up.
     """
 
-    def __init__(
-        self, model: Model, workers: int = 1, waiting: int = 16, warm_up: bool | Request = False
-    ) -> None:
+    def __init__(self, model: Model, workers: int = 1, waiting: int = 16, warm_up: bool | Request = False) -> None:
         workers, self._most = _whole("workers", workers, 1), _whole("waiting", waiting, 0)
         if not callable(getattr(model, "steps", None)):
             raise RequestError(f"model: expected an opened one, as handfirst.open gives, got {type(model).__name__}")

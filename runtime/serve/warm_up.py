@@ -22,8 +22,8 @@ def warm_up(model: Any, request: Request | None = None) -> float:
 
     Args:
         model: an opened model, e.g. `handfirst.open()`.
-        request: what to paint. An engine that compiles for shapes (OpenVINO, TensorRT, CUDA graphs) is warm for those of
-            this request: its canvas, its number of people and hands. None: the system's own example in 3 steps.
+        request: what to paint. An engine that makes something for every shape (OpenVINO, TensorRT, CUDA graphs) is warm
+            for those of this request: its canvas, its people and hands. None: the system's own example in 3 steps.
 
     Returns:
         Seconds that it took.

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import gated_model
@@ -51,10 +52,9 @@ with Server(Library()) as server:
 @pytest.mark.parametrize("times", [1, 3])
 def test_no_worker_is_left_in_a_library(times):
     """Once while `close` waits; three times, while the interpreter waits for the step as well."""
-    tests = os.path.dirname(os.path.dirname(gated_model.__file__))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.replace("TIMES", str(times))],
-        env={**os.environ, "PYTHONPATH": tests},
+        env={**os.environ, "PYTHONPATH": str(Path(gated_model.__file__).parents[1])},
         capture_output=True,
         text=True,
         timeout=60,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,10 +169,9 @@ os._exit(0)
 
 
 def test_a_child_that_ends_in_order_does_not_wait_for_the_parents_server():
-    tests = os.path.dirname(os.path.dirname(arithmetic_model.__file__))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKS_AND_ENDS],
-        env={**os.environ, "PYTHONPATH": tests},
+        env={**os.environ, "PYTHONPATH": str(Path(arithmetic_model.__file__).parents[1])},
         capture_output=True,
         text=True,
         timeout=60,
