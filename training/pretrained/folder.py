@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from handfirst.engines.errors import UserError
-from handfirst.training.pretrained.content import kind_of
+from handfirst.training.pretrained.file_kinds import kind_of
 from handfirst.training.pretrained.guard import one_line
 
 M = TypeVar("M")

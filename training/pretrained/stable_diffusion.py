@@ -17,14 +17,14 @@ from transformers import CLIPTextModel
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.pretrained import original
-from handfirst.training.pretrained.buffers import file_clip_skip, file_schedule
+from handfirst.training.pretrained.file_schedule import file_clip_skip, file_schedule
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.guard import one_line
 from handfirst.training.pretrained.pipeline import check_pipeline, folder_clip_skip
 from handfirst.training.pretrained.schedule import FoundSchedule, read_schedule
+from handfirst.training.pretrained.tokenizer import read_tokenizer, text_settings
 from handfirst.training.pretrained.vae import has_vae, read_vae
 from handfirst.training.pretrained.weights import read_metadata, read_weights
-from handfirst.training.pretrained.words import read_tokenizer, text_settings
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 

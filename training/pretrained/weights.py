@@ -14,7 +14,7 @@ from torch import Tensor
 
 from handfirst.engines.errors import UserError
 from handfirst.training.pretrained.archive import read_archive, read_legacy
-from handfirst.training.pretrained.content import Kind, kind_of
+from handfirst.training.pretrained.file_kinds import Kind, kind_of
 from handfirst.training.pretrained.guard import one_line
 from handfirst.training.pretrained.inert import HostileError
 
