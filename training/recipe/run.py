@@ -6,7 +6,6 @@ Knows nothing about how anything is trained or in which order (recipe.py).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -18,6 +17,7 @@ from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
+from handfirst.engines.installed import usable_cores
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.loop.checkpoints import averaged_weights
@@ -78,7 +78,7 @@ class Recipe:
     @property
     def workers(self) -> int:
         """Processes for drawing."""
-        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return usable_cores()
 
 
 def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
