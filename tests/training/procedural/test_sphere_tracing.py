@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from handfirst.training.data.procedural import sdf
+from handfirst.training.data.procedural import tracing
+from handfirst.training.data.procedural.sdf import LANES
 
 DETAIL, CULL = 2.5, 6.0
 LIGHT = np.array([0.6, 0.8, 0.0])
@@ -31,8 +32,8 @@ def rays(side: int = 41) -> np.ndarray:
 
 
 def trace(directions: np.ndarray) -> np.ndarray:
-    result = np.zeros((len(directions), sdf.RESULT_COLUMNS))
-    sdf.trace_rays(CAPSULES, STARTS, SPHERES, BLENDS, LINKS, directions, LIGHT, DETAIL, CULL, result)
+    result = np.zeros((len(directions), tracing.RESULT_COLUMNS))
+    tracing.trace_rays(CAPSULES, STARTS, SPHERES, BLENDS, LINKS, directions, LIGHT, DETAIL, CULL, result)
     return result
 
 
@@ -62,52 +63,52 @@ def traced() -> np.ndarray:
 
 
 def test_hits_lie_on_the_surface_of_the_formula(traced: np.ndarray) -> None:
-    hit = traced[:, sdf.PRIMITIVE] >= 0
+    hit = traced[:, tracing.PRIMITIVE] >= 0
     assert 100 < hit.sum() < len(hit) - 100
-    assert set(traced[hit, sdf.PRIMITIVE]) == {0, 1, 2, 3}
-    depth = traced[hit, sdf.DEPTH_ALONG_RAY]
+    assert set(traced[hit, tracing.PRIMITIVE]) == {0, 1, 2, 3}
+    depth = traced[hit, tracing.DEPTH_ALONG_RAY]
     for point, t in zip(rays()[hit] * depth[:, None], depth, strict=True):
         assert abs(distance(point)) < 0.0006 * t + 1e-9
 
 
 def test_a_missing_ray_passes_outside(traced: np.ndarray) -> None:
-    for direction in rays()[traced[:, sdf.PRIMITIVE] < 0][::20]:
+    for direction in rays()[traced[:, tracing.PRIMITIVE] < 0][::20]:
         assert min(distance(direction * t) for t in np.arange(40.0, 75.0, 0.25)) > 0
 
 
 def test_normals_are_the_gradient_and_primitives_the_nearest(traced: np.ndarray) -> None:
-    hit = np.nonzero(traced[:, sdf.PRIMITIVE] >= 0)[0][::10]
-    points = rays()[hit] * traced[hit, sdf.DEPTH_ALONG_RAY, None]
+    hit = np.nonzero(traced[:, tracing.PRIMITIVE] >= 0)[0][::10]
+    points = rays()[hit] * traced[hit, tracing.DEPTH_ALONG_RAY, None]
     for row, point in zip(traced[hit], points, strict=True):
         slope = np.array([distance(point + e) - distance(point - e) for e in 1e-3 * np.eye(3)])
-        normal = row[[sdf.NORMAL_X, sdf.NORMAL_Y, sdf.NORMAL_Z]]
+        normal = row[[tracing.NORMAL_X, tracing.NORMAL_Y, tracing.NORMAL_Z]]
         assert normal @ slope / np.linalg.norm(slope) > 0.995
-        assert int(row[sdf.PRIMITIVE]) == np.argmin([capsule(c, point) for c in CAPSULES])
+        assert int(row[tracing.PRIMITIVE]) == np.argmin([capsule(c, point) for c in CAPSULES])
 
 
 def test_occlusion_follows_the_formula(traced: np.ndarray) -> None:
-    hit = np.nonzero(traced[:, sdf.PRIMITIVE] >= 0)[0][::10]
+    hit = np.nonzero(traced[:, tracing.PRIMITIVE] >= 0)[0][::10]
     for row, direction in zip(traced[hit], rays()[hit], strict=True):
-        normal = row[[sdf.NORMAL_X, sdf.NORMAL_Y, sdf.NORMAL_Z]]
+        normal = row[[tracing.NORMAL_X, tracing.NORMAL_Y, tracing.NORMAL_Z]]
         heights = (0.12 + 0.42 * np.arange(4)) * DETAIL
-        found = [distance(direction * row[sdf.DEPTH_ALONG_RAY] + normal * h) for h in heights]
+        found = [distance(direction * row[tracing.DEPTH_ALONG_RAY] + normal * h) for h in heights]
         wanted = 1 - 0.75 * ((heights - found) / DETAIL * 0.6 ** np.arange(4)).sum()
-        assert row[sdf.OCCLUSION] == pytest.approx(np.clip(wanted, 0, 1), abs=1e-9)
+        assert row[tracing.OCCLUSION] == pytest.approx(np.clip(wanted, 0, 1), abs=1e-9)
 
 
 def test_shadow_falls_where_the_light_is_hidden(traced: np.ndarray) -> None:
-    hit = traced[:, sdf.PRIMITIVE] == 0  # the ball: nothing stands between it and the light on its right
-    facing = traced[hit][:, [sdf.NORMAL_X, sdf.NORMAL_Y, sdf.NORMAL_Z]] @ LIGHT
-    assert (traced[hit, sdf.SHADOW][facing > 0.6] > 0.9).all()
-    assert (traced[hit, sdf.SHADOW][facing < -0.4] == 0).all()
+    hit = traced[:, tracing.PRIMITIVE] == 0  # the ball: nothing stands between it and the light on its right
+    facing = traced[hit][:, [tracing.NORMAL_X, tracing.NORMAL_Y, tracing.NORMAL_Z]] @ LIGHT
+    assert (traced[hit, tracing.SHADOW][facing > 0.6] > 0.9).all()
+    assert (traced[hit, tracing.SHADOW][facing < -0.4] == 0).all()
 
 
 def test_a_ray_does_not_depend_on_its_packet(traced: np.ndarray) -> None:
     order = np.random.default_rng(0).permutation(len(traced))
     np.testing.assert_array_equal(trace(rays()[order]), traced[order])
-    few = order[: sdf.LANES // 2 + 1]
+    few = order[: LANES // 2 + 1]
     np.testing.assert_array_equal(trace(rays()[few]), traced[few])
 
 
 def test_no_rays_no_work() -> None:
-    assert trace(np.zeros((0, 3))).shape == (0, sdf.RESULT_COLUMNS)
+    assert trace(np.zeros((0, 3))).shape == (0, tracing.RESULT_COLUMNS)

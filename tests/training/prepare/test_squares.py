@@ -8,7 +8,7 @@ from support.painted import person
 
 from handfirst.runtime.geometry import Similarity
 from handfirst.runtime.systems.two_stage.settings import HandSettings
-from handfirst.training.data.prepare.frame import Square, body_square, hand_squares
+from handfirst.training.data.prepare.squares import Square, body_square, hand_squares
 from handfirst.training.data.record import to_person
 
 HAND = HandSettings(size=64, margin=1.5)

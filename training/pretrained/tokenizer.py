@@ -14,9 +14,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import TextSettings
 from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
-from handfirst.training.pretrained.content import kind_name
+from handfirst.training.pretrained.file_kinds import kind_name, one_line
 from handfirst.training.pretrained.folder import read_json
-from handfirst.training.pretrained.guard import one_line
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 MOST_TOKENS = 1 << 20
