@@ -68,6 +68,28 @@ class Bundle:
             raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
         return data
 
+    def tokenizer(self) -> bytes:
+        """The checked bytes of its `tokenizer.json`.
+
+        Raises:
+            BundleError: it has none, or the file cannot be trusted.
+        """
+        if self.manifest.tokenizer is None:
+            raise BundleError(f"{self.path}: expected a tokenizer, the bundle has none; export the bundle again")
+        return self.bytes(self.manifest.tokenizer)
+
+    def asset(self, name: str) -> bytes:
+        """The checked bytes of a named asset; what they mean, and whether they make sense, is the system's to say.
+
+        Raises:
+            BundleError: no such asset, or its file cannot be trusted.
+        """
+        file = self.manifest.assets.get(name)
+        if file is None:
+            has = ", ".join(self.manifest.assets) or "none"
+            raise BundleError(f"{self.path}: no asset {name}; the bundle has {has}; export the bundle again")
+        return self.bytes(file)
+
     def size(self, role: str) -> int:
         """Bytes of all files of a role's graph."""
         entry = self.manifest.engines[role]
