@@ -53,21 +53,6 @@ class Bundle:
                 _check_file(path, name, entry.size)
         return bundle
 
-    def bytes(self, name: str) -> bytes:
-        """The checked bytes of a listed file.
-
-        Raises:
-            BundleError: not listed, missing, a link, another size or another hash.
-        """
-        entry = self.manifest.files.get(name)
-        if entry is None:
-            raise BundleError(f"{self.path}: {name} is not a file of this bundle; give one that its manifest lists")
-        _check_file(self.path, name, entry.size)
-        data = _read(self.path, name, entry.size, entry.size)
-        if sha256(data) != entry.sha256:
-            raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
-        return data
-
     def tokenizer(self) -> bytes:
         """The checked bytes of its `tokenizer.json`.
 
@@ -89,6 +74,21 @@ class Bundle:
             has = ", ".join(self.manifest.assets) or "none"
             raise BundleError(f"{self.path}: no asset {name}; the bundle has {has}; export the bundle again")
         return self.bytes(file)
+
+    def bytes(self, name: str) -> bytes:
+        """The checked bytes of a listed file.
+
+        Raises:
+            BundleError: not listed, missing, a link, another size or another hash.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path}: {name} is not a file of this bundle; give one that its manifest lists")
+        _check_file(self.path, name, entry.size)
+        data = _read(self.path, name, entry.size, entry.size)
+        if sha256(data) != entry.sha256:
+            raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
+        return data
 
     def size(self, role: str) -> int:
         """Bytes of all files of a role's graph."""

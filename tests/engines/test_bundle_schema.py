@@ -47,7 +47,9 @@ def test_an_asset_is_trusted_on_the_bytes_that_are_read(tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_a_tokenizer_verifies(tmp_path: Path) -> None:
-    bundle = Bundle.open(written(tmp_path / "b", edit(lambda m: (m.pop("tokenizer"), m["files"].pop("tokenizer.json")))))
+    bundle = Bundle.open(
+        written(tmp_path / "b", edit(lambda m: (m.pop("tokenizer"), m["files"].pop("tokenizer.json"))))
+    )
     with pytest.raises(BundleError, match="expected a tokenizer, the bundle has none"):
         bundle.tokenizer()
     checks = {check.name: check.ok for check in verify(bundle, "cpu", 1)}

@@ -27,10 +27,11 @@ from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.encoders import denormalise, normalise
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.systems.two_stage.options import BodyPhase
-from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies
+from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies
 from handfirst.training.systems.two_stage.stages import hint
 from handfirst.training.systems.two_stage.tasks import BodyBatch
 

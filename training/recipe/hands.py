@@ -17,10 +17,11 @@ from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.encoders import denormalise
 from handfirst.training.systems.two_stage.conditions import hand_condition
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.options import HandPhase
-from handfirst.training.systems.two_stage.sampling import denormalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_hands
 from handfirst.training.systems.two_stage.tasks import HandBatch
 
 
