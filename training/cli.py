@@ -121,7 +121,9 @@ def train(
 
 def _system(name: str) -> Any:
     """The group of a system: one and the same command for every stage, which reads its name where it is called."""
-    group = typer.Typer(help=f"The stages of {name}.", no_args_is_help=True, rich_markup_mode=app.rich_markup_mode)
+    group = typer.Typer(
+        help=f"Train a stage of a {name} model.", no_args_is_help=True, rich_markup_mode=app.rich_markup_mode
+    )
     group.callback()(_group)
     for stage, kind in stages_of(name).items():
         group.command(stage, help=f"{kind.about} Writes OUT/model.")(train)
