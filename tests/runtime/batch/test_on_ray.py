@@ -14,7 +14,7 @@ import ray
 from ray.cluster_utils import Cluster
 from support.batch_jobs import assert_whole, lines
 from support.mosaic import runtime as mosaic_system
-from support.mosaic.registry import known
+from support.mosaic.registry import opened_here
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError, EngineError
@@ -73,9 +73,8 @@ def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTING
     shared = {"model": BUNDLE.digest, "format": "png"}
     with open_results(folder, shared) as ledger, renderer:
         todo = pending(jobs, ledger)
-        for outcomes in run(
-            todo, plan(todo, partial(told.together, settings=settings), 2), ledger, lambda: renderer, "png"
-        ):
+        groups = plan(todo, partial(told.together, settings=settings), 2)
+        for outcomes in run(todo, groups, ledger, lambda: renderer, "png"):
             after(outcomes)
 
 
@@ -129,7 +128,7 @@ class Known(Opening):
     """One whose workers know the second system."""
 
     def open(self):
-        with known():
+        with opened_here():
             return super().open()
 
 

@@ -4,20 +4,28 @@ from contextlib import contextmanager
 
 import pytest
 
-from handfirst.runtime.systems import SYSTEMS as RUNTIME
+from handfirst.runtime.systems import SYSTEMS
 
 NAME = "mosaic"
 
 
 @contextmanager
-def known():
-    from handfirst.export.systems import SYSTEMS as EXPORT
-    from handfirst.training.systems import SYSTEMS as TRAINING
-
+def opened_here():
+    """Known to those who open bundles."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RUNTIME, NAME, "support.mosaic.runtime")
-        patch.setitem(TRAINING, NAME, "support.mosaic.training")
-        patch.setitem(EXPORT, NAME, "support.mosaic.export")
+        patch.setitem(SYSTEMS, NAME, "support.mosaic.runtime")
+        yield
+
+
+@contextmanager
+def known():
+    """Known in every room."""
+    from handfirst.export import systems as export
+    from handfirst.training import systems as training
+
+    with opened_here(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.SYSTEMS, NAME, "support.mosaic.training")
+        patch.setitem(export.SYSTEMS, NAME, "support.mosaic.export")
         yield
 
 
