@@ -191,8 +191,9 @@ class TestPictures:
     def test_its_profile_knows_its_parts(self, system):
         found = measure(system, Request("red"), Plan(1, 2, 2, 1), lambda *_: None)
         assert found.asked == {"steps": 3, "tiles": 16, "resident": "all"}
-        labels = {(part.stage, part.label) for part in found.parts}
-        assert {("mix", "mixer"), ("tiles", "tile denoiser"), ("tiles", "step")} <= labels
+        parts = {(part.stage, part.part): part.label for part in found.parts}
+        assert {("mix", "mixer"), ("tiles", "denoiser"), ("tiles", "step")} <= parts.keys()
+        assert parts["tiles", "denoiser"] == "tile denoiser"
         assert found.describe()["jobs"] == 2
 
 

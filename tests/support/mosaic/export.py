@@ -7,8 +7,8 @@ from support.mosaic.networks import load
 from support.mosaic.runtime import CHANNELS, Request, enlarged, read_palette
 
 from handfirst.engines.errors import UserError
-from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.verify import psnr
 from handfirst.export.part import Part
 from handfirst.runtime import systems
 
