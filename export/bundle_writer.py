@@ -100,8 +100,10 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
-    files[TOKENIZER] = _write(folder, TOKENIZER, source.tokenizer or b"")
-    files[GOLDEN] = _write(folder, GOLDEN, golden_bytes(golden))
+    others = [(GOLDEN, golden_bytes(golden)), *source.assets.values()]
+    if source.tokenizer is not None:
+        others.append((TOKENIZER, source.tokenizer))
+    files |= {file: _write(folder, file, data) for file, data in others}
     write_manifest(
         folder,
         Manifest(
@@ -111,7 +113,8 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
             created_with={library: metadata.version(library) for library in LIBRARIES if distributed(library)},
             engines=engines,
             files=files,
-            tokenizer=TOKENIZER,
+            tokenizer=None if source.tokenizer is None else TOKENIZER,
+            assets={name: file for name, (file, _) in source.assets.items()},
             settings=source.settings.model_dump(mode="json"),
             decisions=source.decisions(),
             golden=GOLDEN,
@@ -160,6 +163,8 @@ def _empty(module: nn.Module) -> None:
 
 
 def _write(folder: Path, name: str, data: bytes) -> FileEntry:
+    if (folder / name).exists():
+        raise UserError(f"{name}: expected every file of a bundle to have a name of its own, got this one twice")
     (folder / name).write_bytes(data)
     return FileEntry(sha256=sha256(data), size=len(data))
 

@@ -96,14 +96,14 @@ def _checks(path: str, engine: str, threads: int | None) -> list[Check]:
 
 
 def _system(path: str, engine: str, threads: int | None) -> Check:
-    """Opening it reads the settings and the tokenizer as well."""
+    """Opening it reads the settings and all other files as well."""
     from handfirst.runtime.systems import open as open_system
 
     try:
         open_system(path, engine=engine, threads=threads).close()
     except UserError as error:
         return Check("system", False, str(error))
-    return Check("system", True, "takes its settings, its tokenizer and its graphs")
+    return Check("system", True, "takes its settings, its graphs and its other files")
 
 
 def _answer(output: bytes) -> dict[str, Any] | None:

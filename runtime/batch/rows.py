@@ -190,8 +190,10 @@ def _columns(kind: JobKind, names: list[str], path: Path) -> list[str]:
 
 def _product(kind: JobKind, folder: Path, prompts: Path) -> Iterator[Row | BadRow]:
     """Every pose with every prompt: all prompts of the first pose, then those of the second."""
-    if not kind.files:
-        raise BatchError(f"'{folder}' is a folder, but jobs of this model name no files; give a list of jobs")
+    if len(kind.files) != 1 or "prompt" not in kind.names:
+        raise BatchError(
+            f"'{folder}' is a folder, but a job of this model is no pose and a prompt; give a list of jobs"
+        )
     poses = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json" and not p.name.startswith("."))
     if not poses:
         raise BatchError(f"'{folder}': expected pose files that end in .json, found none")

@@ -83,7 +83,7 @@ def batch(
     low_memory: options.LowMemory = False,
     overlap: Annotated[
         bool | None,
-        typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="if it pays"),
+        typer.Option("--overlap/--no-overlap", help="Begin the next pictures beside these.", show_default="if it pays"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help='A Ray cluster: "auto", HOST:PORT, or "local".', metavar="ADDRESS")
@@ -99,7 +99,7 @@ def batch(
     options.parse_size(size)
     options.parse_size(canvas, "--canvas")
     if low_memory and overlap:
-        raise UserError("--overlap needs the networks of both stages at once; leave out --overlap or --low-memory")
+        raise UserError("--overlap needs the networks of all stages at once; leave out --overlap or --low-memory")
 
     from handfirst.engines.bundle import Bundle, demo_bundle_path
     from handfirst.runtime.batch.read_jobs import read_jobs
@@ -108,13 +108,11 @@ def batch(
     from handfirst.runtime.systems import module_of
 
     model = Bundle.open(bundle or demo_bundle_path())
-    said = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
-    wanted = read_jobs(
-        module_of(model.manifest).JOBS,
-        jobs,
-        prompts,
-        {name: value for name, value in said.items() if value is not None},
-    )
+    kind = module_of(model.manifest).JOBS
+    defaults = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
+    said = {name: value for name, value in defaults.items() if value is not None}
+    pipeline.check_known(kind, said, defaults)
+    wanted = read_jobs(kind, jobs, prompts, said)
     how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
@@ -166,8 +164,11 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
 
     from handfirst.runtime.batch.render import Here
+    from handfirst.runtime.system import TwoHalves
 
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
+    if how.overlap and not isinstance(system, TwoHalves):
+        raise UserError("--overlap needs a model whose work comes in two halves; leave it out with this one")
     overlap = _overlaps(how, system.engine.engine, model) if how.overlap is None else how.overlap
     return Here(system, how.image_format.value, overlap)
 

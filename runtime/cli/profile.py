@@ -30,7 +30,7 @@ def profile(
     ] = 64,
     steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
     pose: Annotated[
-        Path | None, typer.Option(help="The pose to paint.", show_default="the embedded one", metavar="FILE")
+        Path | None, typer.Option(help="The pose to paint.", show_default="the model's example", metavar="FILE")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A report with charts.", metavar="FILE.html")] = None,
     trace: Annotated[
@@ -55,7 +55,10 @@ def profile(
     from handfirst.runtime.timing.spans import recording
 
     resident = options.resident(low_memory)
-    request = pipeline.system_of(bundle).example(pose=pose, steps=steps)
+    told = pipeline.system_of(bundle)
+    said = {name: value for name, value in {"pose": pose, "steps": steps}.items() if value is not None}
+    pipeline.check_known(told.JOBS, said, said)
+    request = told.example(**said)
     with ExitStack() as stack:
         if metrics_port is not None:
             from handfirst.runtime.timing.prometheus import Metrics

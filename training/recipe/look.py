@@ -24,6 +24,7 @@ from handfirst.training.evaluate.colours import Coloured, agreement, background_
 from handfirst.training.loop.checkpoints import Checkpoints
 from handfirst.training.loop.journal import to_uint8, write_sheet
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.encoders import normalise
 from handfirst.training.recipe import bodies, prompts
 from handfirst.training.recipe import hands as hand_phase
 from handfirst.training.recipe import text as text_phase
@@ -38,7 +39,7 @@ from handfirst.training.recipe.run import (
     trained_body,
     trained_hand,
 )
-from handfirst.training.systems.two_stage.sampling import normalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_hands
 
 SHOWN = 12
 STEPS = 12

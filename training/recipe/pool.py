@@ -17,7 +17,7 @@ from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.training.loop.feed import Draws
 from handfirst.training.loop.journal import to_uint8
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.systems.two_stage.sampling import denormalise
+from handfirst.training.models.encoders import denormalise
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from handfirst.training.loop.machine import StoppedError, make_accelerator, pick
 from handfirst.training.loop.task import Evaluation, Task
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
+from handfirst.training.models.encoders import denormalise, normalise
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.recipe import autoencoder as pixels
 from handfirst.training.recipe import bodies, decoder, hands, painting, prompts, text
@@ -48,7 +49,6 @@ from handfirst.training.recipe.run import (
 )
 from handfirst.training.systems.two_stage.networks import channels_last, new_body, new_hand
 from handfirst.training.systems.two_stage.options import BodyPhase, HandPhase, PhaseOptions
-from handfirst.training.systems.two_stage.sampling import denormalise, normalise
 from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 HELD_OUT = 70_000_000

@@ -89,6 +89,6 @@ def demo_pose() -> Pose:
 
 
 def example(pose: Path | None = None, **fields: Any) -> Request:
-    """The embedded pose, or another, with the words that go with it; fields that are None are left out."""
+    """The embedded pose, or another, with the words that go with it."""
     said = {name: value for name, value in fields.items() if value is not None}
     return Request(**{"pose": demo_pose() if pose is None else read_pose(pose), "prompt": PROMPT, **said})

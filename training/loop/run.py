@@ -4,6 +4,8 @@ RUN/options.json     what it was begun with; the same command goes on where it w
 RUN/losses.jsonl validation.jsonl sheet-*.png board/       what it says
 RUN/checkpoints/     what going on needs
 RUN/model/           the result, a model folder as `handfirst export` takes it
+
+Knows nothing about what is trained.
 """
 
 from __future__ import annotations
@@ -16,22 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.shards import Shards, open_shards, split
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.journal import VALIDATION, read_journal
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import leave, make_accelerator
+from handfirst.training.loop.options import FREE, ShardOptions
 from handfirst.training.loop.samples import HeldOutSamples, Mixture, SampleMaker, ShardFeed, TrainingSamples
+from handfirst.training.loop.task import Stage, trained_parameters
 from handfirst.training.loop.validate import Validator
-from handfirst.training.systems.two_stage.config import changed_settings
-from handfirst.training.systems.two_stage.model_folder import ModelFolder
-from handfirst.training.systems.two_stage.networks import build_stage, trained_parameters, write_model
-from handfirst.training.systems.two_stage.options import FREE, FineTuneOptions, HandOptions
-from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
-from handfirst.training.systems.two_stage.stages import OnShards
+from handfirst.training.system import StageKind
 
 ENDLESS = 10**12
 """More steps than any training takes."""
@@ -46,12 +42,16 @@ class Data:
     held_out: Path | None = None
 
 
-def finetune(model: Path, data: Data, options: FineTuneOptions, out: Path, show: bool = True) -> Path | None:
+def train_stage(
+    name: str, kind: StageKind, model: Path, data: Data, options: ShardOptions, out: Path, show: bool = True
+) -> Path | None:
     """Trains one stage of a model.
 
     Args:
+        name: of the stage.
+        kind: of the stage.
         model: a model folder.
-        options: HandOptions train stage 1, BodyOptions stage 2.
+        options: of the kind's own class.
         out: of the run; that of an earlier, unfinished run goes on.
         show: whether to draw a progress bar.
 
@@ -61,48 +61,48 @@ def finetune(model: Path, data: Data, options: FineTuneOptions, out: Path, show:
     Raises:
         UserError: a model, shards or options that do not fit; or a run in `out` that was begun otherwise.
     """
-    source = ModelFolder(model)
-    settings = changed_settings(source.settings, options)
-    name = "hand" if isinstance(options, HandOptions) else "body"
-    if name == "body" and settings.body.height != settings.body.width:
-        raise UserError(f"expected a square canvas, got {settings.body.width} x {settings.body.height} in the model")
+    maker = kind.open(model, options)
     accelerator = make_accelerator(options)
     if accelerator.is_main_process:
         pin(out, _description(name, model, data, options), FREE)
     accelerator.wait_for_everyone()
     with accelerator.main_process_first():  # the others find the index that the first one made
-        sources, held_out = _open(data, options, out / "index")
-    make = _maker(source, settings, options)
+        sources, held_out = open_data(data, options.held_out, out / "index")
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
-    torch.manual_seed(options.seed)  # of a fresh adapter's weights
-    stage = build_stage(source, settings, options)
-    stage.encoders.to(accelerator.device)
-    samples = TrainingSamples(sources, mixture, make, options.seed)
+    torch.manual_seed(options.seed)  # of fresh weights
+    stage = maker.stage()
+    stage.to(accelerator.device)
+    samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
     feed = ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
-    validator = _validator(stage, held_out, make, source, options)
+    validator = _validator(stage, held_out, maker.samples, options)
     loop = Loop(stage.task, feed, options, out, accelerator, validator, show)
     finished = loop.run()
     if finished and accelerator.is_main_process:
-        write_model(source, stage, options, {name: _note(out, loop, options, mixture)}, out / "model")
+        maker.write(stage, {name: _note(out, loop, options, mixture)}, out / "model")
     leave(accelerator)
     return out / "model" if finished else None
 
 
-def _open(data: Data, options: FineTuneOptions, cache: Path) -> tuple[list[Shards], Shards]:
-    """What is trained on, by source, and what is held out."""
+def open_data(data: Data, share: float, cache: Path) -> tuple[list[Shards], Shards]:
+    """What is trained on, by source, and what is held out.
+
+    Args:
+        share: of the examples, to be held out where nothing is yet.
+        cache: folder for indices of the shards.
+    """
     if data.held_out is not None:
         return [open_shards(_part(folder, "train"), cache) for folder in data.folders], open_shards(
             data.held_out, cache
         )
-    parts = [_parts(folder, options, cache) for folder in data.folders]
+    parts = [_parts(folder, share, cache) for folder in data.folders]
     return [kept for kept, _ in parts], _joined([held for _, held in parts])
 
 
-def _parts(folder: Path, options: FineTuneOptions, cache: Path) -> tuple[Shards, Shards]:
+def _parts(folder: Path, share: float, cache: Path) -> tuple[Shards, Shards]:
     """What `handfirst prepare` held out stays held out; of other shards a share is."""
     held_out = _part(folder, "val")
     if held_out == folder or not any(held_out.glob("*.tar")):
-        return split(open_shards(_part(folder, "train"), cache), options.held_out)
+        return split(open_shards(_part(folder, "train"), cache), share)
     return open_shards(_part(folder, "train"), cache), open_shards(held_out, cache)
 
 
@@ -123,20 +123,10 @@ def _joined(sources: Sequence[Shards]) -> Shards:
     )
 
 
-def _maker(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> SampleMaker:
-    if isinstance(options, HandOptions):
-        return HandSamples(settings, options, source.tokenizer)
-    return BodySamples(settings, options, source.tokenizer)  # type: ignore[arg-type]
-
-
-def _validator(
-    stage: OnShards, held_out: Shards, make: SampleMaker, source: ModelFolder, options: FineTuneOptions
-) -> Validator:
-    settings = stage.settings
+def _validator(stage: Stage, held_out: Shards, make: SampleMaker, options: ShardOptions) -> Validator:
     return Validator(
         stage=stage,
-        samples=HeldOutSamples(held_out, make, options.validation_samples, settings.schedule.train_steps),
-        empty=token_ids(source.tokenizer, "", settings.text)[0],
+        samples=HeldOutSamples(held_out, make, options.validation_samples, stage.train_steps),
         size=min(8, options.batch),
         sheet_samples=options.sheet_samples,
         sheet_steps=options.sheet_steps,
@@ -145,7 +135,7 @@ def _validator(
     )
 
 
-def _description(stage: str, model: Path, data: Data, options: FineTuneOptions) -> dict[str, Any]:
+def _description(stage: str, model: Path, data: Data, options: ShardOptions) -> dict[str, Any]:
     """What a resumed run is compared with."""
     return {
         "stage": stage,
@@ -156,7 +146,7 @@ def _description(stage: str, model: Path, data: Data, options: FineTuneOptions) 
     }
 
 
-def _note(out: Path, loop: Loop, options: FineTuneOptions, mixture: Mixture) -> dict[str, Any]:
+def _note(out: Path, loop: Loop, options: ShardOptions, mixture: Mixture) -> dict[str, Any]:
     """For the model's training.json: what the training was and what it came to."""
     last, samples = read_journal(out / VALIDATION), loop.clock.step * options.batch
     return {
