@@ -115,6 +115,8 @@ def batch(
         prompts,
         {name: value for name, value in said.items() if value is not None},
     )
+    if jobs.is_dir():
+        output.print_warnings(_skipped(jobs))
     how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
@@ -133,6 +135,15 @@ def batch(
     _report(out, model, counts, failures, seconds, json)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _skipped(folder: Path) -> list[str]:
+    """What lies in a folder of poses and is none."""
+    from handfirst.runtime.pose.formats import pose_files
+
+    names = [path.name for path in pose_files(folder)[1]]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"skipped, as no pose: {', '.join(names[:MOST_NAMED])}{more}"] if names else []
 
 
 def _render(

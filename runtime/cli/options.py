@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfirst.runtime.pose.size import parse_size as read_size
+from handfirst.runtime.pose.formats import parse_size as read_size
 
 if TYPE_CHECKING:
     from handfirst.runtime.system import Resident
@@ -30,7 +30,11 @@ Size = Annotated[
     str | None,
     typer.Option(metavar="WxH", help="Canvas of the pose in pixels, for files that do not say."),
 ]
-
+Frame = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of a pose file that holds several.", show_default="the first with somebody", metavar="N"),
+]
+Image = Annotated[str | None, typer.Option(help="Id or file name of one of the images in a pose file.", metavar="NAME")]
 Canvas = Annotated[
     str | None,
     typer.Option(metavar="WxH", help="Picture in pixels, for models of free size.", show_default="the model's"),
@@ -48,5 +52,5 @@ def resident(low_memory: bool) -> Resident:
 
 
 def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
-    """What an option says; see pose/size.py."""
+    """What an option says; see pose/formats.py."""
     return read_size(text, option)

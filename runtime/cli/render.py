@@ -40,6 +40,8 @@ def render(
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     size: options.Size = None,
+    frame: options.Frame = None,
+    image: options.Image = None,
     canvas: options.Canvas = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: pose, hands, canvas, result.")] = False,
     count: Annotated[
@@ -72,6 +74,8 @@ def render(
         "blend": None if blend is Blend.expansion else blend.value,
         "feather": feather or None,
         "size": size,
+        "frame": frame,
+        "image": image,
         "canvas": canvas,
     }
     fields = job_fields(told.JOBS, {name: value for name, value in said.items() if value is not None})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.array_file import MOST_NUMBERS, is_array_file, read_arrays
+from handfirst.runtime.pose.content import MOST_NUMBERS, is_array_file, read_arrays
 from handfirst.runtime.pose.read import read_pose
 
 
