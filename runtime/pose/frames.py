@@ -4,7 +4,7 @@ A frame is what a reader takes: one object of people, landmarks, keypoints or ar
 around them (annotations, MMPose's and TensorFlow.js's results) become {"instances": [...]}. Knows nothing about points.
 
     [frame, frame, ...]                             ComfyUI, Holistic over a video; null for a frame without people
-    {"poses": [frame, ...], "images": [...]}        the answer of a ControlNet web API
+    {"poses": [frame, ...], "images": [...]}        the answer of a ControlNet web API; frames may be JSON as text
     {"images": [...], "annotations": [...]}         COCO: one frame per image, by its id or file name
     [{"image_id", "keypoints"}, ...]                AlphaPose, COCO's results: one frame per image_id
     {"a.jpg": frame, "b.jpg": frame}                AlphaPose --format open
@@ -13,6 +13,7 @@ around them (annotations, MMPose's and TensorFlow.js's results) become {"instanc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.landmarks import BARE, HANDS, HOLISTIC, is_hand
 from handfirst.runtime.pose.points import SIZES, depth
 
-LISTS = ("poses", "frames", "instance_info", "predictions", "results")
+LISTS = ("poses", "openpose_json", "frames", "instance_info", "predictions", "results")
 """Under these names, frames or people lie in other objects."""
 MARKS = {"people", "instances", "bodies", "candidate", *HOLISTIC, *HOLISTIC.values(), *HANDS}
 """Names that only a whole frame has."""
@@ -75,7 +76,9 @@ def chosen(found: list[Frame], frame: int | None, image: str | None) -> list[tup
 
 
 def _frames(data: Any, deep: int) -> Iterator[Frame]:
-    if isinstance(data, dict):
+    if isinstance(data, str) and deep:
+        yield from _frames(_json_in_text(data), deep - 1)
+    elif isinstance(data, dict):
         said = {name: value for name, value in data.items() if value is not None}
         nobody = MARKS.isdisjoint(said) and not MARKS.isdisjoint(data)  # a frame whose every part is null
         yield from [Frame(data)] if nobody else _of_object(said, deep)
@@ -110,14 +113,18 @@ def _of_object(data: dict[str, Any], deep: int) -> Iterator[Frame]:
 
 
 def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
-    if any(_is_frame(each) for each in data):
+    if data and all(isinstance(each, str) for each in data):
         for each in data:
-            yield from _frames(each if each else {"people": []}, deep - 1)
+            yield from _frames(each, deep - 1)
+    elif any(_is_frame(each) for each in data):
+        nobody = {"people": []} | next((_sizes(each) for each in data if isinstance(each, dict) and _sizes(each)), {})
+        for each in data:
+            yield from _frames(each if each else nobody, deep - 1)
     elif any(isinstance(each, dict) and ("keypoints" in each or is_hand(each)) for each in data):
         yield from _by_image(data, None, {})
-    elif data and all(isinstance(each, list) for each in data) and depth(data) == 2 and _holds_people(data):
-        for people in data:  # one list of people per frame
-            yield Frame({"instances": people})
+    elif all(isinstance(each, list) for each in data) and any(isinstance(p, dict) for each in data for p in each):
+        for each in data:  # one list of people per frame
+            yield from _frames(each or {"people": []}, deep - 1)
     else:
         yield Frame(data)
 
@@ -130,14 +137,6 @@ def _is_frame(value: Any) -> bool:
         not (MARKS | WRAPPED).isdisjoint(named)
         or depth(value.get("keypoints")) == 3
         or (depth(value.get(BARE)) >= 1 and not is_hand(value))
-    )
-
-
-def _holds_people(data: list[list[Any]]) -> bool:
-    """Whether the lists in a list hold people, and not points."""
-    each = [person for people in data for person in people if person is not None]
-    return bool(each) and all(
-        isinstance(person, dict) and ("keypoints" in person or is_hand(person)) for person in each
     )
 
 
@@ -159,8 +158,20 @@ def _by_image(people: list[Any], images: Any, sizes: dict[str, Any]) -> Iterator
         yield Frame(sizes | {"instances": []})
 
 
+def _json_in_text(text: str) -> Any:
+    """What a text holds, as some answers of web APIs are JSON in JSON; the text itself where it is none."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _name(value: Any) -> str:
     """An id or a file name as text; "" where there is none."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value)[:200] if isinstance(value, int | float | str) else ""
 
 

@@ -98,8 +98,8 @@ def _person(person: dict[str, Any], who: str, lost: list[str]) -> Table:
     """[133, 3]; a part that cannot be read costs no other."""
 
     def part(name: str, counts: tuple[int, ...]) -> Table:
-        value = person.get(f"{name}_2d", person.get(name))
-        found = attempt(lost, table, value, counts, f"{who}, {name}_2d")
+        spelt = next((each for each in (f"{name}_2d", name) if person.get(each) is not None), name)
+        found = attempt(lost, table, person.get(spelt), counts, f"{who}, {spelt}")
         return np.zeros((0, 3)) if found is None else found
 
     body = part("pose_keypoints", tuple(ORDERS))

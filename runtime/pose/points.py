@@ -96,11 +96,13 @@ def table(value: Any, counts: Collection[int], what: str) -> Table:
     Raises:
         PoseError: K is none of `counts`, or a value is no ordinary number.
     """
-    if value is None or (isinstance(value, list | np.ndarray) and len(value) == 0):
-        return np.zeros((0, 3))
     wanted = f"{what}: expected {' or '.join(map(str, counts))} points"
     if isinstance(value, np.ndarray):
+        if value.size > 3 * max(counts) or value.ndim not in (1, 2):
+            raise PoseError(f"{wanted}, got an array of {list(value.shape)}; is it another format?")
         value = value.tolist()
+    if value is None or value == []:
+        return np.zeros((0, 3))
     if not isinstance(value, list):
         raise PoseError(f"{wanted}, got {str(value)[:40]!r}; is it another format?")
     if any(isinstance(each, list | dict) for each in value):

@@ -105,8 +105,10 @@ def decode_pose(
     if content.startswith(PICKLE):
         raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
     if is_photo(content):
-        if size is not None or format is not None or mirrored:
-            raise PoseError("a photo has its own size and no format; drop --size, --format and --mirrored")
+        if size is not None or format is not None or mirrored or frame not in (None, 1) or image is not None:
+            raise PoseError(
+                "a photo has its own size, one frame and no format; drop --size, --format, --mirrored, --frame, --image"
+            )
         pose = read_photo(content)
         return replace(pose, warnings=(*pose.warnings, *sanity_warnings(pose)))
     data = read_arrays(content) if is_array_file(content) else parse_json(content)

@@ -31,6 +31,8 @@ def _no_truth(value: object) -> object:
 
 def _text(value: object) -> object:
     """An id of an image may be a number."""
+    if isinstance(value, float) and value.is_integer():  # a table's column of numbers with gaps
+        value = int(value)
     return str(value) if type(value) is int else value
 
 
