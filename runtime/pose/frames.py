@@ -117,9 +117,11 @@ def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
         for each in data:
             yield from _frames(each, deep - 1)
     elif any(_is_frame(each) for each in data):
-        nobody = {"people": []} | next((_sizes(each) for each in data if isinstance(each, dict) and _sizes(each)), {})
+        said = [_sizes(each) for each in data if isinstance(each, dict)]
+        sizes = next((each for each in said if each), {})  # of frames that do not say theirs, such as empty ones
         for each in data:
-            yield from _frames(each if each else nobody, deep - 1)
+            frame = each if each else {"people": []}
+            yield from _frames(sizes | frame if isinstance(frame, dict) and not _sizes(frame) else frame, deep - 1)
     elif any(isinstance(each, dict) and ("keypoints" in each or is_hand(each)) for each in data):
         yield from _by_image(data, None, {})
     elif all(isinstance(each, list) for each in data) and any(isinstance(p, dict) for each in data for p in each):

@@ -56,6 +56,12 @@ def test_a_frame_by_its_number() -> None:
     assert parse_pose([NOBODY, NOBODY]).warnings[0] == "none of the 2 frames has anybody"
 
 
+def test_a_frame_without_people_needs_no_size() -> None:
+    video = [{"people": []}, one()]
+    assert parse_pose(video).warnings[0].endswith("--frame chooses another; 1 before it has nobody")
+    assert parse_pose(video, frame=1).people == ()
+
+
 def test_a_broken_frame_costs_no_other() -> None:
     pose = parse_pose([{"people": [7], **CANVAS}, one()])
     np.testing.assert_allclose(pose.people[0].left_hand, TRUTH["left"])
