@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handfirst.runtime.pose.formats import parse_size as read_size
+from handfirst.runtime.pose.size import parse_size as read_size
 
 if TYPE_CHECKING:
     from handfirst.runtime.system import Resident
@@ -52,5 +52,5 @@ def resident(low_memory: bool) -> Resident:
 
 
 def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
-    """What an option says; see pose/formats.py."""
+    """What an option says; see pose/size.py."""
     return read_size(text, option)

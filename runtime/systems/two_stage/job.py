@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.masks import BlendRule
-from handfirst.runtime.pose.formats import LARGEST_SIDE, parse_size
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.read import parse_pose, read_pose
+from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
 from handfirst.runtime.system import Content, JobKind
 from handfirst.runtime.systems.two_stage.request import Request
 
