@@ -49,7 +49,8 @@ def find_openpose(data: dict[str, Any]) -> Found:
         data: parsed JSON for which is_openpose is true.
     """
     found = Found([], said_size(data))
-    for i, person in enumerate(data.get("people") or data.get("bodies") or []):
+    lists = [value for value in (data.get("people"), data.get("bodies")) if isinstance(value, list)]
+    for i, person in enumerate(next((each for each in lists if each), [])):
         who = f"person {i + 1}"
         if isinstance(person, dict):
             found.people.append(_person(person, who, found.lost))

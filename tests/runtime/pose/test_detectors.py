@@ -131,6 +131,12 @@ def test_alphapose_in_other_manners() -> None:
         np.testing.assert_allclose(person.points[:23], body(BODY_18))
 
 
+def test_two_names_for_people_of_which_one_is_none() -> None:
+    body = {"people": [], "bodies": 7, "canvas_width": 640, "canvas_height": 480}
+    assert parse_pose(body).people == ()
+    assert len(parse_pose(body | {"bodies": [{"joints": flat(points(BODY_18))}]}).people) == 1
+
+
 @pytest.mark.parametrize("count", [56, 69, 20, 71])
 def test_a_face_of_another_kind_costs_no_hand(count: int) -> None:
     data = openpose(BODY_18)
