@@ -59,6 +59,7 @@ SWAPPED = ((0, "Left"), (1, "Right"))
 """Index and label as Tasks paired them before 0.10.5. The index is the network's, which has not changed."""
 HAND_POINTS = ("keypoints", "landmarks", "landmark")
 HAND_LABELS = ("handedness", "label", "side")
+UNSURE = "sides are taken as named: if MediaPipe Hands named them, not Tasks, they are mirrored"
 
 Marks = NDArray[np.float64]
 
@@ -177,8 +178,8 @@ def _is_hand_list(data: dict[str, Any]) -> bool:
 
 def _has_hands(data: dict[str, Any]) -> bool:
     """Whether there are hands beside Holistic's, which need their handedness."""
-    bare = data.get(BARE)
-    looks = isinstance(bare, list) and bool(bare) and isinstance(bare[0], list) and len(bare[0]) == HAND_MARKS
+    first = (data.get(BARE) or [None])[0] if isinstance(data.get(BARE), list) else None
+    looks = isinstance(first, list) and len(first) == HAND_MARKS
     return any(name in data for name in HANDS) or (BARE in data and (looks or _first(data, HANDEDNESS)[0] is not None))
 
 
@@ -237,9 +238,8 @@ def _labelled_hand(item: dict[str, Any], notes: list[str]) -> tuple[Any, Any, bo
     named = next((name for name in HAND_LABELS if item.get(name) is not None), "handedness")
     label = item.get(named)
     mirror = points == "keypoints" or named == "label"
-    said = "sides are taken as named: if MediaPipe Hands named them, not Tasks, they are mirrored"
-    if not mirror and named == "handedness" and isinstance(label, str) and said not in notes:
-        notes.append(said)
+    if not mirror and named == "handedness" and isinstance(label, str) and UNSURE not in notes:
+        notes.append(UNSURE)
     return item[points], label, mirror
 
 
