@@ -19,6 +19,8 @@ from handfirst.runtime.system import Content, JobKind, Request
 VERSION = 1
 """Of what a key is made from."""
 
+_LATER = ("canvas", "frame", "image")
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
 
 
@@ -90,11 +92,9 @@ def job_id(value: object) -> str:
 def content_key(digests: Mapping[str, str], fields: BaseModel) -> str:
     """The key of a job: the bytes of its files and every field, defaults too.
 
-    A canvas that is not said is left out: keys are what they were before jobs could say it.
+    What jobs could not say at first is left out where it is not said: keys are what they were before.
     """
-    said = fields.model_dump()
-    if said.get("canvas", ...) is None:
-        del said["canvas"]
+    said = {name: value for name, value in fields.model_dump().items() if name not in _LATER or value is not None}
     return digest(json.dumps({"version": VERSION, **digests, **said}, sort_keys=True))
 
 

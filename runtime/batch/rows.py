@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from handfirst.runtime.errors import BatchError
+from handfirst.runtime.pose.formats import FILES, PHOTOS, pose_files
 from handfirst.runtime.system import JobKind
 
 LONGEST_LINE = 16 << 20
@@ -194,9 +195,9 @@ def _product(kind: JobKind, folder: Path, prompts: Path) -> Iterator[Row | BadRo
         raise BatchError(
             f"'{folder}' is a folder, but a job of this model is no pose and a prompt; give a list of jobs"
         )
-    poses = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".json" and not p.name.startswith("."))
+    poses, _ = pose_files(folder)
     if not poses:
-        raise BatchError(f"'{folder}': expected pose files that end in .json, found none")
+        raise BatchError(f"'{folder}': expected pose files that end in {', '.join((*FILES, *PHOTOS))}, found none")
     try:
         words = [line.strip() for line in prompts.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:

@@ -113,6 +113,8 @@ def batch(
     said = {name: value for name, value in defaults.items() if value is not None}
     pipeline.check_known(kind, said, defaults)
     wanted = read_jobs(kind, jobs, prompts, said)
+    if jobs.is_dir():
+        output.print_warnings(_skipped(jobs, prompts))
     how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
@@ -131,6 +133,16 @@ def batch(
     _report(out, model, counts, failures, seconds, json)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _skipped(folder: Path, prompts: Path | None) -> list[str]:
+    """What lies in a folder of poses and is none, nor the prompts."""
+    from handfirst.runtime.pose.formats import pose_files
+
+    skipped = pose_files(folder)[1]
+    names = [path.name for path in skipped if prompts is None or path.absolute() != prompts.absolute()]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"skipped, as no pose: {', '.join(names[:MOST_NAMED])}{more}"] if names else []
 
 
 def _render(

@@ -42,6 +42,8 @@ def render(
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     size: options.Size = None,
+    frame: options.Frame = None,
+    image: options.Image = None,
     canvas: options.Canvas = None,
     more: Annotated[
         list[str] | None,
@@ -77,6 +79,8 @@ def render(
         "blend": None if blend is Blend.expansion else blend.value,
         "feather": feather or None,
         "size": size,
+        "frame": frame,
+        "image": image,
         "canvas": canvas,
     }
     first = pipeline.asked(told.JOBS, said, more or ())

@@ -230,3 +230,13 @@ def test_bars_tell_pace_and_time_left(system, jobs, capsys):
     assert "5/5" in (said := capsys.readouterr().err)
     assert "a minute" in said
     assert "left" in said
+
+
+def test_a_folder_of_poses_says_what_it_skips(system, tmp_path, capsys):
+    folder = tmp_path / "poses"
+    folder.mkdir()
+    (folder / "a.json").write_bytes(POSE.read_bytes())
+    for name in ("notes.txt", "a.png", "prompts.txt"):
+        (folder / name).write_text("a person")
+    assert main(["batch", str(folder), "--prompts", str(folder / "prompts.txt"), "-o", str(tmp_path / "out")]) == 0
+    assert "warning: skipped, as no pose: a.png, notes.txt\n" in capsys.readouterr().err

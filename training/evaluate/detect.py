@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.geometry import Similarity
-from handfirst.runtime.pose.mediapipe_landmarks import FINDABLE, whole_body
+from handfirst.runtime.pose.landmarks import FINDABLE, whole_body
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import enlarged, solutions
 from handfirst.runtime.pose.topology import SIDES

@@ -29,6 +29,13 @@ def _no_truth(value: object) -> object:
     return value
 
 
+def _text(value: object) -> object:
+    """An id of an image may be a number."""
+    if isinstance(value, float) and value.is_integer():  # a table's column of numbers with gaps
+        value = int(value)
+    return str(value) if type(value) is int else value
+
+
 def _two_sides(value: object) -> object:
     """ "640x512" or [640, 512] -> (640, 512)."""
     if isinstance(value, list | tuple) and all(type(side) is int for side in value):
@@ -41,6 +48,7 @@ def _two_sides(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 Real = Annotated[float, BeforeValidator(_no_truth)]
+Text = Annotated[str, BeforeValidator(_text)]
 Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
 
 
@@ -61,6 +69,10 @@ class JobFields(BaseModel):
     feather: Real = 0.0
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
+    frame: Whole | None = None
+    """Of a pose file that holds several, from 1."""
+    image: Text | None = None
+    """Id or file name of one of the images that the pose file names."""
     canvas: Sides = None
     """Width and height of the picture, for models of free size."""
 
@@ -75,8 +87,9 @@ def job_request(fields: JobFields, content: Mapping[str, Content]) -> Request:
         UserError: the pose cannot be read, or a field is out of its range.
     """
     size, given = parse_size(fields.size, "size"), content["pose"]
-    pose = read_pose(given, size) if isinstance(given, Path) else parse_pose(given, size)
-    return Request(pose=pose, size=fields.canvas, **fields.model_dump(exclude={"size", "canvas"}))
+    asked: dict[str, Any] = {"frame": fields.frame, "image": fields.image}
+    pose = read_pose(given, size, **asked) if isinstance(given, Path) else parse_pose(given, size, **asked)
+    return Request(pose=pose, size=fields.canvas, **fields.model_dump(exclude={"size", "frame", "image", "canvas"}))
 
 
 JOBS = JobKind(JobFields, ("pose",), job_request)

@@ -173,6 +173,30 @@ def test_a_size_is_the_model_s_own_or_within_its_limits(width, height):
             asked.resolve(free_settings())
 
 
+WIDE = Pose((person(),), 768, 512)
+
+
+def test_a_pose_of_another_shape_is_said_with_the_remedy():
+    """768 x 512 on 512 x 512: 2/3 as large, 1/3 of the picture is above and below it."""
+    (line,) = request(pose=WIDE).resolve(SETTINGS).pose.warnings
+    assert line.startswith("the pose's canvas is 768x512, the picture 512x512:") and "33% of the picture" in line
+    assert "--canvas" not in line and line.endswith("crop the pose's canvas to the picture's shape")
+    (line,) = request(pose=WIDE).resolve(free_settings()).pose.warnings
+    assert "ask for a picture of the pose's shape (--canvas, such as 768x512)" in line
+    again = request(pose=WIDE).resolve(SETTINGS).resolve(SETTINGS)
+    assert len(again.pose.warnings) == 1
+
+
+@pytest.mark.parametrize("size", [(512, 512), (300, 300), (512, 500)])
+def test_a_pose_of_the_same_shape_is_not_talked_about(size):
+    assert request(pose=Pose((person(),), *size)).resolve(SETTINGS).pose.warnings == ()
+
+
+def test_nobody_is_refused_with_the_reason():
+    with pytest.raises(RequestError, match=r"got none \(frame 1 of 2 has nobody"):
+        request(pose=Pose((), 64, 64, ("frame 1 of 2 has nobody: --frame chooses another",)))
+
+
 def test_a_mask_goes_with_its_pose_to_another_canvas():
     """A 64 x 48 pose on 256 x 512: four times as large, 160 rows from the top."""
     mask = np.zeros((48, 64), bool)

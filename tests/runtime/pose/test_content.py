@@ -1,8 +1,13 @@
-"""Hostile .npy and .npz files: one clear line, and no memory for what a header only promises."""
+"""What lies in files: text in any encoding, plain files alone; hostile .npy and .npz files, one clear line each.
+
+No memory is taken for what a header only promises.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -10,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.named_person import BODY_18, CANVAS, TRUTH, openpose
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.array_file import MOST_NUMBERS, is_array_file, read_arrays
-from handfirst.runtime.pose.read import read_pose
+from handfirst.runtime.pose.content import MOST_NUMBERS, is_array_file, read_arrays
+from handfirst.runtime.pose.read import LARGEST_FILE, read_pose
 
 
 def npy(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
@@ -96,3 +102,47 @@ def test_numpy_s_own_files() -> None:
     np.save(file, np.arange(4, dtype=">i2"))
     np.testing.assert_array_equal(read_arrays(file.getvalue())["arr_0"], np.arange(4))
     assert not is_array_file(b'{"people": []}')
+
+
+TEXT = json.dumps(openpose(BODY_18, **CANVAS) | {"name": "Jörg 手"}, ensure_ascii=False)
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_json_in_every_encoding(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "pose.json").write_bytes(TEXT.encode(encoding))
+    np.testing.assert_allclose(read_pose(tmp_path / "pose.json").people[0].left_hand, TRUTH["left"])
+
+
+def test_names_in_an_old_encoding(tmp_path: Path) -> None:
+    (tmp_path / "pose.json").write_bytes(TEXT.replace("手", "").encode("cp1252"))
+    np.testing.assert_allclose(read_pose(tmp_path / "pose.json").people[0].left_hand, TRUTH["left"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices as files")
+def test_what_could_be_read_for_ever_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link.json").symlink_to(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", tmp_path / "link.json", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(PoseError, match="expected a plain file, got a pipe or a device"):
+            read_pose(path)
+    with pytest.raises(PoseError, match="expected a plain file, got a folder"):
+        read_pose(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux")
+def test_files_that_say_they_are_empty_are_not_read() -> None:
+    """/proc/kmsg is such a file, and waits for the kernel to say something."""
+    for path in ("/proc/self/status", "/proc/kmsg"):
+        with pytest.raises(PoseError, match=r"the file is empty|Permission denied|not permitted|No such file"):
+            read_pose(path)
+
+
+def test_files_of_bounded_size(tmp_path: Path) -> None:
+    (tmp_path / "pose.json").write_bytes(b"")
+    with pytest.raises(PoseError, match="the file is empty"):
+        read_pose(tmp_path / "pose.json")
+    with (tmp_path / "pose.json").open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    with pytest.raises(PoseError, match="expected at most 64 MB"):
+        read_pose(tmp_path / "pose.json")

@@ -1,11 +1,14 @@
-"""Arrays of two hands, 42 points: right hand first, left hand after it; no body.
+"""Arrays in NumPy's files: this project's own people, and two hands as InterHand2.6M and FoundHand-10M lay them out.
 
+Our own .npz file: people [P, 133, 3] and the canvas's width and height; nothing is lost in it. A row is x, y in pixels
+and a score, in COCO-WholeBody's order; NaN, NaN, 0 where a point is missing. The bare array, as a .npy file, is read.
+
+Two hands, 42 points: right hand first, left hand after it; no body.
 InterHand2.6M: each finger from its tip to its base, thumb to pinky, the wrist last. [42, 2] or [42, 3], or a .npz file
 with joint_valid [42] beside it. A third column of zeros and ones says which points are valid, any other is depth and
 not read.
 FoundHand-10M: a .npz file with kpts [42, 2] in OpenPose's order (wrist first, base to tip) and hand_mask [H, W].
-
-Both are in pixels. A bare array does not say which it is: the caller must.
+A bare array does not say which it is: the caller must.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.numbers import canvas_size, expect_shape, named_size, numbers
-from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.pose.numbers import expect_shape, numbers
+from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.points import Found, said_size
 from handfirst.runtime.pose.topology import LEFT_HAND, POINTS, RIGHT_HAND
 
 JOINTS = 42
@@ -27,41 +31,68 @@ INTERHAND_TO_HAND = np.array([20, *(4 * finger + joint for finger in range(5) fo
 HAND_TO_INTERHAND = np.argsort(INTERHAND_TO_HAND)
 
 
+def is_own(data: Any) -> bool:
+    """Whether the arrays look like our own file."""
+    if not isinstance(data, dict):
+        return False
+    bare = data.get("arr_0")
+    return isinstance(data.get("people"), np.ndarray) or (
+        isinstance(bare, np.ndarray) and bare.ndim == 3 and bare.shape[1] == POINTS
+    )
+
+
+def find_own(data: dict[str, Any]) -> Found:
+    """All people.
+
+    Raises:
+        PoseError: wrong shapes, wrong values.
+    """
+    people = numbers(data.get("people", data.get("arr_0")), 3, "people")
+    expect_shape(people, (None, POINTS, 3), "people")
+    return Found(list(people), said_size(data), "pixels")
+
+
+def write_own(pose: Pose) -> dict[str, NDArray[np.float64]]:
+    """Arrays for a .npz file."""
+    rows = [np.column_stack([person.points, person.scores]) for person in pose.people]
+    return {
+        "people": np.array(rows, np.float64).reshape(-1, POINTS, 3),
+        "width": np.array(float(pose.width)),
+        "height": np.array(float(pose.height)),
+    }
+
+
 def is_foundhand(data: Any) -> bool:
     """Whether the arrays look like it."""
-    return isinstance(data, dict) and "kpts" in data
+    return isinstance(data, dict) and data.get("kpts") is not None
 
 
 def has_42_points(data: Any) -> bool:
-    """Whether a bare array or list could be either."""
+    """Whether a bare array or list could be either order of two hands."""
     value = data.get("arr_0") if isinstance(data, dict) else data
     if isinstance(value, np.ndarray):
         return value.ndim == 2 and len(value) == JOINTS
-    return isinstance(value, list) and len(value) == JOINTS and isinstance(value[0], list)
+    if not isinstance(value, list) or len(value) != JOINTS:
+        return False
+    return all(isinstance(each, list) and len(each) in (2, 3) and not isinstance(each[0], dict) for each in value)
 
 
-def read_foundhand(data: Any, size: tuple[int, int] | None) -> Pose:
-    """One person with two hands. The canvas is as large as hand_mask, unless `size` or the file says otherwise.
+def find_foundhand(data: Any) -> Found:
+    """One person with two hands. The canvas is as large as hand_mask, unless the file says otherwise.
 
     Raises:
-        PoseError: wrong shapes, wrong values, no canvas size.
+        PoseError: wrong shapes, wrong values.
     """
     mask = data.get("hand_mask") if isinstance(data, dict) else None
-    if size is None and isinstance(mask, np.ndarray) and mask.ndim == 2:
-        size = canvas_size(mask.shape[1], mask.shape[0], "hand_mask")
-    points = _points(data, "kpts")
-    return _pose(data, size, points, np.ones(JOINTS), np.arange(21))
+    size = (mask.shape[1], mask.shape[0]) if isinstance(mask, np.ndarray) and mask.ndim == 2 else None
+    return _two_hands(data, _points(data, "kpts"), np.ones(JOINTS), np.arange(21), size)
 
 
-def read_interhand(data: Any, size: tuple[int, int] | None) -> Pose:
-    """One person with two hands.
-
-    Args:
-        data: arrays or a list.
-        size: (width, height) of the picture in pixels; None: the file must say it (width, height).
+def find_interhand(data: Any) -> Found:
+    """One person with two hands, from arrays or a list.
 
     Raises:
-        PoseError: wrong shapes, wrong values, no canvas size.
+        PoseError: wrong shapes, wrong values.
     """
     points = _points(data, "joints")
     valid = np.ones(JOINTS)
@@ -69,7 +100,7 @@ def read_interhand(data: Any, size: tuple[int, int] | None) -> Pose:
         valid = points[:, 2]
     if isinstance(data, dict) and data.get("joint_valid") is not None:
         valid = _valid(data["joint_valid"])
-    return _pose(data, size, points, valid, INTERHAND_TO_HAND)
+    return _two_hands(data, points, valid, INTERHAND_TO_HAND, None)
 
 
 def write_interhand(pose: Pose) -> dict[str, NDArray[np.float64]]:
@@ -80,7 +111,7 @@ def write_interhand(pose: Pose) -> dict[str, NDArray[np.float64]]:
     """
     if len(pose.people) > 1:
         raise PoseError(f"InterHand's arrays hold one person's hands, got {len(pose.people)}; choose another format")
-    rows = pose.people[0].rows if pose.people else np.zeros((POINTS, 3))
+    rows = pose.people[0].table if pose.people else np.zeros((POINTS, 3))
     joints = np.concatenate([rows[where][HAND_TO_INTERHAND] for where in (RIGHT_HAND, LEFT_HAND)])
     return {
         "joints": joints[:, :2],
@@ -112,16 +143,16 @@ def _valid(value: Any) -> NDArray[np.float64]:
     return flags.reshape(JOINTS)
 
 
-def _pose(
+def _two_hands(
     data: Any,
-    size: tuple[int, int] | None,
     points: NDArray[np.float64],
     valid: NDArray[np.float64],
     order: NDArray[np.intp],
-) -> Pose:
+    size: tuple[int, int] | None,
+) -> Found:
     known = (valid > 0) & np.isfinite(points[:, :2]).all(1) & (points[:, :2] != 0).any(1)
     rows = np.column_stack([points[:, :2], known])
     whole = np.zeros((POINTS, 3))
     whole[RIGHT_HAND], whole[LEFT_HAND] = rows[RIGHT][order], rows[LEFT][order]
-    width, height = named_size(data if isinstance(data, dict) else {}, size)
-    return Pose((Person.of(whole),) if known.any() else (), width, height)
+    said = said_size(data) if isinstance(data, dict) else None
+    return Found([whole] if known.any() else [], size or said)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from handfirst.runtime.pose.person import MIN_HAND_POINTS, Person, Pose
+from handfirst.runtime.pose.person import MIN_HAND_POINTS, Person, Points, Pose
 from handfirst.runtime.pose.topology import ELBOW, SIDES, WRIST
 
+TINY = 0.01
+"""Of the canvas's shorter side, and at least TINY_PX: nobody draws that small, the units are others."""
+TINY_PX = 4.0
 
-def remarks(pose: Pose) -> tuple[str, ...]:
+
+def sanity_warnings(pose: Pose) -> tuple[str, ...]:
     """One line per oddity; an ordinary pose of one person with two hands has none."""
     if not pose.people:
         return ("no person in the pose: there is nothing to draw",)
@@ -30,6 +34,9 @@ def _about(person: Person, width: int, height: int) -> list[str]:
         return ["{who} has no visible point and is left out"]
     if outside:
         lines.append(f"{{who}} has {outside} points outside the {width} x {height} canvas")
+    lines += _tiny("{who}", person.points, width, height) or [
+        line for side in SIDES for line in _tiny(f"{{who}}'s {side} hand", person.hand(side), width, height)
+    ]
     if not any(person.has_hand(side) for side in SIDES):
         lines.append("{who} has no hand: painted by stage 2 alone")
     for side in SIDES:
@@ -41,3 +48,17 @@ def _about(person: Person, width: int, height: int) -> list[str]:
                 f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins"
             )
     return lines
+
+
+def _tiny(what: str, points: Points, width: int, height: int) -> list[str]:
+    """A line if the bulk of the points (all but a tenth at either end) lie within a few pixels."""
+    known = points[np.isfinite(points).all(1)]
+    if len(known) < MIN_HAND_POINTS:
+        return []
+    across, down = (float(side) for side in np.ptp(np.quantile(known, (0.1, 0.9), axis=0), axis=0))
+    if max(across, down) >= max(TINY_PX, TINY * min(width, height)):
+        return []
+    return [
+        f"{what} is only {across:.1f} x {down:.1f} pixels large on a canvas of {width} x {height}: are its coordinates "
+        "in other units, or does the canvas have another size (--size)?"
+    ]
