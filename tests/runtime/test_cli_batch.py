@@ -12,7 +12,7 @@ import pytest
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice
-from handfirst.runtime.batch import ledger, render
+from handfirst.runtime.batch import ledger, run
 from handfirst.runtime.cli import pipeline
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems import two_stage
@@ -177,8 +177,8 @@ def test_low_memory_reaches_the_model_and_excludes_overlap(system, jobs, capsys)
 )  # fmt: skip
 def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     system.engine = Choice(engine, "asked for")
     assert main([*BATCH, *options]) == 0
     assert seen == [overlaps]
@@ -186,8 +186,8 @@ def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkey
 
 def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     monkeypatch.setattr(Bundle, "size", lambda self, role: 1 << 27)
     for engine in ("cpu", "cuda"):
         system.engine = Choice(engine, "asked for")

@@ -23,10 +23,21 @@ PROMPT = (
 )
 
 
+EXACT = 1 << 53
+"""From here on a float no longer tells whole numbers apart."""
+
+
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")
     return value
+
+
+def _exact(value: object) -> object:
+    """Tables with gaps hold whole numbers as floats, and large ones have lost digits there."""
+    if isinstance(value, float) and abs(value) >= EXACT:
+        raise ValueError(f"expected a whole number with all of its digits, or one below {EXACT}")
+    return _no_truth(value)
 
 
 def _two_sides(value: object) -> object:
@@ -39,7 +50,7 @@ def _two_sides(value: object) -> object:
         raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
 
 
-Whole = Annotated[int, BeforeValidator(_no_truth)]
+Whole = Annotated[int, BeforeValidator(_exact)]
 Real = Annotated[float, BeforeValidator(_no_truth)]
 Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
 

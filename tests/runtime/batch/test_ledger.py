@@ -10,8 +10,8 @@ import pytest
 from support.batch_jobs import assert_whole, done, job, lines
 
 from handfirst.engines.files import durable_write_bytes, leftovers
+from handfirst.runtime.batch.job import Failed
 from handfirst.runtime.batch.ledger import Ledger
-from handfirst.runtime.batch.outcome import Failed
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.errors import BatchError
 

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from handfirst.runtime.batch import rows
+from handfirst.runtime.batch import records
 from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.errors import BatchError, PoseError, RequestError
@@ -201,13 +201,13 @@ def test_bytes_that_are_no_text_spoil_their_line_only(folder):
     assert isinstance(good, Job)
     (folder / "t.csv").write_bytes(b"pose,prompt\na.json,\xff\na.json,x\na.json\n")
     bad, good, short = read_jobs(JOBS, folder / "t.csv")
-    assert bad.reason == "expected text in UTF-8, got other bytes"
+    assert bad.reason == "expected text in UTF-8, got other bytes; save the table as CSV in UTF-8"
     assert isinstance(good, Job)
-    assert (short.reason, short.line) == ("expected 2 cells, got 1", 4)
+    assert (short.reason, short.line) == ("expected 2 cells, got 1; is one missing?", 4)
 
 
 def test_an_endless_line_is_not_read_into_memory(folder, monkeypatch):
-    monkeypatch.setattr(rows, "LONGEST_LINE", 100)
+    monkeypatch.setattr(records, "LONGEST_LINE", 100)
     (folder / "t.jsonl").write_text(json.dumps(GOOD) + "\n" + "x" * 1000 + "\n" + json.dumps({**GOOD, "seed": 1}))
     first, bad, last = read_jobs(JOBS, folder / "t.jsonl")
     assert isinstance(first, Job)
@@ -235,10 +235,11 @@ def test_ranges_and_poses_show_when_the_request_is_made(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.txt", b"x", "ends in .jsonl, .ndjson, .csv, .parquet"),
+        ("t.txt", b"x", "ends in .jsonl, .ndjson, .json, .csv, .tsv, .parquet"),
         ("t.jsonl", b" \n\n", "expected jobs, found none"),
         ("t.jsonl", None, "cannot be read"),
-        ("t.csv", b"pose;prompt\n", "unknown column 'pose;prompt'"),
+        ("t.csv", b"pose|prompt\n", "unknown column 'pose|prompt'"),
+        ("t.csv", b"pose;prompt\n", "expected jobs, found none"),
         ("t.csv", b"pose,prompt,pose\n", "every column once"),
         ("t.csv", b"pose,seed\n", "expected a column 'prompt'"),
         ("t.csv", b"", "expected a column 'pose', got none"),
