@@ -35,7 +35,7 @@ JOBS = {
 BAD = {
     "large": ({"canvas": "320x128"}, "size of the picture: expected a width of 128 to 256 in steps of 64"),
     "between": ({"canvas": "160x128"}, "size of the picture: expected a width of 128 to 256 in steps of 64"),
-    "huge": ({"canvas": "5000x128"}, "size of the picture: expected a whole number from 1 to 4096, got 5000"),
+    "huge": ({"canvas": "20000x128"}, "canvas: expected WIDTHxHEIGHT up to 16384, such as 640x512"),
     "words": ({"canvas": "wide"}, "canvas: expected WIDTHxHEIGHT"),
 }
 SHAPES = {"usual": (128, 128), "wide": (128, 256), "listed": (192, 192), "wide-2": (128, 256), "said-usual": (128, 128)}

@@ -201,7 +201,7 @@ def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
         (["batch", "nothing.jsonl", "-o", "out"], "'nothing.jsonl' cannot be read"),
         (["batch", ".", "-o", "out"], "add --prompts"),
         ([*BATCH, "--size", "big"], "--size: expected WIDTHxHEIGHT"),
-        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 8192, such as 512x768; got '640'"),
+        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 16384, such as 512x768; got '640'"),
         (["batch", "jobs.jsonl", "-o", "pose.json"], "is a file; choose another name"),
         (["batch", "jobs.jsonl", "-o", "."], "holds files that no batch has written"),
         ([*BATCH, "--batch-size", "0"], "--batch-size"),

@@ -79,7 +79,7 @@ class TestPose:
         assert "--size" in refused(capsys, "pose", str(POSE), "--size", "0x5")
 
 
-@pytest.mark.parametrize(("text", "size"), [("512x768", (512, 768)), (" 1X8192 ", (1, 8192)), (None, None)])
+@pytest.mark.parametrize(("text", "size"), [("512x768", (512, 768)), (" 1X16384 ", (1, 16384)), (None, None)])
 def test_sizes(text, size):
     assert options.parse_size(text) == size
 
