@@ -60,7 +60,9 @@ def _csv_rows(kind: JobKind, path: Path, text: Iterator[str]) -> Iterator[Record
         cells = _next(reader)
         if cells is None:
             return
-        if isinstance(cells, str):
+        if lines.endless():
+            yield BadRecord(number, f"expected at most {LONGEST_LINE >> 20} MB in a line, got more")
+        elif isinstance(cells, str):
             lines.spoilt()
             yield BadRecord(number, f'not valid CSV ({cells}); every " needs its partner')
         elif record := _csv_row(number, columns, cells):
@@ -86,6 +88,10 @@ class _Lines(Iterator[str]):
         self._over += len(self._row)
         self._row.clear()
         return self._over + 1
+
+    def endless(self) -> bool:
+        """Whether a line of the row was cut off."""
+        return any(len(line) > LONGEST_LINE for line in self._row)
 
     def spoilt(self, kept: int = 1) -> None:
         """Gives the row's lines out again, but for the first `kept`."""

@@ -191,7 +191,7 @@ def test_a_mask_goes_with_its_pose_to_another_canvas():
         ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 16384"),
         (
             {"widths": AxisLimits(usual=512, least=512, most=32768, multiple=8)},
-            "multiples of 8 up to 16384, got 512 to 8",
+            "multiples of 8 up to 16384, got 512 to 32768",
         ),
     ],
 )
