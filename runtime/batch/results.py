@@ -78,12 +78,12 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _plain(path: Path) -> Path:
-    """`path`, which is a file or not there: who writes through a link, or reads a pipe, does harm or waits for ever.
+    """`path`, which is a file of one name or not there: who writes through a link does harm, who reads a pipe waits.
 
     Raises:
         BatchError: it is something else.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_nlink <= 1)):
         raise BatchError(f"'{path}': expected a plain file, got something else; move it away, or choose another folder")
     return path
 
