@@ -5,10 +5,11 @@ Rendering is a Renderer's: `Here` is this process, on_ray.py a cluster. Knows no
 
 from __future__ import annotations
 
+import ctypes
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, Protocol
 
@@ -19,6 +20,9 @@ from handfirst.runtime.batch.ledger import DONE, FAILED, Ledger
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.pictures import ImageFormat, encode
 from handfirst.runtime.system import Request, Result, System, TwoHalves
+
+_M_MMAP_THRESHOLD = -3
+"""Of glibc's malloc.h."""
 
 _Started = tuple[Group, Callable[[], Any]]
 
@@ -89,12 +93,26 @@ class Here:
         return [Done(task.job, picture) for task, picture in zip(group, painted, strict=True)]
 
     def _refused(self, queue: GroupQueue, group: Group, error: Exception) -> Sequence[Outcome]:
+        if lacks_memory(error):
+            _give_memory_back()
         if self._overlap and lacks_memory(error):
             self._overlap = False  # the other group's first half was in memory beside it
             if len(group) == 1:
                 queue.put_back(group)
                 return []
         return queue.failed(group, error)
+
+
+def _give_memory_back() -> None:
+    """What glibc has kept of freed memory goes back to the system, and from now on large blocks go back when freed.
+
+    Left to itself it learns from every large block to keep larger ones, until a single picture no longer fits where
+    a dozen had been tried. Elsewhere there is nothing to do.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 17)
+        libc.malloc_trim(0)
 
 
 def paintings(results: Sequence[Result], image_format: ImageFormat) -> list[Painted]:
