@@ -35,9 +35,9 @@ from handfirst.runtime.systems.two_stage.job import JOBS  # noqa: E402
 SHARES = {".jsonl": 20, ".json": 15, ".csv": 30, ".tsv": 5, ".parquet": 10, "ledger": 20}
 WORDS = (
     b"", b" ", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b'""', b"'", b",", b";", b"\t", b"\r", b"\n",
-    b"\r\n",    b"null", b"NaN", b"true", b"-1", b"7.0", b"7,0", b"1e3", b"1e999", b"9" * 400, b"[" * 3000, b"{", b"}", b"[]",
-    b"{}", b"Unnamed: 0", b"sep=;\n", b"id", b"pose", b"prompt", b"a.json", b"../a.json", b"/dev/zero", b"\xed\xa0\x80",
-    b"x" * 140_000, b'{"id": "', b'"files": 3', b'"key": []', b"done", b"changed",
+    b"\r\n", b"null", b"NaN", b"true", b"-1", b"7.0", b"7,0", b"1e3", b"1e999", b"9" * 400, b"[" * 3000, b"{", b"}",
+    b"[]", b"{}", b"Unnamed: 0", b"sep=;\n", b"id", b"pose", b"prompt", b"a.json", b"../a.json", b"/dev/zero",
+    b"\xed\xa0\x80", b"x" * 140_000, b'{"id": "', b'"files": 3', b'"key": []', b"done", b"changed",
 )  # fmt: skip
 KEY = "0" * 64
 
