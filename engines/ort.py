@@ -5,32 +5,39 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import ctypes
+import io
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from handfirst.engines.cores import usable_cores
-from handfirst.engines.engine import Array, Tensor, check_inputs, check_outputs
+from handfirst.engines.cuda.device import Lane, process_lane
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.installed import distributed
-from handfirst.engines.nvidia.timed_session import TimedSession, timing_stream
-from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
-from handfirst.engines.ort_graphs import CudaGraphs, warn
-from handfirst.engines.ort_options import PROVIDERS, CudaOptions, cuda_settings, session_options
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.installed import distributed, usable_cores
+from handfirst.engines.nvidia.driver import nvidia_driver
+from handfirst.engines.nvidia.timing import TimedSession
+from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
+from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
+from handfirst.engines.spec import Port, check_ports
 from handfirst.engines.telemetry import switch_off
 
-NO_CUDA = (
-    "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9, run: "
-    "pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
-)
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+NO_CUDA = "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9"
+_INSTALL_CUDA = "run: pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
 
 
 class OrtEngine:
-    """One ONNX graph in an onnxruntime session: an Engine and a DeviceEngine (engine.py).
+    """One ONNX graph in an onnxruntime session: an Engine, a DeviceEngine and, on a GPU, a StreamEngine (engine.py).
 
     Args:
         graph: its spec is checked against the graph itself.
@@ -58,14 +65,17 @@ class OrtEngine:
             )
         threads = threads or usable_cores()
         self._graphs: CudaGraphs | None = None
+        self._lane: Lane | None = None
+        self._ort = ort
         if provider == "cpu":
             self._place = Place(ort, "cpu")
             self._session: Any = _session(ort, graph, threads, [PROVIDERS["cpu"]])
         else:
             options = cuda or CudaOptions()
             self._place = Place(ort, "cuda", options.device)
+            self._lane = _lane(options.device)
             with self._place.turn():
-                self._session, captures = _timed_session(ort, graph, threads, options)
+                self._session, captures = _session_on(ort, graph, threads, options, self._lane)
             if captures:
                 self._graphs = CudaGraphs(ort, self._session, self._place, self.name)
         ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
@@ -107,16 +117,55 @@ class OrtEngine:
     def run_timed(
         self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
     ) -> tuple[dict[str, Tensor], float | None]:
-        """As `run_resident`; see TimedEngine. Only on a GPU, and opened within `timed_engines`, there are seconds."""
+        """As `run_resident`; see TimedEngine. Only on a GPU, and with cuda-core installed, there are seconds."""
         with self._place.turn():
-            outputs = self.run_resident(inputs, keep)
-            return outputs, self._session.seconds if isinstance(self._session, TimedSession) else None
+            session = self._session
+            if not isinstance(session, TimedSession):
+                return self.run_resident(inputs, keep), None
+            session.timing = True
+            try:
+                return self.run_resident(inputs, keep), session.seconds
+            finally:
+                session.timing = False
+
+    captured = False
+    """See StreamEngine: the library captures by itself, and fails within a capture of others (error 900)."""
+
+    computes_in = None
+    """See StreamEngine: nothing of it is captured with others."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """See StreamEngine: None on a CPU, and where cuda-core is not installed."""
+        return self._lane
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """See StreamEngine. The first call captures a graph where the library can, and so does the first of every
+        other thread: it keeps graphs per thread."""
+        if self._session is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        check_placed(self.spec, tensors, self.name)
+        session = self._session.plain if isinstance(self._session, TimedSession) else self._session
+        options = None if self._place.device[0] == "cpu" else loop_options(self._ort, self._graphs is not None)
+        names = {tensor.name for tensor in self.spec.inputs}
+        try:
+            run = bound_run(session, self._place, tensors, names, options)
+        except Exception as error:
+            raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+
+        def launch() -> None:
+            if self._session is None:
+                raise EngineError(f"{self.name}: the engine is closed")
+            try:
+                run()
+            except Exception as error:
+                raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+
+        return launch
 
     def close(self) -> None:
         """Frees the session; handles that it gave stay good."""
-        session, self._session, self._graphs = self._session, None, None
-        if isinstance(session, TimedSession):
-            session.close()
+        self._session = self._graphs = None
 
 
 def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
@@ -124,36 +173,72 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
     try:
         return ort.InferenceSession(graph.model, options, providers=providers, enable_fallback=False)
     except Exception as error:  # the library raises many kinds, none of them documented as the full list
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(
-            f"{graph.source or graph.role}: not a graph that onnxruntime can load ({reason}); export the bundle "
-            "again, or upgrade onnxruntime"
-        ) from error
+        raise _opening_failed(graph, " ".join(str(error).split())[:300]) from error
 
 
-def _timed_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
-    """As `_cuda_session`; within `timed_engines` one that tells its times."""
-    stream = timing_stream()
-    if stream is None:
-        return _cuda_session(ort, graph, threads, options)
+_NO_MEMORY = re.compile(
+    r"out of memory|failed to allocate|bad_alloc|CUDNN_STATUS_ALLOC_FAILED|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+_NO_LIBRARY = re.compile(r"cannot open shared object|error loading \"|LoadLibrary failed|DllNotFound", re.IGNORECASE)
+_NO_GRAPH = re.compile(r"CUDA ?Graph", re.IGNORECASE)
+
+
+def _opening_failed(graph: Graph, reason: str) -> EngineError | BundleError:
+    """Memory and libraries can be mended here; what is left is said of the graph."""
+    source = graph.source or graph.role
+    if _NO_MEMORY.search(reason):
+        return EngineError(
+            f"{source}: not enough memory to open it ({reason}); close what else runs, or use --low-memory"
+        )
+    if _NO_LIBRARY.search(reason):
+        return EngineError(f"{source}: onnxruntime lacks a library ({reason}); {_INSTALL_CUDA}")
+    return BundleError(
+        f"{source}: not a graph that onnxruntime can load ({reason}); export the bundle again, or upgrade onnxruntime"
+    )
+
+
+def _missing_library(ort: Any) -> str:
+    """What the CUDA provider lacks, as the system's loader says it; the library itself writes it to a log alone."""
+    folder = Path(getattr(ort, "__file__", "") or ".").parent / "capi"
     try:
-        session, captures = _cuda_session(ort, graph, threads, replace(options, stream=stream.handle))
-    except BaseException:
-        stream.close()
-        raise
-    return TimedSession(session, stream), captures
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        return " ".join(str(error).split())[:200]
+    return ""
+
+
+def _lane(device: int) -> Lane | None:
+    """The process's stream on a GPU; None where there is none: the library then has one of its own, and the sampling
+    loop goes by way of the host."""
+    try:
+        return process_lane(device)
+    except EngineError as error:
+        if distributed("cuda-core") and nvidia_driver() is not None:
+            warnings.warn(f"the sampling loop runs on the host: {error}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def _session_on(ort: Any, graph: Graph, threads: int, options: CudaOptions, lane: Lane | None) -> tuple[Any, bool]:
+    """As `_cuda_session`, on the lane's stream."""
+    if lane is None:
+        return _cuda_session(ort, graph, threads, options)
+    session, captures = _cuda_session(ort, graph, threads, replace(options, stream=lane.stream))
+    return TimedSession(session, lane), captures
 
 
 def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
     """A session on the GPU, and whether it can capture graphs."""
     if hasattr(ort, "preload_dlls"):  # CUDA and cuDNN may have come as wheels, where no loader looks
-        ort.preload_dlls()
+        with redirect_stdout(io.StringIO()):  # it prints what it misses where --json is to be read
+            ort.preload_dlls()
 
     def opened(graphs: bool) -> Any:
         provider = PROVIDERS["cuda"], cuda_settings(options, graph.precision, graphs)
         session = _session(ort, graph, threads, [provider])
         if PROVIDERS["cuda"] not in session.get_providers():  # the library goes on without, and says nothing
-            raise EngineError(NO_CUDA)
+            lacks = _missing_library(ort)
+            raise EngineError(f"{NO_CUDA} ({lacks}); {_INSTALL_CUDA}" if lacks else f"{NO_CUDA}; {_INSTALL_CUDA}")
         return session
 
     if not options.graphs:
@@ -161,9 +246,10 @@ def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) ->
     try:
         return opened(True), True
     except BundleError as error:
-        session = opened(False)  # what the graph itself lacks is said by this one
+        if not _NO_GRAPH.search(str(error)):
+            raise
         warn(graph.role, error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        return session, False
+        return opened(False), False
 
 
 def import_onnxruntime() -> Any:
@@ -186,3 +272,20 @@ def import_onnxruntime() -> Any:
 
 def _ports(nodes: Iterable[Any]) -> dict[str, Port]:
     return {node.name: Port(DTYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes}
+
+
+def session_options(ort: Any, graph: Graph, threads: int) -> Any:
+    """A fresh SessionOptions. The graph's external weights are handed over in memory, by name."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    # The arena saves nothing that can be measured, and keeps what the largest run took: of a batch that was too large
+    # even single pictures then failed, and a full-size UNet's activations are 2 GB.
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never guessed from the bytes
+    # threads that wait for work while spinning take half of the processors' time and, on a busy machine, the work's own
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if graph.data:
+        names, buffers = list(graph.data), list(graph.data.values())
+        options.add_external_initializers_from_files_in_memory(names, buffers, [len(b) for b in buffers])
+    return options
