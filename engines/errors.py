@@ -35,6 +35,7 @@ _NO_MEMORY = (
     "memory is full",
     "allocate memory",
     "not enough memory",
+    "failed to map segment",
 )
 
 

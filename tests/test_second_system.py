@@ -36,10 +36,9 @@ from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part
 from handfirst.runtime import isolated
-from handfirst.runtime.batch.backlog import Backlog
-from handfirst.runtime.batch.plan import plan
+from handfirst.runtime.batch.groups import GroupQueue, group_jobs
 from handfirst.runtime.batch.read_jobs import read_jobs
-from handfirst.runtime.batch.render import Here
+from handfirst.runtime.batch.run import Here
 from handfirst.runtime.cli.build import build_all
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.errors import RequestError
@@ -205,8 +204,8 @@ class TestBatch:
         jobs = read_jobs(JOBS, tmp_path / "jobs.jsonl")
         assert jobs[1].id.startswith("job-")
         assert jobs[2].reason == "unknown field 'pose'; a job has id, colour, seed, steps"
-        groups = list(plan(jobs, partial(together, settings=system.settings), 4))
-        done = [outcome for each in Here(system, "png", True).render(Backlog(iter(groups[1:]))) for outcome in each]
+        groups = list(group_jobs(jobs, partial(together, settings=system.settings), 4))
+        done = [outcome for each in Here(system, "png", True).render(GroupQueue(iter(groups[1:]))) for outcome in each]
         for outcome, request in zip(done, (Request("red"), Request("blue", steps=5)), strict=True):
             image = cv2.imdecode(np.frombuffer(outcome.painted.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             np.testing.assert_array_equal(image, system.render(request).image)

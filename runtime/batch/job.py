@@ -1,6 +1,6 @@
-"""One job of a batch: a picture that is wanted, under a name, and when two jobs are the same.
+"""One job of a batch: a picture that is wanted, under a name; when two jobs are the same; and how a job ends.
 
-Knows nothing about files of jobs, models or where results go.
+Knows nothing about files of jobs, how pictures are made, or where they go.
 """
 
 from __future__ import annotations
@@ -58,6 +58,41 @@ class BadJob:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A finished picture, ready for the disk; plain enough to travel between machines."""
+
+    data: bytes
+    """The file."""
+    seed: int
+    seconds: dict[str, float]
+    """Wall time by stage, of the batch that it was painted in."""
+    batch: int
+    """Pictures in that batch."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A job with its picture."""
+
+    job: Job
+    painted: Painted
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """A job without, and why, in one line."""
+
+    job: Job | BadJob
+    reason: str
+    again: bool = False
+    """Whether the next run tries it again without being told to: memory that ran out says nothing about the job."""
+
+
+Outcome = Done | Failed
+
+
 def job_fields(kind: JobKind, values: Mapping[str, object]) -> BaseModel:
     """Checks what a file says.
 
@@ -72,7 +107,22 @@ def job_fields(kind: JobKind, values: Mapping[str, object]) -> BaseModel:
         if first["type"] == "missing":
             raise JobError(f"{name}: expected one, got none") from None
         said = first["msg"].removeprefix("Value error, ")
-        raise JobError(f"{name}: {said[:1].lower()}{said[1:]}, got {first['input']!a:.60}") from None
+        raise JobError(
+            f"{name}: {said[:1].lower()}{said[1:]}, got {first['input']!a:.60}{_advice(first['type'], first['input'])}"
+        ) from None
+
+
+def _advice(problem: str, value: object) -> str:
+    """How a number is mended that a spreadsheet has written in its own way."""
+    if problem not in ("int_parsing", "float_parsing") or not isinstance(value, str):
+        return ""
+    if re.fullmatch(r"[-+]?[0-9.]*,[0-9]+", value.strip()):
+        return "; write a point for the comma"
+    if re.fullmatch(r"[-+]?[0-9.,]+[eE][-+]?[0-9]+", value.strip()):
+        return "; write all of its digits"
+    if value.strip().lower() in ("nan", "null", "none", "n/a", "#n/a", "-"):
+        return "; leave it empty"
+    return ""
 
 
 def job_id(value: object) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
     from handfirst.runtime.batch.job import BadJob, Job
     from handfirst.runtime.batch.ledger import Ledger
-    from handfirst.runtime.batch.render import Renderer
+    from handfirst.runtime.batch.run import Renderer
     from handfirst.runtime.system import Resident
 
 EXIT_SOME_FAILED = 3
@@ -57,7 +57,7 @@ class _How:
 
 def batch(
     jobs: Annotated[
-        Path, typer.Argument(help="JSON lines, CSV or Parquet; or a folder of poses, with --prompts.", metavar="JOBS")
+        Path, typer.Argument(help="JSON, CSV or Parquet; or a folder of poses, with --prompts.", metavar="JOBS")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and results.jsonl.", metavar="FOLDER")],
     prompts: Annotated[
@@ -119,6 +119,7 @@ def batch(
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
         todo = pending(wanted, ledger, retry_failed)
+        spoilt = list(ledger.spoilt)
         start = time.perf_counter()
         with Throughput("jobs", len(wanted), len(wanted) - len(todo), options.show_progress(progress, json)) as bar:
             failures = _render(todo, ledger, model, how, bar)
@@ -130,7 +131,7 @@ def batch(
         "failed": failed,
         "painted": len(todo) - len(failures),
     }
-    _report(out, model, counts, failures, seconds, json)
+    _report(out, model, counts, failures, spoilt, seconds, json)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -149,15 +150,15 @@ def _render(
     todo: Sequence[Job | BadJob], ledger: Ledger, model: Bundle, how: _How, bar: Throughput
 ) -> list[tuple[Job | BadJob, str]]:
     """Renders what is to do; the jobs that failed, and why. Without jobs to paint nothing is opened."""
-    from handfirst.runtime.batch.outcome import Failed
-    from handfirst.runtime.batch.plan import plan
+    from handfirst.runtime.batch.groups import group_jobs
+    from handfirst.runtime.batch.job import Failed
     from handfirst.runtime.batch.run import run
     from handfirst.runtime.systems import module_of
 
     failures = []
     told = module_of(model.manifest)
     together = partial(told.together, settings=told.read_settings(model.manifest))
-    planned = plan(todo, together, how.batch_size)
+    planned = group_jobs(todo, together, how.batch_size)
     with ExitStack() as stack:
         opener = partial(_renderer, how, model, stack)
         for outcomes in run(todo, planned, ledger, opener, how.image_format.value):
@@ -169,13 +170,12 @@ def _render(
 def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
     """Opens the model, here or on the cluster; `stack` closes it."""
     if how.ray is not None:
-        from handfirst.runtime.batch.on_ray import OnRay
-        from handfirst.runtime.batch.workers import Opening
+        from handfirst.runtime.batch.on_ray import OnRay, Opening
 
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
 
-    from handfirst.runtime.batch.render import Here
+    from handfirst.runtime.batch.run import Here
     from handfirst.runtime.system import TwoHalves
 
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
@@ -202,6 +202,7 @@ def _report(
     model: Bundle,
     counts: dict[str, int],
     failures: Sequence[tuple[Job | BadJob, str]],
+    spoilt: Sequence[str],
     seconds: float,
     json: bool,
 ) -> None:
@@ -213,10 +214,14 @@ def _report(
                 "out": str(out),
                 **counts,
                 "seconds": round(seconds, 3),
+                "spoilt": list(spoilt),
                 "failures": [{"id": job.id, "line": job.line, "reason": reason} for job, reason in failures],
             }
         )
         return
+    if spoilt:
+        named = ", ".join(spoilt[:MOST_NAMED]) + (", ..." if len(spoilt) > MOST_NAMED else "")
+        output.print_warnings([f"not what was painted, and so painted again: {named}"])
     for job, reason in failures[:MOST_NAMED]:
         print("failed:", output.one_line(f"line {job.line}: {reason}"), file=sys.stderr)
     if counts["failed"] > len(failures[:MOST_NAMED]):

@@ -20,10 +20,10 @@ from handfirst.runtime.cli.batch import batch
 from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
 from handfirst.runtime.cli.output import one_line
+from handfirst.runtime.cli.plugins import PluginGroup
 from handfirst.runtime.cli.pose import pose
 from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
-from handfirst.runtime.cli.rooms import Rooms
 from handfirst.runtime.cli.verify import verify
 
 # The base of all errors of the command line's own parser. The parser moved between packages; its errors did not change.
@@ -32,7 +32,7 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
-    cls=Rooms,
+    cls=PluginGroup,
     help="Human pictures with hands that are right: hands first, then the body.",
     invoke_without_command=True,
     add_completion=False,

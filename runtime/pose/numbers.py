@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.size import LARGEST_SIDE
 
 LARGEST = 1e6
-LARGEST_CANVAS = 16384
 WRITTEN = re.compile(r"\s*([+-]?[0-9]{1,12}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?)\s*(?:px)?\s*")
 """A number that was saved as text."""
 
@@ -87,9 +87,9 @@ def canvas_size(width: Any, height: Any, what: str) -> tuple[int, int]:
     """A width and height in pixels.
 
     Raises:
-        PoseError: not between 1 and LARGEST_CANVAS.
+        PoseError: not between 1 and LARGEST_SIDE.
     """
     sizes = (number(width, f"{what} width"), number(height, f"{what} height"))
-    if not all(1 <= s <= LARGEST_CANVAS for s in sizes):
-        raise PoseError(f"{what}: expected 1 to {LARGEST_CANVAS} pixels a side, got {sizes[0]:g} x {sizes[1]:g}")
+    if not all(1 <= s <= LARGEST_SIDE for s in sizes):
+        raise PoseError(f"{what}: expected 1 to {LARGEST_SIDE} pixels a side, got {sizes[0]:g} x {sizes[1]:g}")
     return round(sizes[0]), round(sizes[1])

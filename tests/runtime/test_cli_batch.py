@@ -12,7 +12,7 @@ import pytest
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice
-from handfirst.runtime.batch import ledger, render
+from handfirst.runtime.batch import ledger, run
 from handfirst.runtime.cli import pipeline
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems import two_stage
@@ -177,8 +177,8 @@ def test_low_memory_reaches_the_model_and_excludes_overlap(system, jobs, capsys)
 )  # fmt: skip
 def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     system.engine = Choice(engine, "asked for")
     assert main([*BATCH, *options]) == 0
     assert seen == [overlaps]
@@ -186,8 +186,8 @@ def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkey
 
 def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     monkeypatch.setattr(Bundle, "size", lambda self, role: 1 << 27)
     for engine in ("cpu", "cuda"):
         system.engine = Choice(engine, "asked for")
@@ -201,7 +201,7 @@ def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
         (["batch", "nothing.jsonl", "-o", "out"], "'nothing.jsonl' cannot be read"),
         (["batch", ".", "-o", "out"], "add --prompts"),
         ([*BATCH, "--size", "big"], "--size: expected WIDTHxHEIGHT"),
-        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 8192, such as 512x768; got '640'"),
+        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 16384, such as 512x768; got '640'"),
         (["batch", "jobs.jsonl", "-o", "pose.json"], "is a file; choose another name"),
         (["batch", "jobs.jsonl", "-o", "."], "holds files that no batch has written"),
         ([*BATCH, "--batch-size", "0"], "--batch-size"),

@@ -23,6 +23,10 @@ PROMPT = (
 )
 
 
+EXACT = 1 << 53
+"""From here on a float no longer tells whole numbers apart."""
+
+
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")
@@ -36,6 +40,13 @@ def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
+def _exact(value: object) -> object:
+    """Tables with gaps hold whole numbers as floats, and large ones have lost digits there."""
+    if isinstance(value, float) and abs(value) >= EXACT:
+        raise ValueError(f"expected a whole number with all of its digits, or one below {EXACT}")
+    return _no_truth(value)
+
+
 def _two_sides(value: object) -> object:
     """ "640x512" or [640, 512] -> (640, 512)."""
     if isinstance(value, list | tuple) and all(type(side) is int for side in value):
@@ -46,7 +57,7 @@ def _two_sides(value: object) -> object:
         raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
 
 
-Whole = Annotated[int, BeforeValidator(_no_truth)]
+Whole = Annotated[int, BeforeValidator(_exact)]
 Real = Annotated[float, BeforeValidator(_no_truth)]
 Text = Annotated[str, BeforeValidator(_text)]
 Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]

@@ -19,7 +19,8 @@ from handfirst.runtime.errors import RequestError
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
+from handfirst.runtime.pose.size import LARGEST_SIDE
+from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
 
 LONGEST_PROMPT = 10_000
 BLANK = 0.05

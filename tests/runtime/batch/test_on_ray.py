@@ -18,14 +18,12 @@ from support.mosaic.registry import opened_here
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError, EngineError
-from handfirst.runtime.batch.backlog import Backlog
+from handfirst.runtime.batch.groups import GroupQueue, group_jobs
 from handfirst.runtime.batch.job import Job, content_key
-from handfirst.runtime.batch.on_ray import OnRay
-from handfirst.runtime.batch.plan import plan
+from handfirst.runtime.batch.on_ray import OnRay, Opening
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.batch.run import pending, run
-from handfirst.runtime.batch.workers import Opening
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.systems import two_stage
 from handfirst.runtime.systems.two_stage import seam
@@ -73,7 +71,7 @@ def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTING
     shared = {"model": BUNDLE.digest, "format": "png"}
     with open_results(folder, shared) as ledger, renderer:
         todo = pending(jobs, ledger)
-        groups = plan(todo, partial(told.together, settings=settings), 2)
+        groups = group_jobs(todo, partial(told.together, settings=settings), 2)
         for outcomes in run(todo, groups, ledger, lambda: renderer, "png"):
             after(outcomes)
 
@@ -84,8 +82,8 @@ def on_ray(**changes):
 
 def test_a_node_dies_with_a_group_and_nothing_is_lost(cluster, tmp_path, monkeypatch):
     jobs = [job(f"j{i}", seed=i, steps=4) for i in range(10)]
-    renderer, lost, seen, real = on_ray(), [], [], Backlog.lost
-    monkeypatch.setattr(Backlog, "lost", lambda self, *given: lost.append(given) or real(self, *given))
+    renderer, lost, seen, real = on_ray(), [], [], GroupQueue.lost
+    monkeypatch.setattr(GroupQueue, "lost", lambda self, *given: lost.append(given) or real(self, *given))
     assert renderer.workers == 2
 
     def lose(outcomes):
@@ -169,7 +167,7 @@ def test_an_address_without_a_cluster(tmp_path):
     """In a process of its own, as this one is connected."""
     code = (
         "import sys; from handfirst.runtime.batch.on_ray import OnRay;"
-        "from handfirst.runtime.batch.workers import Opening;"
+        "from handfirst.runtime.batch.on_ray import Opening;"
         "OnRay(sys.argv[1], Opening(None, ''), 'png')"
     )
     for address in ("127.0.0.1:9", "127.0.0.1:99999"):

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.batch import rows
+from handfirst.runtime.batch import records
 from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.errors import BatchError, PoseError, RequestError
@@ -49,7 +50,11 @@ def written(folder):
         writer.writeheader()
         writer.writerows(TABLE)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(TABLE), folder / "t.parquet")
-    return [json_lines(folder / "t.jsonl", TABLE), folder / "t.csv", folder / "t.parquet"]
+    for name, value in (("list", TABLE), ("named", {"jobs": TABLE})):
+        (folder / f"{name}.json").write_text("\ufeff" + json.dumps(value, indent=1), encoding="utf-8")
+    json_lines(folder / "lines.json", TABLE)
+    tables = [folder / "t.csv", folder / "t.parquet"]
+    return [json_lines(folder / "t.jsonl", TABLE), *tables, *sorted(folder.glob("[ln]*.json"))]
 
 
 def test_every_format_gives_the_same_jobs(folder):
@@ -197,14 +202,14 @@ class TestSame:
         assert self.key(folder) == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-CANVAS = "canvas: expected WIDTHxHEIGHT up to 8192, such as 640x512 or [640, 512], got "
+CANVAS = "canvas: expected WIDTHxHEIGHT up to 16384, such as 640x512 or [640, 512], got "
 BAD_LINES = [
     *(
         (f'{{"pose": "a.json", "prompt": "y", "canvas": {said}}}', "line 2", CANVAS + got)
         for said, got in (
             ('"big"', "'big'"), ("640", "640"), ("[640]", "[640]"), ("[640, 512, 3]", "[640, 512, 3]"),
             ("[640, true]", "[640, True]"), ("[640.5, 512]", "[640.5, 512]"), ("[0, 512]", "[0, 512]"), ("[]", "[]"),
-            ('"640x9000"', "'640x9000'"), ("[-640, 512]", "[-640, 512]"), ('{"width": 640}', "{'width': 640}"),
+            ('"640x20000"', "'640x20000'"), ("[-640, 512]", "[-640, 512]"), ('{"width": 640}', "{'width': 640}"),
         )
     ),
     ("{", "line 2", "not valid JSON"),
@@ -249,18 +254,34 @@ def test_bytes_that_are_no_text_spoil_their_line_only(folder):
     assert isinstance(good, Job)
     (folder / "t.csv").write_bytes(b"pose,prompt\na.json,\xff\na.json,x\na.json\n")
     bad, good, short = read_jobs(JOBS, folder / "t.csv")
-    assert bad.reason == "expected text in UTF-8, got other bytes"
+    assert bad.reason == "expected text in UTF-8, got other bytes; save the table as CSV in UTF-8"
     assert isinstance(good, Job)
-    assert (short.reason, short.line) == ("expected 2 cells, got 1", 4)
+    assert (short.reason, short.line) == ("expected 2 cells, got 1; is one missing?", 4)
 
 
 def test_an_endless_line_is_not_read_into_memory(folder, monkeypatch):
-    monkeypatch.setattr(rows, "LONGEST_LINE", 100)
+    monkeypatch.setattr(records, "LONGEST_LINE", 100)
     (folder / "t.jsonl").write_text(json.dumps(GOOD) + "\n" + "x" * 1000 + "\n" + json.dumps({**GOOD, "seed": 1}))
     first, bad, last = read_jobs(JOBS, folder / "t.jsonl")
     assert isinstance(first, Job)
     assert (bad.line, last.line) == (2, 3)
     assert "in a line" in bad.reason
+
+
+def test_a_json_list_of_jobs(folder):
+    entries = [3, None, [GOOD], {**GOOD, "guidance": float("nan")}, {"prompt": "x"}, {**GOOD, "id": "a", "seed": None}]
+    (folder / "t.json").write_text(json.dumps(entries))
+    *bad, good = read_jobs(JOBS, folder / "t.json")
+    assert [job.reason.partition(";")[0] for job in bad] == [
+        "expected a JSON object, got int",
+        "expected a JSON object, got NoneType",
+        "expected a JSON object, got list",
+        "not valid JSON (NaN and Infinity are no numbers of JSON)",
+        "pose: expected the path of a pose file, or what is in one, got none",
+    ]
+    assert (good.id, good.line, good.fields.seed) == ("a", 6, 0)
+    (folder / "t.json").write_text(json.dumps(GOOD, indent=1))
+    assert [job.fields.prompt for job in read_jobs(JOBS, folder / "t.json")] == ["x"]
 
 
 def test_of_two_equal_jobs_the_second_has_failed(folder):
@@ -283,22 +304,40 @@ def test_ranges_and_poses_show_when_the_request_is_made(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.txt", b"x", "ends in .jsonl, .ndjson, .csv, .parquet"),
+        ("t.txt", b"x", "ends in .jsonl, .ndjson, .json, .csv, .tsv, .parquet"),
         ("t.jsonl", b" \n\n", "expected jobs, found none"),
         ("t.jsonl", None, "cannot be read"),
-        ("t.csv", b"pose;prompt\n", "unknown column 'pose;prompt'"),
+        ("t.csv", b"pose|prompt\n", "unknown column 'pose|prompt'"),
+        ("t.csv", b"pose;prompt\n", "expected jobs, found none"),
         ("t.csv", b"pose,prompt,pose\n", "every column once"),
         ("t.csv", b"pose,seed\n", "expected a column 'prompt'"),
         ("t.csv", b"", "expected a column 'pose', got none"),
+        ("t.json", b"[]", "expected jobs, found none"),
+        ("t.json", b" ", "expected jobs, found none"),
+        ("t.json", b"3", "expected a list of jobs, got int"),
+        ("t.json", b'[{"pose": "a.json",]', "is not valid JSON"),
+        ("t.json", b"[" * 100_000, "is nested too deeply"),
+        ("t.json", b'{"jobs": 3}', "expected a list of jobs, got int"),
+        ("t.json", b"\xff\xfe", "expected text in UTF-8"),
+        ("t.json", b'{"pose": {"0": "a.json"}, "prompt": {"0": "x"}}', "to_json(..., orient='records')"),
         ("t.parquet", b"PAR1 but not really PAR1", "cannot be read as Parquet"),
     ],
 )
 def test_a_file_that_is_none_of_jobs_is_an_error(folder, name, content, message):
     if content is not None:
         (folder / name).write_bytes(content)
-    with pytest.raises(BatchError, match=message) as caught:
+    with pytest.raises(BatchError) as caught:
         read_jobs(JOBS, folder / name)
-    assert "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet"])
+def test_pipes_are_not_waited_for(folder, name):
+    os.mkfifo(folder / name)
+    with pytest.raises(BatchError, match="no plain file"):
+        read_jobs(JOBS, folder / name)
+    with pytest.raises(BatchError, match="no plain file"):
+        read_jobs(JOBS, folder, folder / name)
 
 
 def test_folders_and_prompts_go_together(folder):

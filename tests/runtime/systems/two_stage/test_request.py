@@ -56,8 +56,8 @@ def test_frozen():
         ({"size": 64}, "size of the picture: expected width and height, got 64"),
         ({"size": (64,)}, "size of the picture: expected width and height"),
         ({"size": (64, 64.5)}, "size of the picture: expected a whole number"),
-        ({"size": (0, 64)}, "size of the picture: expected a whole number from 1 to 4096, got 0"),
-        ({"size": (64, 1 << 40)}, "size of the picture: expected a whole number from 1 to 4096"),
+        ({"size": (0, 64)}, "size of the picture: expected a whole number from 1 to 16384, got 0"),
+        ({"size": (64, 1 << 40)}, "size of the picture: expected a whole number from 1 to 16384"),
         ({"prompt": ""}, "prompt: expected some words"),
         ({"prompt": " \n\t"}, "prompt: expected some words"),
         ({"prompt": None}, "prompt: expected text, got NoneType"),
@@ -212,10 +212,10 @@ def test_a_mask_goes_with_its_pose_to_another_canvas():
     ("fields", "said"),
     [
         ({"widths": AxisLimits(least=64, usual=128, most=512)}, "widths.usual must be 512"),
-        ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 4096"),
+        ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 16384"),
         (
-            {"widths": AxisLimits(usual=512, least=512, most=8192, multiple=8)},
-            "multiples of 8 up to 4096, got 512 to 8",
+            {"widths": AxisLimits(usual=512, least=512, most=32768, multiple=8)},
+            "multiples of 8 up to 16384, got 512 to 32768",
         ),
     ],
 )

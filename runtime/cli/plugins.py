@@ -35,28 +35,28 @@ EXTRAS = {
 
 
 @cache
-def rooms() -> dict[str, EntryPoint]:
+def plugins() -> dict[str, EntryPoint]:
     """The verbs that are registered, by name."""
     return {entry.name: entry for entry in sorted(entry_points(group=GROUP))}
 
 
-class Rooms(TyperGroup):
-    """A group of commands whose own verbs come first; those of the rooms follow and stay unloaded until called."""
+class PluginGroup(TyperGroup):
+    """A group of commands whose own verbs come first; those of plugins follow and stay unloaded until called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*self.commands, *(name for name in rooms() if name not in self.commands)]
+        return [*self.commands, *(name for name in plugins() if name not in self.commands)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb; for a room only its name and a line of help, which is all that a listing needs."""
-        if cmd_name in self.commands or cmd_name not in rooms():
+        if cmd_name in self.commands or cmd_name not in plugins():
             return super().get_command(ctx, cmd_name)
-        return TyperGroup(name=cmd_name, help=HELP.get(cmd_name, f"From {rooms()[cmd_name].value}."))
+        return TyperGroup(name=cmd_name, help=HELP.get(cmd_name, f"From {plugins()[cmd_name].value}."))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The verb that runs: here, and only here, a room is imported."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name in rooms() and name not in self.commands:
-            room: typer.Typer = rooms()[name].load()
+        if name in plugins() and name not in self.commands:
+            room: typer.Typer = plugins()[name].load()
             room.rich_markup_mode = self.rich_markup_mode
             command = typer.main.get_group(room)
         return name, command, rest

@@ -9,7 +9,7 @@ import pytest
 import typer
 from support.fake_system import refused
 
-from handfirst.runtime.cli import rooms
+from handfirst.runtime.cli import plugins
 from handfirst.runtime.cli.main import main
 
 
@@ -23,7 +23,7 @@ class TestTop:
         assert done.returncode == 0, done.stderr
         listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
         own = ["demo", "render", "batch", "verify", "pose", "build", "profile", "cache"]
-        assert listed == own + sorted(rooms.rooms())
+        assert listed == own + sorted(plugins.plugins())
 
     def test_no_verb_shows_help(self, capsys):
         assert main([]) == 0
@@ -34,13 +34,13 @@ class TestTop:
         assert capsys.readouterr().out.startswith("handfirst 0.")
 
 
-class TestRooms:
+class TestPlugins:
     """Verbs of other rooms and packages."""
 
     @pytest.fixture
     def other(self, monkeypatch) -> dict[str, EntryPoint]:
         registered: dict[str, EntryPoint] = {}
-        monkeypatch.setattr(rooms, "rooms", lambda: registered)
+        monkeypatch.setattr(plugins, "plugins", lambda: registered)
         return registered
 
     def test_a_package_adds_a_verb(self, other, capsys, monkeypatch):
@@ -55,18 +55,18 @@ class TestRooms:
             print(f"hello {name}")
 
         monkeypatch.setitem(sys.modules, "greetings", SimpleNamespace(app=app))
-        other["greet"] = EntryPoint("greet", "greetings:app", rooms.GROUP)
+        other["greet"] = EntryPoint("greet", "greetings:app", plugins.GROUP)
         assert main(["greet", "hello", "you"]) == 0
         assert capsys.readouterr().out == "hello you\n"
 
     def test_own_verbs_cannot_be_replaced(self, other, capsys):
-        other["pose"] = EntryPoint("pose", "nowhere:app", rooms.GROUP)
+        other["pose"] = EntryPoint("pose", "nowhere:app", plugins.GROUP)
         assert main(["pose", "--help"]) == 0
         assert "Read a pose" in capsys.readouterr().out
 
     def test_a_room_without_its_libraries_names_the_extra(self, other, capsys, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch", None)
-        other["export"] = EntryPoint("export", "torch:app", rooms.GROUP)
+        other["export"] = EntryPoint("export", "torch:app", plugins.GROUP)
         line = refused(capsys, "export", "demo")
         assert "'handfirst export' needs the export extra" in line
         assert "pip install 'handfirst[export]'" in line
@@ -84,6 +84,6 @@ class TestRooms:
         )
 
     def test_a_bug_in_a_room_keeps_its_traceback(self, other):
-        other["train"] = EntryPoint("train", "handfirst.training.not_there:app", rooms.GROUP)
+        other["train"] = EntryPoint("train", "handfirst.training.not_there:app", plugins.GROUP)
         with pytest.raises(ModuleNotFoundError, match="not_there"):
             main(["train"])
