@@ -55,6 +55,12 @@ class Result(Protocol):
         ...
 
     @property
+    def asked(self) -> Mapping[str, Any]:
+        """The request as it was carried out, for whoever wants to know later: words and numbers that JSON knows, no
+        arrays, and nothing of the machine. "prompt", "seed", "width" and "height" wherever there are such."""
+        ...
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Wall time by stage, and "total"."""
         ...

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import lacks_memory
 from handfirst.runtime.batch.backlog import Backlog
 from handfirst.runtime.batch.outcome import Done, Outcome, Painted
 from handfirst.runtime.batch.plan import Group
+from handfirst.runtime.metadata import packet
 from handfirst.runtime.pictures import ImageFormat, encode
 from handfirst.runtime.system import Request, Result, System, TwoHalves
 
@@ -35,9 +37,10 @@ class Here:
         image_format: of the files.
         overlap: the first half of the next group in a second thread, for systems of two halves. It ends for good when
             memory runs out.
+        told: what the files say that they were made with (metadata.py); None: they say nothing.
     """
 
-    def __init__(self, system: System, image_format: ImageFormat, overlap: bool) -> None:
+    def __init__(self, system: System, image_format: ImageFormat, overlap: bool, told: Bundle | None = None) -> None:
         self._begin: Callable[[list[Request]], Any]
         self._end: Callable[[Any], list[Result]]
         if halved := isinstance(system, TwoHalves):
@@ -45,6 +48,7 @@ class Here:
         else:
             self._begin, self._end = list, system.render_batch
         self._format: ImageFormat = image_format
+        self._told = told
         self._overlap = overlap and halved
 
     def render(self, backlog: Backlog) -> Iterator[list[Outcome]]:
@@ -74,7 +78,7 @@ class Here:
         return group, lambda: self._begin(requests)
 
     def _finish(self, group: Group, begun: Any) -> list[Outcome]:
-        painted = paintings(self._end(begun), self._format)
+        painted = paintings(self._end(begun), self._format, self._told)
         return [Done(task.job, picture) for task, picture in zip(group, painted, strict=True)]
 
     def _refused(self, backlog: Backlog, group: Group, error: Exception) -> Sequence[Outcome]:
@@ -86,9 +90,10 @@ class Here:
         return backlog.failed(group, error)
 
 
-def paintings(results: Sequence[Result], image_format: ImageFormat) -> list[Painted]:
-    """Results as files."""
+def paintings(results: Sequence[Result], image_format: ImageFormat, told: Bundle | None) -> list[Painted]:
+    """Results as files, which tell of the bundle `told` and of their requests, or of nothing."""
+    files = [encode(result.image, image_format, packet(told, result) if told else None) for result in results]
     return [
-        Painted(encode(result.image, image_format), result.seed, result.seconds, len(results), result.warnings)
-        for result in results
+        Painted(file, result.seed, result.seconds, len(results), result.warnings)
+        for file, result in zip(files, results, strict=True)
     ]

@@ -24,6 +24,7 @@ from handfirst.runtime.cli.pose import pose
 from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
 from handfirst.runtime.cli.rooms import Rooms
+from handfirst.runtime.cli.show import show
 from handfirst.runtime.cli.verify import verify
 
 # The base of all errors of the command line's own parser. The parser moved between packages; its errors did not change.
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, batch, verify, pose, build, profile):
+for verb in (demo, render, batch, verify, pose, show, build, profile):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 
