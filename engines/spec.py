@@ -20,8 +20,11 @@ class TensorSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=100)
+    """Of the graph's input or output."""
     dtype: DType
+    """Of its elements, as NumPy calls it."""
     shape: tuple[int | str, ...]
+    """An axis each: its size, or its name."""
 
 
 class AxisLimits(BaseModel):
@@ -30,9 +33,13 @@ class AxisLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     least: int = Field(1, ge=1, le=LARGEST_AXIS)
+    """Smallest size."""
     usual: int = Field(ge=1, le=LARGEST_AXIS)
+    """Size that engines which tune for sizes tune for."""
     most: int = Field(ge=1, le=LARGEST_AXIS)
+    """Largest size."""
     multiple: int = Field(1, ge=1, le=LARGEST_AXIS)
+    """What every size is a multiple of."""
 
     @model_validator(mode="after")
     def _in_order(self) -> AxisLimits:
@@ -56,7 +63,9 @@ class EngineSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    """What `run` must be given, by name."""
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    """What it gives."""
     limits: dict[str, AxisLimits] = Field({}, max_length=100)
     """Of free axes, by name; one that is not here takes any size."""
 

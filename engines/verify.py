@@ -15,12 +15,16 @@ from handfirst.engines.psnr import psnr
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: what was looked at, whether it is right, a line of detail, and the worst PSNR in dB if measured."""
+    """One finding."""
 
     name: str
+    """What was looked at: a file, a role, ..."""
     ok: bool
+    """Whether it is right."""
     detail: str
+    """What was found, in a line."""
     psnr: float | None = None
+    """The worst output's in dB, where some were compared."""
 
 
 def verify(bundle: Bundle, engine: str = AUTO, threads: int | None = None) -> Iterator[Check]:
