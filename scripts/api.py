@@ -144,7 +144,7 @@ def _default(option: Any) -> str:
     """What an option is if nobody says it; nothing for switches that are off, and for what has no default."""
     value = getattr(option.default, "value", option.default)
     if isinstance(option.show_default, str):
-        return option.show_default
+        return f"default: {option.show_default}"
     if isinstance(value, bool):
         return f"default: {(option.opts if value else option.secondary_opts)[0]}" if option.secondary_opts else ""
     return "" if value in (None, "") else f"default: {value}"

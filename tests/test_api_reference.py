@@ -66,7 +66,7 @@ def test_every_public_name_has_its_place(pages):
 
 def test_signatures_fields_and_sections_are_there(pages):
     text = pages["handfirst.md"]
-    assert "read_pose(path: Path | str, size: tuple[int, int] | None = None" in text or "read_pose(" in text
+    assert "read_pose(path: Path | str, size: tuple[int, int] | None = None, " in text
     assert "- `seed: int = 0`: 0 .. 2**63 - 1." in text
     assert "*Raises:*\n\n- **RequestError**" in text
     assert "- **workers**: pictures painted at a time" in text
