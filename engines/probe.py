@@ -45,6 +45,8 @@ def probe(engine: str, bundle: str | None = None) -> str | None:
         engine: one of choice.ENGINES.
         bundle: folder of a bundle whose smallest graph is also run, on its golden tensors; None: the addition alone.
     """
+    if getattr(sys, "frozen", False):  # sys.executable is then the program itself and would be started again
+        return _problem(engine, bundle)
     asked = {"engine": engine, "bundle": bundle}
     with tempfile.TemporaryDirectory(prefix="handfirst-", ignore_cleanup_errors=True) as folder:
         try:
@@ -70,12 +72,7 @@ def probe(engine: str, bundle: str | None = None) -> str | None:
 def child() -> None:
     """What the process does: reads what to try from its input, writes one line of JSON to its output."""
     asked = json.loads(sys.stdin.read())
-    try:
-        problem = _try(asked["engine"], asked["bundle"])
-    except UserError as error:
-        cause = error.__cause__
-        problem = f"its library does not import: {cause}" if isinstance(cause, ImportError) else str(error)
-    print("\n" + json.dumps({"problem": problem}), flush=True)
+    print("\n" + json.dumps({"problem": _problem(asked["engine"], asked["bundle"])}), flush=True)
     os._exit(0)  # what libraries do at exit is none of the question
 
 
@@ -87,6 +84,14 @@ def ending(code: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+def _problem(engine: str, bundle: str | None) -> str | None:
+    try:
+        return _try(engine, bundle)
+    except UserError as error:
+        cause = error.__cause__
+        return f"its library does not import: {cause}" if isinstance(cause, ImportError) else str(error)
 
 
 def _try(engine: str, bundle: str | None) -> str | None:

@@ -92,3 +92,9 @@ def test_the_child_says_what_the_library_said(
     monkeypatch.setattr(module.os, "_exit", lambda code: None)
     module.child()
     assert said in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_frozen_program_does_not_start_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(module.subprocess, "run", None)
+    assert probe("cpu") is None
