@@ -16,9 +16,9 @@ import tempfile
 import numpy as np
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.choice import open_engine
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Graph
+from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.engines.verify import check_role
 
