@@ -74,10 +74,11 @@ class Painter:
             return str(error)
         return None
 
-    def paint(self, requests: Sequence[Request], image_format: ImageFormat) -> list[Painted] | str:
+    def paint(self, requests: Sequence[Request], image_format: ImageFormat, metadata: bool) -> list[Painted] | str:
         """A group; or what went wrong, in words, as errors themselves do not always travel."""
         try:
-            return paintings(self._system.render_batch(requests), image_format)
+            told = self._system.bundle if metadata else None
+            return paintings(self._system.render_batch(requests), image_format, told)
         except Exception as error:
             return describe(error)
 
@@ -101,14 +102,23 @@ class OnRay:
         opening: the model, as every node can open it.
         image_format: of the files.
         workers: at most so many; None: all that fit.
+        metadata: whether the files say how they were made (metadata.py).
 
     Raises:
         BatchError: Ray is not installed, no cluster answers, or none of its nodes has room for a worker.
     """
 
-    def __init__(self, address: str, opening: Opening, image_format: ImageFormat, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        opening: Opening,
+        image_format: ImageFormat,
+        workers: int | None = None,
+        metadata: bool = False,
+    ) -> None:
         self._ray = _import_ray()
         self._format: ImageFormat = image_format
+        self._metadata = metadata
         self._actors: list[Any] = []
         self._busy: dict[Any, _Place] = {}  # by the reference to its answer
         self._idle: list[_Place] = []
@@ -148,7 +158,7 @@ class OnRay:
             place = self._idle.pop()
             place.group = group
             requests = [task.request for task in group]
-            self._busy[place.actor.paint.remote(requests, self._format)] = place
+            self._busy[place.actor.paint.remote(requests, self._format, self._metadata)] = place
         if self._busy and not (self._idle and not self._painting()):
             return True
         if not self._idle and queue.take() is not None:

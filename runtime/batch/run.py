@@ -13,11 +13,13 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any, Protocol
 
+from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import lacks_memory
 from handfirst.runtime.batch.groups import Group, GroupQueue
 from handfirst.runtime.batch.job import BadJob, Done, Failed, Job, Outcome, Painted
 from handfirst.runtime.batch.ledger import DONE, FAILED, Ledger
 from handfirst.runtime.errors import BatchError
+from handfirst.runtime.metadata import packet
 from handfirst.runtime.pictures import ImageFormat, encode
 from handfirst.runtime.system import Request, Result, System, TwoHalves
 
@@ -43,9 +45,10 @@ class Here:
         image_format: of the files.
         overlap: the first half of the next group in a second thread, for systems of two halves. It ends for good when
             memory runs out.
+        told: what the files say that they were made with (metadata.py); None: they say nothing.
     """
 
-    def __init__(self, system: System, image_format: ImageFormat, overlap: bool) -> None:
+    def __init__(self, system: System, image_format: ImageFormat, overlap: bool, told: Bundle | None = None) -> None:
         self._begin: Callable[[list[Request]], Any]
         self._end: Callable[[Any], list[Result]]
         if halved := isinstance(system, TwoHalves):
@@ -53,6 +56,7 @@ class Here:
         else:
             self._begin, self._end = list, system.render_batch
         self._format: ImageFormat = image_format
+        self._told = told
         self._overlap = overlap and halved
 
     def render(self, queue: GroupQueue) -> Iterator[list[Outcome]]:
@@ -91,7 +95,7 @@ class Here:
         return group, lambda: self._begin(requests)
 
     def _finish(self, group: Group, begun: Any) -> list[Outcome]:
-        painted = paintings(self._end(begun), self._format)
+        painted = paintings(self._end(begun), self._format, self._told)
         return [Done(task.job, picture) for task, picture in zip(group, painted, strict=True)]
 
     def _refused(self, queue: GroupQueue, group: Group, error: Exception) -> Sequence[Outcome]:
@@ -126,11 +130,12 @@ def _give_memory_back() -> None:
         libc.malloc_trim(0)
 
 
-def paintings(results: Sequence[Result], image_format: ImageFormat) -> list[Painted]:
-    """Results as files."""
+def paintings(results: Sequence[Result], image_format: ImageFormat, told: Bundle | None) -> list[Painted]:
+    """Results as files, which tell of the bundle `told` and of their requests, or of nothing."""
+    files = [encode(result.image, image_format, packet(told, result) if told else None) for result in results]
     return [
-        Painted(encode(result.image, image_format), result.seed, result.seconds, len(results), result.warnings)
-        for result in results
+        Painted(file, result.seed, result.seconds, len(results), result.warnings)
+        for file, result in zip(files, results, strict=True)
     ]
 
 

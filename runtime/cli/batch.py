@@ -53,6 +53,7 @@ class _How:
     workers: int | None
     batch_size: int
     image_format: ImageFormat
+    metadata: bool
 
 
 def batch(
@@ -91,6 +92,7 @@ def batch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="On Ray.", show_default="one per GPU or node", metavar="N")
     ] = None,
+    metadata: options.Metadata = True,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -115,7 +117,9 @@ def batch(
     wanted = read_jobs(kind, jobs, prompts, said)
     if jobs.is_dir():
         output.print_warnings(_skipped(jobs, prompts))
-    how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
+    how = _How(
+        bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format, metadata
+    )
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
         todo = pending(wanted, ledger, retry_failed)
@@ -173,7 +177,7 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         from handfirst.runtime.batch.on_ray import OnRay, Opening
 
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
-        return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
+        return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers, how.metadata))
 
     from handfirst.runtime.batch.run import Here
     from handfirst.runtime.system import TwoHalves
@@ -182,7 +186,7 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
     if how.overlap and not isinstance(system, TwoHalves):
         raise UserError("--overlap needs a model whose work comes in two halves; leave it out with this one")
     overlap = _overlaps(how, system.engine.engine, model) if how.overlap is None else how.overlap
-    return Here(system, how.image_format.value, overlap)
+    return Here(system, how.image_format.value, overlap, model if how.metadata else None)
 
 
 def _overlaps(how: _How, engine: str, model: Bundle) -> bool:

@@ -104,6 +104,13 @@ def _follow(story: Iterator[Progress], bars: Bars) -> Result:
     raise ValueError("the system's steps ended without a result")
 
 
+def told_of(system: System, result: Result, metadata: bool) -> bytes | None:
+    """What the files of a result's pictures say of how they were made; None where they shall say nothing."""
+    from handfirst.runtime.metadata import packet
+
+    return packet(system.bundle, result) if metadata else None
+
+
 def report(
     system: System,
     results: Sequence[Result],

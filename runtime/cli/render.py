@@ -56,6 +56,7 @@ def render(
     engine: options.Engine = "auto",
     threads: options.Threads = None,
     low_memory: options.LowMemory = False,
+    metadata: options.Metadata = True,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -87,8 +88,12 @@ def render(
     requests = [first.seeded(seed + i) for i in range(count)]
     system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
     results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
-    pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
+    xmp = [pipeline.told_of(system, result, metadata) for result in results]
+    pictures = [output.Picture("result", t, r.image, r.seed, x) for t, r, x in zip(targets, results, xmp, strict=True)]
     if sheet:
-        pictures += [output.Picture("sheet", t, told.sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
+        drawn = [told.sheet(result) for result in results]
+        pictures += [
+            output.Picture("sheet", t, s, r.seed, x) for t, s, r, x in zip(sheets, drawn, results, xmp, strict=True)
+        ]
     output.write_pictures(pictures)
     pipeline.report(system, results, parts, pictures, json)

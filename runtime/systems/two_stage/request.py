@@ -9,7 +9,7 @@ import math
 import operator
 import unicodedata
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,12 @@ BLANK = 0.05
 """Share of the picture outside the pose's canvas from which on it is said."""
 SIZE = "size of the picture"
 """What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
+
+ASKED = (
+    *("prompt", "negative_prompt", "hand_prompt", "seed", "steps"),
+    *("guidance", "hand_guidance", "eta", "blend", "feather"),
+)
+"""What a picture tells of its request; the pose is too long for that."""
 
 Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
 
@@ -264,3 +270,9 @@ class Result:
     def seed(self) -> int:
         """The request's seed."""
         return self.request.seed
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The request's words and numbers, defaults filled in, and the picture's width and height in pixels."""
+        height, width = self.mask.shape
+        return {**{name: getattr(self.request, name) for name in ASKED}, "width": width, "height": height}
