@@ -156,7 +156,7 @@ def _print_comparison(found: Comparison, a: Path, b: Path) -> None:
         print(f"not comparable: {output.one_line(line)}")
     for line in found.changed:
         print(f"changed: {output.one_line(line)}")
-    stages = [(each.stage or "between", *figures(each)) for each in (*found.stages, found.whole)]
+    stages = [(each.stage or each.label, *figures(each)) for each in (*found.stages, found.whole)]
     _print_table("by stage", [("stage", *heads), *stages], 1)
     _print_table("by part", [("stage", "part", *heads), *((p.stage, p.label, *figures(p)) for p in found.parts)], 2)
     spread = " and ".join(f"{100 * (each - 1):.1f} %" for each in found.spread)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.manifest import Line
-from handfirst.runtime.profile.figures import short
+from handfirst.runtime.profile.figures import BETWEEN, short
 
 MOST_BYTES = 1 << 24
 """Of a saved profile; real ones have some 20 kB."""
@@ -167,7 +167,7 @@ def compare(a: SavedProfile, b: SavedProfile) -> Comparison:
         label = next(part.label for part in (of_b, of_a) if part)
         parts.append(Change(key[0], label, of_a and of_a.job_ms, of_b and of_b.job_ms))
     stages_a, stages_b = _by_stage(a.parts), _by_stage(b.parts)
-    stages = [Change(stage, "", stages_a.get(stage), stages_b.get(stage)) for stage in stages_a | stages_b]
+    stages = [Change(stage, BETWEEN, stages_a.get(stage), stages_b.get(stage)) for stage in stages_a | stages_b]
     sizes = [
         f"{parts_b[key].label} takes {_shapes(parts_a[key].sizes)} and {_shapes(parts_b[key].sizes)}"
         for key in parts_a.keys() & parts_b.keys()

@@ -41,7 +41,7 @@ th { color: #57606a; font-weight: 600; } .words { text-align: left; }
 .bars th { border-color: #fff; } .bars td.scale { width: 98%; padding: 0; position: relative; background: #f6f8fa; }
 .bar { display: flex; height: 12px; margin: 2px 0; } .bar + .bar { margin-top: 0; }
 .bar i { display: block; height: 100%; min-width: 1px; }
-.mark { position: absolute; top: 0; bottom: 0; border-left: 2px dashed #24292f; }
+.mark { position: absolute; top: 0; bottom: 0; margin-left: -2px; border-left: 2px dashed #24292f; }
 .key { display: inline-block; margin-right: 1.2rem; font-size: .85rem; color: #24292f; }
 .key i { display: inline-block; width: 12px; height: 12px; margin-right: .4rem; vertical-align: -1px; }
 pre { font-size: .78rem; background: #f6f8fa; padding: .8rem; overflow-x: auto; }
