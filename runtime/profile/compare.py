@@ -161,11 +161,10 @@ class Comparison:
 def compare(a: SavedProfile, b: SavedProfile) -> Comparison:
     """B against A."""
     parts_a, parts_b = ({(part.stage, part.part): part for part in each.parts} for each in (a, b))
-    parts = []
-    for key in parts_a | parts_b:
-        of_a, of_b = parts_a.get(key), parts_b.get(key)
-        label = next(part.label for part in (of_b, of_a) if part)
-        parts.append(Change(key[0], label, of_a and of_a.job_ms, of_b and of_b.job_ms))
+    parts = [
+        Change(part.stage, part.label, _ms(parts_a.get(key)), _ms(parts_b.get(key)))
+        for key, part in (parts_a | parts_b).items()
+    ]
     stages_a, stages_b = _by_stage(a.parts), _by_stage(b.parts)
     stages = [Change(stage, BETWEEN, stages_a.get(stage), stages_b.get(stage)) for stage in stages_a | stages_b]
     sizes = [
@@ -185,6 +184,10 @@ def compare(a: SavedProfile, b: SavedProfile) -> Comparison:
         changed=tuple(_changed(a, b)),
         spread=(a.wall_ms.p95 / a.wall_ms.p50, b.wall_ms.p95 / b.wall_ms.p50),
     )
+
+
+def _ms(part: SavedPart | None) -> float | None:
+    return None if part is None else part.job_ms
 
 
 def _ordered(changes: Sequence[Change]) -> tuple[Change, ...]:
