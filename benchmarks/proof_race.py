@@ -22,8 +22,8 @@ from proof_model import Subject, on_device, synchroniser
 from handfirst.engines.engine import Engine
 from handfirst.engines.installed import importable
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.ort_options import CudaOptions
-from handfirst.engines.psnr import psnr
+from handfirst.engines.ort_cuda import CudaOptions
+from handfirst.engines.verify import psnr
 
 EAGER = "torch eager"
 WARM_UPS = 4

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from handfirst.engines.choice import open_engine
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import BundleError
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
 from handfirst.engines.manifest import FILE, MAX_BYTES, Manifest, read_manifest
+from handfirst.engines.opening import open_engine
 from handfirst.engines.trust.golden_file import read_golden
 from handfirst.engines.trust.graph_rules import check_graph_file
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handfirst.engines.cache import EngineCache
-from handfirst.engines.engine import Engine
 from handfirst.engines.errors import EngineError
-from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.graph import Precision
 from handfirst.engines.installed import computes_bfloat16, distributed, importable
-from handfirst.engines.rows import RowByRow, splits
 
 ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
 """onnxruntime on CPU or CUDA; OpenVINO in float32 or bfloat16 arithmetic; TensorRT. Extras have the same names."""
@@ -29,8 +26,6 @@ work is cached); with 70 MB OpenVINO has caught up after 6 of the 60 evaluations
 takes 3 to 5 % less than in onnxruntime, which does not pay for compiling.
 """
 
-HEAVY = 1 << 29
-"""Bytes of a graph from which a CPU runs the rows of its batch one by one (rows.py)."""
 
 TOLERANCE: dict[Precision, float] = {"float32": 60.0, "float16": 40.0, "bfloat16": 25.0}
 """Worst PSNR in dB against torch's float32 of a graph that is computed in each arithmetic."""
@@ -91,38 +86,6 @@ def _on_cpu(model_bytes: int | None) -> Choice:
     if bfloat16:
         return Choice("openvino-bf16", "OpenVINO is installed and this CPU computes bfloat16")
     return Choice("openvino", "OpenVINO is what is installed")
-
-
-def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine:
-    """Opens a graph; on a CPU a heavy one runs the rows of its batch one by one.
-
-    Args:
-        engine: one of ENGINES; see `choose` for "auto".
-        threads: CPU threads for one operator; None: one per usable core.
-
-    Raises:
-        BundleError: the engine cannot load this graph, or the graph does not match its spec.
-        EngineError: the library, its extra or the hardware is missing.
-    """
-    opened = _open(graph, engine, threads)
-    alone = graph.size > HEAVY and engine in ON_CPU and splits(graph.spec)
-    return RowByRow(opened) if alone else opened
-
-
-def _open(graph: Graph, engine: str, threads: int | None) -> Engine:
-    if engine in ("cpu", "cuda"):
-        from handfirst.engines.ort import OrtEngine
-
-        return OrtEngine(graph, engine, threads)
-    if engine in ("openvino", "openvino-bf16"):
-        from handfirst.engines.ov import OvEngine
-
-        return OvEngine(graph, "bfloat16" if engine == "openvino-bf16" else "float32", threads)
-    if engine == "tensorrt":
-        from handfirst.engines.nvidia.trt import TrtEngine
-
-        return TrtEngine(graph, cache=EngineCache())
-    raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
 
 
 def arithmetic(engine: str, graph: Precision) -> Precision:

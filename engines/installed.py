@@ -1,7 +1,8 @@
-"""What this machine has, asked without importing any of it: libraries, and what the CPU computes."""
+"""What this machine has, asked without importing any of it: libraries, cores, and what the CPU computes."""
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,3 +36,8 @@ def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return not _BFLOAT16.isdisjoint(flags.split())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; a container or `taskset` may leave it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

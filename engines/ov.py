@@ -22,12 +22,11 @@ from typing import Any, Literal
 import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.cores import usable_cores
 from handfirst.engines.engine import Array, check_inputs, check_outputs
 from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.graph import Graph
-from handfirst.engines.ports import Port, check_ports
-from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.installed import usable_cores
+from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
 from handfirst.engines.telemetry import without_openvinos
 
 MOST_SHAPES = 4

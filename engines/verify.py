@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import AUTO, TOLERANCE, arithmetic, choose
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import UserError
 from handfirst.engines.manifest import EngineEntry
-from handfirst.engines.psnr import psnr
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,23 @@ def _engine(
         return Check(role, False, " ".join(str(error).split()))
     needed = min(entry.tolerance_psnr, TOLERANCE[arithmetic(engine, entry.precision)])
     return Check(role, worst >= needed, f"{worst:.1f} dB against torch, at least {needed:.0f} needed ({engine})", worst)
+
+
+def psnr(reference: NDArray[Any], value: NDArray[Any]) -> float:
+    """20 log10(peak-to-peak of the reference / root mean square error), in dB.
+
+    Infinite for equal tensors; minus infinity where the value holds NaN or infinity. A constant reference counts as
+    having range 1.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if reference.shape != value.shape:
+        raise ValueError(f"expected shape {reference.shape}, got {value.shape}")
+    a, b = reference.astype(np.float64), value.astype(np.float64)
+    if not np.isfinite(b).all():
+        return -math.inf
+    error = float(np.sqrt(np.mean((a - b) ** 2))) if a.size else 0.0
+    if error == 0:
+        return math.inf
+    return 20 * math.log10((float(np.ptp(a)) or 1.0) / error)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.engines.choice import TOLERANCE, open_engine
+from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.opening import open_engine
 from handfirst.engines.ort import import_onnxruntime
 from handfirst.engines.ov import import_openvino
-from handfirst.engines.psnr import psnr
+from handfirst.engines.verify import psnr
 from handfirst.export.examples import example, reference
 from handfirst.export.part import CELLS, PIXELS, Part
 

@@ -1,4 +1,4 @@
-"""TensorRT as an engine: plans for the shapes that it runs (trt_profile.py), compiled once on this machine and kept in
+"""TensorRT as an engine: plans for the shapes that it runs (trt_build.py), compiled once on this machine and kept in
 its engine cache.
 
 A plan is executable code. One is loaded only from the cache that this installation wrote, never from a bundle; a bundle
@@ -9,23 +9,22 @@ TensorRT for RTX, everything else with a stand-in for the library.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.engine import Array, Tensor, check_inputs
+from handfirst.engines.cuda.device import Lane
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
-from handfirst.engines.nvidia.events import StreamTimer
-from handfirst.engines.nvidia.trt_build import build, refit
+from handfirst.engines.nvidia.timing import StreamTimer
+from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, ranged, written
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
-from handfirst.engines.nvidia.trt_plan import Plan
-from handfirst.engines.nvidia.trt_profile import Profile, Shapes, profile_of, ranged, written
-from handfirst.engines.nvidia.weights import read_weights
+from handfirst.engines.nvidia.trt_plan import Context, Plan
 
 KEPT = 4
 """Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""
@@ -42,8 +41,6 @@ class TrtEngine:
         cache: where plans are kept; None: the default one.
         library: the tensorrt module; None: the installed one.
         arena: what it computes in; None: the one that all engines of this process share.
-        strip: keep plans without weights and put the graph's in on opening, so that one plan serves every fine-tune
-            of a model. Plans are then a little slower.
 
     Raises:
         EngineError: no GPU, TensorRT or cuda-bindings are not installed, or the graph cannot be compiled.
@@ -56,8 +53,6 @@ class TrtEngine:
         cache: EngineCache | None = None,
         library: Any = None,
         arena: Arena | None = None,
-        *,
-        strip: bool = False,
     ) -> None:
         self.name = graph.role
         self.spec = graph.spec
@@ -67,13 +62,13 @@ class TrtEngine:
                 f"{self.name}: TensorRT needs an NVIDIA GPU, and no driver answers here; use engine 'cpu'"
             )
         self._trt = import_tensorrt() if library is None else check_library(library)
-        self._weights = read_weights(graph)
+        self._external = external_weights(graph)
         self._graph = graph
         self._cache = EngineCache() if cache is None else cache
-        self._device, self._strip = str(driver), strip
+        self._device = str(driver)
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._runtime: Any = None
-        self._shared: Any = None  # the library's engine, where one serves all shapes
+        self._loaded: OrderedDict[str, Any] = OrderedDict()  # the library's engines by profile, weights inside
         self._arena: Arena | None = process_arena() if arena is None else arena
         self._lock = self._arena.lock
         self._arena.join()
@@ -105,6 +100,31 @@ class TrtEngine:
             finally:
                 timer.close()
 
+    captured = True
+    """See StreamEngine."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """See StreamEngine: the arena's stream."""
+        return None if self._arena is None else self._arena.lane
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """See StreamEngine. Compiles where there is no plan for these shapes yet."""
+        with self._lock:
+            arena = self._open_arena()
+            check_placed(self.spec, tensors, self.name)
+            shapes = {t.name: tensors[t.name].shape for t in self.spec.inputs}
+            context = Context(self._trt, self._engine(shapes), self._graph, shapes, arena)
+            for name, placed in tensors.items():
+                context.place(name, placed.address)
+
+        def launch() -> None:
+            with self._lock:
+                self._open_arena()
+                context.queue()
+
+        return launch
+
     def prepare(self, shapes: Shapes) -> None:
         """Makes the plan for these shapes, one per input, so that the first run is as fast as all others.
 
@@ -115,25 +135,14 @@ class TrtEngine:
             self._open_arena()
             self._plan(shapes)
 
-    def inspect(self) -> dict[str, Any]:
-        """TensorRT's account of the layers of the plan that was used last.
-
-        Raises:
-            EngineError: there is no plan yet, or the engine is closed.
-        """
-        with self._lock:
-            self._open_arena()
-            if not self._plans:
-                raise EngineError(f"{self.name}: no plan to inspect yet; run the engine once, or prepare(shapes)")
-            return next(reversed(self._plans.values())).inspect()
-
     def close(self) -> None:
         """Frees its plans, and the arena if nobody else uses it."""
         with self._lock:
             arena, self._arena = self._arena, None
             while self._plans:
                 self._plans.popitem()[1].close()
-            self._runtime = self._shared = None
+            self._loaded.clear()
+            self._runtime = None
             if arena is not None:
                 arena.leave()
 
@@ -155,16 +164,21 @@ class TrtEngine:
             while len(self._plans) >= KEPT:
                 self._plans.popitem(last=False)[1].close()
             self._plans[key] = Plan(self._trt, self._engine(shapes), self._graph, shapes, self._open_arena())
+        else:
+            self._engine(shapes)  # used again: neither goes before the other
         self._plans.move_to_end(key)
         return self._plans[key]
 
     def _engine(self, shapes: Shapes) -> Any:
-        """An ICudaEngine with weights that runs these shapes."""
-        if not ranged(self.spec):
-            return self._load(profile_of(self.spec, shapes))
-        if self._shared is None:
-            self._shared = self._load(profile_of(self.spec, shapes))
-        return self._shared
+        """An ICudaEngine that runs these shapes."""
+        profile = profile_of(self.spec, shapes)
+        key = written(profile)
+        if key not in self._loaded:
+            while len(self._loaded) >= KEPT:
+                self._loaded.popitem(last=False)
+            self._loaded[key] = self._load(profile)
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
 
     def _load(self, profile: Profile) -> Any:
         """From the cache, or built where the cache has none that still loads."""
@@ -175,8 +189,6 @@ class TrtEngine:
             engine = self._deserialise(self._build(key, profile))
         if engine is None:
             raise EngineError(f"{self.name}: TensorRT cannot load its own plan: {logger(self._trt).reason()}")
-        if self._strip:
-            refit(self._trt, engine, self._graph, self._weights.external)
         return engine
 
     def _deserialise(self, plan: bytes) -> Any:
@@ -188,19 +200,17 @@ class TrtEngine:
         logger(self._trt).reason()  # complaints about a plan of another version must not explain a later failure
         timing_key = Key("tensorrt timings", "", key.library, key.device, "")
         timings = self._cache.load(timing_key)
-        external = self._weights.external
-        built = build(self._trt, self._graph, external, profile, timings, self._strip)
+        built = build(self._trt, self._graph, self._external, profile, timings)
         if built.timings and built.timings != timings:
             self._cache.store(timing_key, built.timings)
         self._cache.store(key, built.plan)
         return built.plan
 
     def _key(self, profile: Profile) -> Key:
-        stripped = " stripped" if self._strip else ""
         return Key(
             engine="tensorrt",
-            graph=self._weights.structure if self._strip else self._graph.digest,
+            graph=self._graph.digest,
             library=f"tensorrt {self._trt.__version__}",
             device=self._device,
-            options=f"{written(profile)} {self._graph.precision}{stripped}",
+            options=f"{written(profile)} {self._graph.precision}",
         )

@@ -1,10 +1,11 @@
-"""An ONNX graph -> a TensorRT plan for one GPU and one profile of shapes; and new weights into a stripped plan.
+"""An ONNX graph -> a TensorRT plan for one GPU and one profile of shapes.
 
 Networks are strongly typed: the arithmetic is what the graph's own dtypes say, and float32 is float32, never TF32.
-Every plan has one profile; trt_profile.py says of which shapes.
 
-TensorRT for RTX parses and builds with this code without a GPU; stripping and refitting need one and have not run.
-That a refit reaches every weight is checked by TensorRT, which fails otherwise.
+A plan for one set of shapes runs fastest, so that is the rule. Where a spec leaves the picture's size free within
+limits, a plan for every size would take minutes and a copy of the weights each: there one plan serves all of them.
+
+TensorRT for RTX parses and builds with this code without a GPU.
 """
 
 from __future__ import annotations
@@ -18,9 +19,52 @@ import numpy as np
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.trt_library import DTYPES, logger, one_line
-from handfirst.engines.nvidia.trt_profile import Profile
-from handfirst.engines.nvidia.weights import External
-from handfirst.engines.ports import Port, check_ports
+from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
+from handfirst.engines.trust.onnx_file import EXTERNAL, Tensor, read_onnx
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+"""Of every input, by name."""
+
+Profile = Mapping[str, tuple[Shape, Shape, Shape]]
+"""Of every input the smallest shape, the one to tune for, and the largest."""
+
+
+def profile_of(spec: EngineSpec, shapes: Shapes) -> Profile:
+    """The profile of the plan that runs `shapes`, which fit the spec."""
+    if not ranged(spec):
+        return {name: (shape, shape, shape) for name, shape in shapes.items()}
+    return {t.name: (_sized(t, spec, "least"), _sized(t, spec, "usual"), _sized(t, spec, "most")) for t in spec.inputs}
+
+
+def ranged(spec: EngineSpec) -> bool:
+    """Whether one plan serves all shapes: every free axis has limits, and one beside the batch is truly free."""
+    axes = {axis for tensor in spec.inputs for axis in tensor.shape if isinstance(axis, str)}
+    maps = {axis for tensor in spec.inputs for axis in tensor.shape[1:] if isinstance(axis, str)}
+    return axes <= spec.limits.keys() and any(spec.limits[a].least < spec.limits[a].most for a in maps)
+
+
+def written(profile: Profile) -> str:
+    """sample=2x4x64x64 timestep=2, or sample=1x4x32x32..2x4x64x64..16x4x128x128: equal profiles, equal words."""
+    return " ".join(f"{name}={'..'.join(_sizes(shapes))}" for name, shapes in sorted(profile.items()))
+
+
+def _sizes(shapes: tuple[Shape, ...]) -> list[str]:
+    different = shapes if len(set(shapes)) > 1 else shapes[:1]
+    return ["x".join(map(str, shape)) or "scalar" for shape in different]
+
+
+def _sized(tensor: TensorSpec, spec: EngineSpec, which: str) -> Shape:
+    return tuple(axis if isinstance(axis, int) else int(getattr(spec.limits[axis], which)) for axis in tensor.shape)
+
+
+@dataclass(frozen=True)
+class External:
+    """The bytes of one tensor: a slice of one of Graph.data."""
+
+    location: str
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -31,22 +75,37 @@ class Built:
     timings: bytes
 
 
+def external_weights(graph: Graph) -> Mapping[str, External]:
+    """Where the bytes of every tensor lie that is not in `graph.model` itself, by its name.
+
+    Raises:
+        BundleError: not an ONNX graph, or external tensors whose bytes the graph does not come with.
+    """
+    source = graph.source or graph.role
+    file = read_onnx(graph.model, source)
+    if file.graph is None:
+        raise BundleError(f"{source}: expected an ONNX graph, got a file without one; export the bundle again")
+    own = [tensor for tensor in file.graph.initializers if tensor.location == EXTERNAL]
+    if len(own) != sum(tensor.location == EXTERNAL for tensor in file.tensors()):
+        # a parser would look for these on the disk by itself
+        raise BundleError(f"{source}: only weights may lie in other files, got one of an operator; export it again")
+    return {tensor.name: _external(tensor, graph.data, source) for tensor in own}
+
+
 def build(
     trt: Any,
     graph: Graph,
     external: Mapping[str, External],
     profile: Profile,
     timings: bytes | None = None,
-    strip: bool = False,
 ) -> Built:
     """Parses and compiles; seconds for a small graph, minutes for a large one.
 
     Args:
         trt: the library.
-        external: where the graph's external tensors are, see weights.py.
-        profile: what the plan shall run, see trt_profile.py.
+        external: where the graph's external tensors are (`external_weights`).
+        profile: what the plan shall run (`profile_of`).
         timings: what an earlier build on the same GPU, driver and library learned.
-        strip: leave the weights out, so that any weights can be put in with `refit`.
 
     Raises:
         BundleError: TensorRT cannot read the graph, or it does not match its spec.
@@ -56,7 +115,7 @@ def build(
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # implied where it is gone
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parse(trt, network, graph, external)
-    config = _config(trt, builder, graph, strip)
+    config = _config(trt, builder, graph)
     timed = _use_timings(config, timings)
     sizes = builder.create_optimization_profile()
     for name, (least, usual, most) in profile.items():
@@ -90,34 +149,26 @@ def parse(trt: Any, network: Any, graph: Graph, external: Mapping[str, External]
     check_ports(graph.spec, _ports(inputs), ports, source)
 
 
-def refit(trt: Any, engine: Any, graph: Graph, external: Mapping[str, External]) -> None:
-    """Puts the graph's weights into an engine whose plan was stripped.
-
-    Raises:
-        EngineError: not all of its weights could be set.
-    """
-    refitter = trt.Refitter(engine, logger(trt))
-    reader = trt.OnnxParserRefitter(refitter, logger(trt))
-    if not external:
-        read = reader.refit_from_bytes(graph.model)
-    else:
-        read = reader.load_model_proto(graph.model) and _lend(reader, graph, external) and reader.refit_model_proto()
-    if not read or not refitter.refit_cuda_engine():
-        raise EngineError(
-            f"{graph.role}: TensorRT could not put the weights into a stripped plan ({_complaints(trt, reader)}); "
-            "open it without strip"
-        )
+def _external(tensor: Tensor, data: Mapping[str, bytes], source: str) -> External:
+    said = dict(tensor.external)
+    location = said.get("location", "")
+    try:
+        offset, length = int(said.get("offset") or 0), int(said.get("length") or 0)
+        size = length or len(data[location]) - offset
+        if offset >= 0 and size >= 0 and offset + size <= len(data[location]):
+            return External(location, offset, size)
+    except (KeyError, ValueError):
+        pass
+    raise BundleError(
+        f"{source}: the data of tensor {tensor.name[:60]!r} should lie in {location[:60]!r}, and are not there; "
+        "export the bundle again"
+    )
 
 
-def _config(trt: Any, builder: Any, graph: Graph, strip: bool) -> Any:
+def _config(trt: Any, builder: Any, graph: Graph) -> Any:
     config = builder.create_builder_config()
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or `inspect` has nothing to tell
     if graph.precision == "float32":
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default: rounds the inputs of products to 10 bits
-    if strip:
-        # REFIT and not REFIT_IDENTICAL, which may fold this model's weights into the kernels.
-        config.set_flag(trt.BuilderFlag.REFIT)
-        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
     return config
 
 
@@ -131,17 +182,17 @@ def _use_timings(config: Any, timings: bytes | None) -> bool:
     return False
 
 
-def _lend(reader: Any, graph: Graph, external: Mapping[str, External]) -> bool:
-    """Shows a parser or refitter where the external tensors are in memory; `graph` must outlive its work."""
+def _lend(parser: Any, graph: Graph, external: Mapping[str, External]) -> bool:
+    """Shows the parser where the external tensors are in memory; `graph` must outlive its work."""
     addresses = {name: int(np.frombuffer(data, np.uint8).ctypes.data) for name, data in graph.data.items() if data}
     return all(
-        reader.load_initializer(name, addresses.get(slice_.location, 0) + slice_.offset, slice_.size)
+        parser.load_initializer(name, addresses.get(slice_.location, 0) + slice_.offset, slice_.size)
         for name, slice_ in external.items()
     )
 
 
-def _complaints(trt: Any, reader: Any) -> str:
-    said = "; ".join(one_line(reader.get_error(i))[:200] for i in range(min(reader.num_errors, 5)))
+def _complaints(trt: Any, parser: Any) -> str:
+    said = "; ".join(one_line(parser.get_error(i))[:200] for i in range(min(parser.num_errors, 5)))
     logged = logger(trt).reason()  # asked in any case: what is left there must not explain a later failure
     return said or logged
 

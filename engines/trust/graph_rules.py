@@ -12,8 +12,7 @@ from collections.abc import Iterable
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.graph import Graph
-from handfirst.engines.ports import Port, check_ports
-from handfirst.engines.spec import TensorSpec
+from handfirst.engines.spec import Port, TensorSpec, check_ports
 from handfirst.engines.trust.onnx_file import OnnxFile, OnnxGraph, Value, read_onnx
 from handfirst.engines.trust.operators import MOST_NODES, MOST_WEIGHTS, OPSETS, check_operator
 from handfirst.engines.trust.tensor_rules import EXPORT, MAX_RANK, check_tensors, names, shown

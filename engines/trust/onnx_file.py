@@ -119,7 +119,6 @@ class OnnxFile:
     """One ModelProto.
 
     Attributes:
-        ir_version: 0 if it is not said.
         opsets: versions by domain.
         graph: None if there is none.
         functions: name and nodes of every function, as graphs without initialisers.
@@ -127,17 +126,11 @@ class OnnxFile:
         metadata: keys of the model's metadata.
     """
 
-    ir_version: int
     opsets: Mapping[str, int]
     graph: OnnxGraph | None
     functions: tuple[OnnxGraph, ...]
     training: tuple[OnnxGraph, ...]
     metadata: tuple[str, ...]
-
-    def graphs(self) -> Iterator[OnnxGraph]:
-        """Every graph, wherever it hangs."""
-        for graph in (*([self.graph] if self.graph else []), *self.functions, *self.training):
-            yield from graph.walk()
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor, wherever it hangs."""
@@ -160,7 +153,6 @@ def read_onnx(data: bytes, where: str) -> OnnxFile:
     if len(set(domains)) != len(domains):
         raise BundleError(f"{where}: the version of one set of operators is said twice; export the bundle again")
     return OnnxFile(
-        ir_version=model.get("ir_version", 0),
         opsets={each.get("domain", ""): each.get("version", 0) for each in model.get("opset_import", [])},
         graph=_graph(model["graph"]) if "graph" in model else None,
         functions=tuple(_function(each) for each in model.get("functions", [])),

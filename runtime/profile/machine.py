@@ -12,8 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from handfirst.engines.cores import usable_cores
-from handfirst.engines.installed import distributed
+from handfirst.engines.installed import distributed, usable_cores
 from handfirst.engines.nvidia.driver import nvidia_driver
 
 LIBRARIES = ("handfirst", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt")

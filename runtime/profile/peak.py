@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.choice import ON_CPU, arithmetic, open_engine
+from handfirst.engines.choice import ON_CPU, arithmetic
 from handfirst.engines.engine import DeviceEngine, Engine
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph, Precision
+from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 ON_A_CPU, ON_A_GPU = (1024, 4), (8192, 32)

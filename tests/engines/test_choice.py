@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from handfirst.engines import choice, installed
-from handfirst.engines.choice import AUTO, ENGINES, TOLERANCE, WORTH_COMPILING, Choice, arithmetic, choose, open_engine
+from handfirst.engines.choice import AUTO, ENGINES, TOLERANCE, WORTH_COMPILING, Choice, arithmetic, choose
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
+from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 TENSOR = TensorSpec(name="x", dtype="float32", shape=("b",))

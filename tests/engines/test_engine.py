@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
 from handfirst.engines.engine import check_inputs, check_outputs
 from handfirst.engines.errors import EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.files import atomic_path, atomic_write_bytes
-from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.verify import psnr
 
 SPEC = EngineSpec(
     inputs=(

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.doubling_graph import SPEC, cuda, graph, numbers
+from support.fake_engine import FakeEngine
 from support.fake_onnxruntime import FakeOnnxRuntime
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.engine import Array, DeviceEngine, Engine
 from handfirst.engines.errors import BundleError, EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
 from handfirst.engines.spec import AxisLimits

@@ -10,12 +10,12 @@ import pytest
 from support.doubling_graph import cuda, numbers
 from support.fake_onnxruntime import FakeOnnxRuntime, Value
 
-from handfirst.engines import ort_graphs
+from handfirst.engines import ort_cuda
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
-from handfirst.engines.ort_options import CudaOptions, cuda_settings
+from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.runtime import running
 
 
@@ -67,10 +67,10 @@ def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_so_many_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FakeOnnxRuntime()
     engine = cuda(library, monkeypatch)
-    for rows in range(1, ort_graphs.MOST_GRAPHS + 3):
+    for rows in range(1, ort_cuda.MOST_GRAPHS + 3):
         check(engine, numbers(rows))
         check(engine, numbers(rows, 1))
-    assert max(graph for graph in library.sessions[0].log if graph is not None) == ort_graphs.MOST_GRAPHS
+    assert max(graph for graph in library.sessions[0].log if graph is not None) == ort_cuda.MOST_GRAPHS
     assert library.sessions[0].log[-4:] == [-1] * 4
 
 

@@ -15,8 +15,8 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec
+from handfirst.engines.verify import psnr
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

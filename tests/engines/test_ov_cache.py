@@ -12,7 +12,7 @@ from support.layered_graph import WIDTH, feed, has_bfloat16, layers
 from handfirst.engines import ov
 from handfirst.engines.cache import EngineCache
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.psnr import psnr
+from handfirst.engines.verify import psnr
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -12,7 +12,7 @@ from onnx.external_data_helper import load_external_data_for_model
 from support.tiny_model import tiny_model
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.choice import open_engine
+from handfirst.engines.opening import open_engine
 from handfirst.export import gate, graph_files
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.examples import example, reference

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.arithmetic_model import FUNCTIONS, SETTINGS, changed, person, request, spec, tokenizer
+from support.fake_engine import FakeEngine
 
 from handfirst.engines import bundle as bundles
 from handfirst.engines.bundle import demo_bundle_path
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.errors import UserError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime.cli.build import build_all
 from handfirst.runtime.cli.cache import parse_bytes

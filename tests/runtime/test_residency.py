@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
 from handfirst.engines.errors import BundleError, EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime import residency
 from handfirst.runtime.timing.spans import Recording, recording

@@ -4,9 +4,9 @@ Every engine treats its rows one by one, so that what a picture looks like can b
 """
 
 import numpy as np
+from support.fake_engine import FakeEngine
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.systems.two_stage.request import Request

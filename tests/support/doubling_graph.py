@@ -13,7 +13,7 @@ from handfirst.engines import ort
 from handfirst.engines.engine import Array
 from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.ort_options import CudaOptions
+from handfirst.engines.ort_cuda import CudaOptions
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 X, Y, Z = (TensorSpec(name=name, dtype="float32", shape=("batch", 2)) for name in "xyz")

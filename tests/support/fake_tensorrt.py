@@ -11,8 +11,8 @@ from typing import Any
 
 from support.fake_cuda import FakeCuda
 from support.fake_trt_builder import Builder, Config, Profile, TimingCache
-from support.fake_trt_engine import Context, CudaEngine, Inspector, Runtime
-from support.fake_trt_parser import DTYPES, Logger, Network, Parser, ParserRefitter, Reader, Refitter, enum_of
+from support.fake_trt_engine import Context, CudaEngine, Runtime
+from support.fake_trt_parser import DTYPES, Logger, Network, Parser, enum_of
 
 
 class FakeTensorRT:
@@ -27,25 +27,20 @@ class FakeTensorRT:
         self.refuse: set[str] = set()
         self.builds = 0
         self.timings_seen: list[bytes] = []
-        self.refits = 0
         self.runtimes = 0
         self.flags: list[list[str]] = []
         self.profiles: list[dict[str, tuple[tuple[int, ...], ...]]] = []
         self.DataType = enum_of("DataType", *sorted(DTYPES.values()))
-        self.ProfilingVerbosity = enum_of("ProfilingVerbosity", "LAYER_NAMES_ONLY", "DETAILED", "NONE")
-        self.BuilderFlag = enum_of("BuilderFlag", "REFIT", "TF32", "STRIP_PLAN", "REFIT_IDENTICAL")
+        self.BuilderFlag = enum_of("BuilderFlag", "TF32")
         self.ExecutionContextAllocationStrategy = enum_of("Strategy", "STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
         self.TensorIOMode = enum_of("TensorIOMode", "NONE", "INPUT", "OUTPUT")
         self.TensorLocation = enum_of("TensorLocation", "DEVICE", "HOST")
-        self.LayerInformationFormat = enum_of("LayerInformationFormat", "ONELINE", "JSON")
         typed = {"STRONGLY_TYPED": 1} if api == 10 else {}
         self.NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", typed)  # type: ignore[misc]
         self.ILogger = Logger
         self.OnnxParser = _bound(Parser, self)
-        self.OnnxParserRefitter = _bound(ParserRefitter, self)
         self.Builder = _bound(Builder, self)
         self.Runtime = _bound(Runtime, self)
-        self.Refitter = _bound(Refitter, self)
 
 
 def _bound(cls: type, library: FakeTensorRT) -> type:
@@ -53,10 +48,9 @@ def _bound(cls: type, library: FakeTensorRT) -> type:
 
 
 REAL_NAMES = {
-    Logger: "ILogger", Network: "INetworkDefinition", Parser: "OnnxParser", ParserRefitter: "OnnxParserRefitter",
-    Reader: "OnnxParser", Refitter: "Refitter", Profile: "IOptimizationProfile", TimingCache: "ITimingCache",
-    Config: "IBuilderConfig", Builder: "Builder", Runtime: "Runtime", CudaEngine: "ICudaEngine",
-    Inspector: "EngineInspector", Context: "IExecutionContext",
+    Logger: "ILogger", Network: "INetworkDefinition", Parser: "OnnxParser", Profile: "IOptimizationProfile",
+    TimingCache: "ITimingCache", Config: "IBuilderConfig", Builder: "Builder", Runtime: "Runtime",
+    CudaEngine: "ICudaEngine", Context: "IExecutionContext",
 }  # fmt: skip
 
 

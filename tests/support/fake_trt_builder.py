@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import onnx
 from support.fake_trt_parser import Logger, Network
 
 if TYPE_CHECKING:
@@ -34,13 +33,9 @@ class TimingCache:
 class Config:
     def __init__(self, library: FakeTensorRT) -> None:
         self.library = library
-        self.profiling_verbosity = library.ProfilingVerbosity.LAYER_NAMES_ONLY
         self.flags = {library.BuilderFlag.TF32}
         self.profiles: list[Profile] = []
         self.timings: TimingCache | None = None
-
-    def set_flag(self, flag: Any) -> None:
-        self.flags.add(flag)
 
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag)
@@ -92,16 +87,8 @@ class Builder:
         if "build_serialized_network" in self.library.refuse:
             self.logger._error("Error Code 10:\n  could not find any implementation")
             return None
-        flags = sorted(flag.name for flag in config.flags)
-        self.library.flags.append(flags)
+        self.library.flags.append(sorted(flag.name for flag in config.flags))
         self.library.profiles.append(shapes)
         config.timings.blob = config.timings.blob or f"{self.library.gpu} timings".encode()
-        model = onnx.ModelProto()
-        model.CopyFrom(network.model)
-        if "STRIP_PLAN" in flags:
-            for weights in model.graph.initializer:
-                weights.raw_data = bytes(len(weights.raw_data))
-        head = {"version": self.library.__version__, "gpu": self.library.gpu, "flags": flags, "shapes": shapes}
-        detailed = config.profiling_verbosity == self.library.ProfilingVerbosity.DETAILED
-        text = json.dumps({**head, "detailed": detailed})
-        return memoryview(MAGIC + text.encode() + b"\n" + model.SerializeToString())
+        text = json.dumps({"version": self.library.__version__, "gpu": self.library.gpu, "shapes": shapes})
+        return memoryview(MAGIC + text.encode() + b"\n" + network.model.SerializeToString())

@@ -42,9 +42,6 @@ class Runtime:
 class CudaEngine:
     def __init__(self, library: FakeTensorRT, logger: Logger, fields: dict[str, Any], model: bytes) -> None:
         self.library, self.logger, self.model = library, logger, model
-        self.flags: list[str] = fields["flags"]
-        self.empty = "STRIP_PLAN" in self.flags
-        self.detailed: bool = fields["detailed"]
         self.profile: dict[str, list[list[int]]] = fields["shapes"]
         graph = onnx.load_model_from_string(model).graph
         self.inputs = [Tensor(library, value) for value in graph.input]
@@ -78,24 +75,10 @@ class CudaEngine:
 
     def create_execution_context(self, strategy: Any) -> Context | None:
         assert strategy == self.library.ExecutionContextAllocationStrategy.USER_MANAGED
-        if self.empty or "create_execution_context" in self.library.refuse:
+        if "create_execution_context" in self.library.refuse:
             self.logger._error("cannot create a context:\nweights are missing")
             return None
         return Context(self)
-
-    def create_engine_inspector(self) -> Inspector:
-        return Inspector(self)
-
-
-class Inspector:
-    def __init__(self, engine: CudaEngine) -> None:
-        self.engine = engine
-        self.execution_context: Any = None
-
-    def get_engine_information(self, form: Any) -> str:
-        assert form == self.engine.library.LayerInformationFormat.JSON and self.execution_context is not None
-        nodes = onnx.load_model_from_string(self.engine.model).graph.node
-        return json.dumps({"Layers": [node.op_type for node in nodes] if self.engine.detailed else []})
 
 
 class Context:

@@ -1,4 +1,4 @@
-"""The stand-in for TensorRT, its first half: logger, network, parser, refitter."""
+"""The stand-in for TensorRT, its first half: logger, network, parser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import onnx
 
 if TYPE_CHECKING:
     from support.fake_tensorrt import FakeTensorRT
-    from support.fake_trt_engine import CudaEngine
 
 DTYPES = {1: "FLOAT", 2: "UINT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
 REFUSED = "Det"
@@ -67,12 +66,11 @@ class Network:
         return self.outputs[index]
 
 
-class Reader:
-    """What the parser and the refitter have in common."""
-
+class Parser:
     library: FakeTensorRT
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, network: Network, logger: Logger) -> None:
+        self.network = network
         self.logger = logger
         self.errors: list[str] = []
         self.loaded: onnx.ModelProto | None = None
@@ -117,12 +115,6 @@ class Reader:
                 return self._fail(f"Failed to import initializer: {tensor.name}")
         return True
 
-
-class Parser(Reader):
-    def __init__(self, network: Network, logger: Logger) -> None:
-        super().__init__(logger)
-        self.network = network
-
     def parse(self, model: bytes, path: str | None = None) -> bool:
         return self.load_model_proto(model) and self.parse_model_proto()
 
@@ -138,38 +130,4 @@ class Parser(Reader):
         self.network.model = self.loaded
         self.network.inputs = [Tensor(self.library, v) for v in self.loaded.graph.input]
         self.network.outputs = [Tensor(self.library, v) for v in self.loaded.graph.output]
-        return True
-
-
-class ParserRefitter(Reader):
-    def __init__(self, refitter: Refitter, logger: Logger) -> None:
-        super().__init__(logger)
-        self.refitter = refitter
-
-    def refit_from_bytes(self, model: bytes, path: str | None = None) -> bool:
-        return self.load_model_proto(model) and self.refit_model_proto()
-
-    def refit_model_proto(self) -> bool:
-        if "refit_from_bytes" in self.library.refuse:
-            return self._fail("REFIT_FAILED: Failed to refit all the weights.")
-        if not self._complete():
-            return False
-        assert self.loaded is not None
-        self.refitter.model = self.loaded.SerializeToString()
-        return True
-
-
-class Refitter:
-    library: FakeTensorRT
-
-    def __init__(self, engine: CudaEngine, logger: Logger) -> None:
-        self.engine, self.model = engine, b""
-
-    def refit_cuda_engine(self) -> bool:
-        assert "REFIT" in self.engine.flags, "REFIT_IDENTICAL takes the very same weights only"
-        if "refit_cuda_engine" in self.library.refuse or not self.model:
-            return False
-        self.engine.model = self.model
-        self.engine.empty = False
-        self.library.refits += 1
         return True

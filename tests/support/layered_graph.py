@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from handfirst.engines import ov
 from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.verify import psnr
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)

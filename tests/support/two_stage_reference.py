@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler
 from scipy import ndimage
 from support.tiny_model import CAPTIONS
 
-from handfirst.engines.psnr import psnr
+from handfirst.engines.verify import psnr
 from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.person import Person, Pose

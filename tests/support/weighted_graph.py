@@ -18,17 +18,13 @@ SPEC = EngineSpec(
 """`scale` is added to every picture, so that a second input of another dtype matters."""
 
 
-def weighted(seed: int = 0, operator: str = "Add") -> onnx.ModelProto:
-    """The same graph for every seed, but for k and b.
-
-    Args:
-        operator: what joins b.
-    """
+def weighted(seed: int = 0) -> onnx.ModelProto:
+    """The same graph for every seed, but for k and b."""
     random = np.random.default_rng(seed)
     kernel, bias = random.standard_normal((1, 1, 3, 3), np.float32), random.standard_normal(1, np.float32)
     nodes = [
         helper.make_node("Conv", ["x", "k"], ["h"], pads=[1, 1, 1, 1]),
-        helper.make_node(operator, ["h", "b"], ["sum"]),
+        helper.make_node("Add", ["h", "b"], ["sum"]),
         helper.make_node("Reshape", ["sum", "sizes"], ["flat"]),
         helper.make_node("Cast", ["scale"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["number", "axes"], ["column"]),

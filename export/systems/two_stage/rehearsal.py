@@ -15,8 +15,8 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
-from handfirst.engines.psnr import psnr
 from handfirst.engines.spec import EngineSpec
+from handfirst.engines.verify import psnr
 from handfirst.export.examples import reference
 from handfirst.export.gate import ENGINE, EQUAL
 from handfirst.export.part import Part, PartMaker

@@ -1,4 +1,4 @@
-"""Which plans are built, kept, refitted and thrown away, over a stand-in for the library."""
+"""Which plans are built, kept and thrown away, over a stand-in for the library."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.trt_world import World, check, graph, inputs, one_line
+from support.trt_world import World, check, graph, inputs
 from support.weighted_graph import SPEC, weighted
 
-from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.trt import KEPT
 from handfirst.engines.spec import EngineSpec, TensorSpec
@@ -72,26 +71,7 @@ def test_timings_are_kept_and_serve_other_graphs(world: World) -> None:
 def test_float32_is_float32(world: World) -> None:
     world.open(graph()).run(inputs())
     world.open(replace(graph(), precision="bfloat16")).run(inputs())
-    world.open(graph(), strip=True).run(inputs())
-    assert world.library.flags == [[], ["TF32"], ["REFIT", "STRIP_PLAN"]]
-
-
-@pytest.mark.parametrize("external", [False, True])
-def test_one_stripped_plan_serves_every_fine_tune(world: World, external: bool) -> None:
-    for seed in range(3):
-        check(world.open(graph(seed, external=external), strip=True), graph(seed))
-    assert (world.library.builds, world.library.refits) == (1, 3)
-    other = weighted(operator="Mul")
-    check(world.open(graph(model=other, external=external), strip=True), graph(model=other))
-    assert world.library.builds == 2
-    check(world.open(graph(external=external)), graph())
-    assert (world.library.builds, world.library.refits) == (3, 4)
-
-
-@pytest.mark.parametrize("call", ["refit_from_bytes", "refit_cuda_engine"])
-def test_a_refit_that_fails_says_what_to_do(world: World, call: str) -> None:
-    world.library.refuse.add(call)
-    one_line(EngineError, "open it without strip", lambda: world.open(graph(), strip=True).run(inputs()))
+    assert world.library.flags == [[], ["TF32"]]
 
 
 def test_plans_of_the_last_shapes_stay(world: World) -> None:

@@ -17,8 +17,8 @@ from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia import trt
 from handfirst.engines.nvidia.driver import Driver
 from handfirst.engines.nvidia.trt import TrtEngine
+from handfirst.engines.nvidia.trt_build import profile_of, ranged, written
 from handfirst.engines.nvidia.trt_memory import Arena
-from handfirst.engines.nvidia.trt_profile import profile_of, ranged, written
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.spec import AxisLimits, EngineSpec
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
 from handfirst.engines.errors import EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.diffusion.codec import Codec, to_signed, to_uint8
 from handfirst.runtime.diffusion.settings import LatentSettings

@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.runtime.diffusion.sampler import Guided
 from handfirst.runtime.running import run_rows

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from handfirst.engines.errors import BundleError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.diffusion.settings import TextSettings
 from handfirst.runtime.diffusion.text import Text, open_tokenizer, token_ids

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfirst.engines.choice import open_engine
 from handfirst.engines.errors import EngineError
+from handfirst.engines.opening import open_engine
 from handfirst.engines.trust.graph_rules import check_graph_file
 from handfirst.runtime.profile import memory, peak
 from handfirst.runtime.profile.machine import machine

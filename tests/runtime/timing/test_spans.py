@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from support.arithmetic_model import model, person, request
+from support.fake_engine import FakeEngine
 
 from handfirst.engines.engine import DeviceEngine
 from handfirst.engines.errors import EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.timing.spans import Clock, Recording, listened, recorded, recording, span
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.arithmetic_model import FUNCTIONS, SETTINGS, model, request, spec, tokenizer
+from support.fake_engine import FakeEngine
 
 from handfirst.engines.choice import Choice
 from handfirst.engines.errors import BundleError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.spec import AxisLimits, TensorSpec
 from handfirst.runtime.systems.two_stage.roles import ROLES, check_roles, runs
 from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings, read_settings

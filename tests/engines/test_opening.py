@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_engine import FakeEngine
 
-from handfirst.engines import choice
+from handfirst.engines import opening
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
-from handfirst.engines.fake import FakeEngine
 from handfirst.engines.graph import Graph
-from handfirst.engines.rows import RowByRow, splits
+from handfirst.engines.opening import RowByRow, splits
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 
@@ -62,6 +62,6 @@ def test_rows_are_told_apart_by_one_free_axis(other: tuple[int | str, ...], expe
     [("cpu", 99, False), ("cpu", 101, True), ("openvino-bf16", 101, True), ("cuda", 101, False)],
 )
 def test_heavy_graphs_on_a_cpu(engine: str, size: int, alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "HEAVY", 100)
-    monkeypatch.setattr(choice, "_open", lambda *_: FakeEngine(SPEC, "f", scaled))
-    assert isinstance(choice.open_engine(Graph("f", SPEC, bytes(size)), engine), RowByRow) is alone
+    monkeypatch.setattr(opening, "HEAVY", 100)
+    monkeypatch.setattr(opening, "_open", lambda *_: FakeEngine(SPEC, "f", scaled))
+    assert isinstance(opening.open_engine(Graph("f", SPEC, bytes(size)), engine), RowByRow) is alone

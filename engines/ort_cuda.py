@@ -1,22 +1,62 @@
-"""CUDA graphs over onnxruntime: a run of one set of shapes becomes one launch that reads and writes fixed buffers.
+"""onnxruntime on a GPU: what is asked of its CUDA provider, and CUDA graphs over a session.
 
-A set of shapes runs twice as it is, which shows the sizes of its outputs and spares the capture to what runs once; the
-third run captures, all later ones replay. Outputs are copied out of the fixed buffers before anyone gets them. Where
-the library refuses, everything runs without, with one warning. Tried with a stand-in for the library; it has not run
-on a GPU.
+A CUDA graph makes of a run of one set of shapes one launch that reads and writes fixed buffers. A set of shapes runs
+twice as it is, which shows the sizes of its outputs and spares the capture to what runs once; the third run captures,
+all later ones replay. Outputs are copied out of the fixed buffers before anyone gets them. Where the library refuses,
+everything runs without, with one warning.
+
+The options are onnxruntime's documented ones, each with the reason why it is not left at its default. Tried with a
+stand-in for the library; nothing here has run on a GPU.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from handfirst.engines.engine import Array
+from handfirst.engines.graph import Precision
 from handfirst.engines.ort_binding import OrtArray, Place, run_binding, run_bound
+
+
+@dataclass(frozen=True)
+class CudaOptions:
+    """What may be chosen about the CUDA provider.
+
+    Attributes:
+        device: which GPU, as CUDA counts them.
+        conv_search: how cuDNN's algorithm is found for a convolution: "EXHAUSTIVE" tries all on the first run with new
+            shapes, which pays where a network runs many times; "HEURISTIC" starts at once.
+        prefer_nhwc: convolutions with channels last, as tensor cores want them, at the price of transposes.
+        graphs: capture runs of one set of shapes as a CUDA graph, where the library can.
+        stream: a CUDA stream to compute on, which lives as long as the engine; 0: one of the library's own.
+    """
+
+    device: int = 0
+    conv_search: Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"] = "EXHAUSTIVE"
+    prefer_nhwc: bool = False
+    graphs: bool = True
+    stream: int = 0
+
+
+def cuda_settings(options: CudaOptions, precision: Precision, graphs: bool) -> dict[str, str]:
+    """The provider's own names and values."""
+    stream = {"user_compute_stream": str(options.stream)} if options.stream else {}
+    return stream | {
+        "device_id": str(options.device),
+        "arena_extend_strategy": "kSameAsRequested",  # the default doubles: gigabytes of a GPU that others share
+        "cudnn_conv_algo_search": options.conv_search,
+        "use_tf32": "0" if precision == "float32" else "1",  # 10 bits of mantissa would not be float32
+        "prefer_nhwc": str(int(options.prefer_nhwc)),
+        "enable_cuda_graph": str(int(graphs)),
+    }
+
 
 RUNS_BEFORE = 2
 """Runs of a set of shapes before it is captured."""
@@ -125,6 +165,16 @@ def run_options(ort: Any, graph: int) -> Any:
     """RunOptions that name the graph to capture or to replay."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph))
+    return options
+
+
+_loops = itertools.count(MOST_GRAPHS + 1)
+
+
+def loop_options(ort: Any, captures: bool) -> Any:
+    """RunOptions of a run that nobody waits for, with a graph of its own where the session captures."""
+    options = run_options(ort, next(_loops) if captures else NO_GRAPH)
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
     return options
 
 
