@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-from handfirst.engines.errors import EngineError
 from handfirst.engines.cuda.device import process_lane
+from handfirst.engines.errors import EngineError
 
 _PROCESS = Path("/proc/self")
 ON_GPU = ("cuda", "tensorrt")
