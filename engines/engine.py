@@ -133,12 +133,17 @@ class StreamEngine(Engine, Protocol):
 
     @property
     def lane(self) -> Lane | None:
-        """The GPU and its stream: engines and loops of one lane work after each other without a wait; None: not here."""
+        """The GPU and its stream: engines of one lane work after each other without a wait; None: not here."""
         ...
 
     @property
     def captured(self) -> bool:
         """Whether its work may be captured with that of others into one CUDA graph; else it captures by itself."""
+        ...
+
+    @property
+    def computes_in(self) -> object:
+        """The memory that runs use besides their tensors: once this differs, what was captured before is stale."""
         ...
 
     def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:

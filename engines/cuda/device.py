@@ -12,8 +12,8 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ BUILT = ((12, 0), (10, 0), (9, 0), (8, 9), (8, 6), (8, 0))
 
 class Cuda(Protocol):
     """What engines and loops ask of a GPU. Every method raises EngineError, naming the call that failed."""
+
+    def current(self) -> None:
+        """Makes the GPU the calling thread's own, for libraries that look there."""
+        ...
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes on the GPU, aligned to 256."""
@@ -113,10 +117,15 @@ class Cuda(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """A GPU, and the stream on it that engines and loops share: what is queued later runs later."""
+    """A GPU, and the stream on it that engines and loops share: what is queued later runs later.
+
+    Attributes:
+        lock: held by whoever queues what must stay together.
+    """
 
     cuda: Cuda
     stream: int
+    lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
 
 
 @functools.cache
@@ -140,7 +149,7 @@ class CudaDevice:
         index: which GPU, as CUDA counts them.
 
     Raises:
-        EngineError: cuda-core is not installed, or no driver answers.
+        EngineError: cuda-core is not installed, no driver answers, or it is too old for the step kernel.
     """
 
     def __init__(self, index: int = 0) -> None:
@@ -148,8 +157,9 @@ class CudaDevice:
             from cuda import core
         except ImportError as error:
             raise EngineError("cuda-core is not installed; run: pip install 'handfirst[cuda]'") from error
-        if nvidia_driver() is None:
-            raise EngineError("no NVIDIA driver answers here; use engine 'cpu'")
+        if nvidia_driver(index) is None:
+            what = "no NVIDIA driver answers here" if nvidia_driver() is None else f"there is no GPU {index} here"
+            raise EngineError(f"{what}; use engine 'cpu'")
         self._core: Any = core
         self._lock = threading.Lock()
         self._held: dict[int, Any] = {}  # blocks, streams, events and graphs by address or handle
@@ -157,7 +167,13 @@ class CudaDevice:
         with self._asking("Device"):
             self._device = core.Device(index)
             self._device.set_current()
-        self._kernel: Any = None
+        with self._asking("loading the step kernel"):
+            self._kernel = _kernel(core, tuple(self._device.compute_capability))
+
+    def current(self) -> None:
+        """See Cuda."""
+        with self._asking("set_current"):
+            self._device.set_current()
 
     def allocate(self, size: int) -> int:
         """See Cuda."""
@@ -239,8 +255,6 @@ class CudaDevice:
     def step(self, loop: int, batch: int, values: int, stream: int) -> None:
         """See Cuda."""
         with self._asking("launch"):
-            if self._kernel is None:
-                self._kernel = _kernel(self._core, tuple(self._device.compute_capability))
             grid = (min(BLOCKS, -(-values // BLOCK)), batch)
             config = self._core.LaunchConfig(grid=grid, block=BLOCK)
             self._core.launch(self._held[stream], config, self._kernel, np.uint64(loop))
@@ -325,7 +339,7 @@ class _Staging:
                 self._free.clear()  # sizes of a job repeat; those of the last job need not stay
                 buffer = self._resource.allocate(max(size, 1))
         memory = (ctypes.c_uint8 * max(size, 1)).from_address(int(buffer.handle))
-        return buffer, np.frombuffer(memory, np.uint8)[:size]
+        return buffer, np.ctypeslib.as_array(memory)[:size]
 
     def arrives(self, stream: int, buffer: Any, memory: NDArray[np.uint8], array: Array) -> None:
         """`array` gets the bytes when the stream is done."""
@@ -352,7 +366,7 @@ def _kernel(core: Any, capability: tuple[int, ...]) -> Any:
 
 
 def cubin_of(capability: tuple[int, int]) -> str:
-    """The file of built/ for a GPU: a cubin runs on its own major version from its minor version on, PTX on all later."""
+    """The file of built/ for a GPU: a cubin runs on later minor versions of its major one, PTX on all later ones."""
     fits = [c for c in BUILT if c[0] == capability[0] and c[1] <= capability[1]]
     return f"step_{fits[0][0]}{fits[0][1]}.cubin" if fits else "step.ptx"
 

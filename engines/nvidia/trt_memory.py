@@ -10,8 +10,8 @@ import functools
 import threading
 from contextlib import suppress
 
-from handfirst.engines.errors import EngineError
 from handfirst.engines.cuda.device import Cuda, Lane, process_lane
+from handfirst.engines.errors import EngineError
 
 
 class Arena:
@@ -73,7 +73,7 @@ class Arena:
             EngineError: nobody has joined.
         """
         if self._lane is None or self._lane.stream != self.stream:
-            self._lane = Lane(self.cuda, self.stream)
+            self._lane = Lane(self.cuda, self.stream, self.lock)
         return self._lane
 
     def reserve(self, size: int) -> None:
@@ -96,10 +96,10 @@ class Arena:
 
 
 @functools.cache
-def process_arena() -> Arena:
-    """The one that all engines of this process share.
+def process_arena(gpu: int = 0) -> Arena:
+    """The one that all engines of this process share on a GPU.
 
     Raises:
         EngineError: cuda-core is not installed, or no driver answers.
     """
-    return Arena(process_lane().cuda)
+    return Arena(process_lane(gpu).cuda)

@@ -7,16 +7,16 @@ import subprocess
 from importlib import resources
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.step_on_host import compiled_step, loop_of
 
 from handfirst.engines.cuda.layout import ADDRESSES, LOOP, ROW, SIZES
 from handfirst.runtime.diffusion.device import pack_rows
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
-from support.step_on_host import compiled_step, loop_of
 
 KINDS = ("epsilon", "sample", "v_prediction")
 weights = st.sampled_from([0.0, 1.0]) | st.floats(-2, 2, width=32)
@@ -41,6 +41,7 @@ def tables(draw: st.DrawFn) -> StepTable:
     return StepTable(**columns | {"earlier": earlier, "sigma": sigma, "blend": draw(hnp.arrays(bool, steps))})
 
 
+@settings(deadline=None)
 @given(tables(), st.integers(1, 3), st.sampled_from([(1, 1, 1), (4, 3, 5), (12, 8, 8)]), st.booleans(), st.integers(0))
 def test_a_whole_loop_equals_numpy(
     table: StepTable, batch: int, shape: tuple[int, int, int], known: bool, seed: int
