@@ -76,6 +76,16 @@ class FileEntry(_Block):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
+class FlopCount(_Block):
+    """What torch counted for one run of a graph: two floating-point operations for every multiply-add."""
+
+    axes: dict[Annotated[str, Field(pattern=f"^{_AXIS.pattern}$")], Annotated[int, Field(ge=1, le=MAX_AXIS)]] = Field(
+        max_length=MAX_RANK
+    )
+    """Sizes of free axes by name."""
+    count: int = Field(ge=0, le=1 << 62)
+
+
 class EngineEntry(_Block):
     """One graph: its file, what it takes and gives, and how it was proven equal to torch."""
 
@@ -89,6 +99,8 @@ class EngineEntry(_Block):
     """The golden tensors must be met at least this well, in dB."""
     measured_psnr: float
     """What export measured, in dB; equal tensors count as 200."""
+    flops: tuple[FlopCount, ...] = Field((), max_length=16)
+    """Operations of one run at a few sizes; runtime/profile/flops.py tells those of others. Empty: not counted."""
 
     @model_validator(mode="after")
     def _can_be_opened(self) -> EngineEntry:

@@ -30,6 +30,7 @@ from handfirst.engines.files import sha256
 from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
+from handfirst.export.flops import count_flops
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
@@ -138,6 +139,7 @@ def _write_part(
     if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
+    flops = count_flops(part)
     files = write_graph(to_onnx(part, options.weights, precision), folder, role)
     _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
@@ -151,6 +153,7 @@ def _write_part(
         opset=OPSETS[precision],
         tolerance_psnr=TOLERANCE[precision],
         measured_psnr=round(figure, 2),
+        flops=flops,
     )
     return entry, golden
 
