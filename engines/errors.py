@@ -8,6 +8,7 @@ UserError
 ├── BusyError           a server that takes no more requests now               (runtime/errors.py)
 ├── DeadlineError       a job that was not done in time                        (runtime/errors.py)
 ├── JobCancelledError   a job that was cancelled                               (runtime/errors.py)
+├── ForkError           a model or a server that did not survive a fork        (runtime/errors.py)
 ├── JobError            one job of a batch that makes no sense                 (runtime/errors.py)
 └── BatchError          a file of jobs or a folder of results that cannot be   (runtime/errors.py)
 """

@@ -25,6 +25,10 @@ class JobCancelledError(UserError):
     """A job was cancelled, by its caller or by a server that stopped."""
 
 
+class ForkError(UserError):
+    """A model, a server or a job that was made before this process was forked, and did not survive it."""
+
+
 class JobError(UserError):
     """A job of a batch that makes no sense."""
 

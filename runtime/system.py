@@ -26,6 +26,7 @@ Resident = Literal["all", "stage"]
 opened again for every picture, or for all that are painted together."""
 
 
+@runtime_checkable
 class Request(Protocol):
     """What a caller asks of a system: frozen, checked when it is made."""
 

@@ -26,6 +26,7 @@ NAMES = [
     "__version__",
     "open",
     "read_pose",
+    "warm_up",
 ]
 MEMBERS = {
     "Job": ["cancel", "done", "latest", "news", "remaining", "result", "run", "state", "watch"],

@@ -1,20 +1,32 @@
 """Jobs for asyncio: waits for a job without blocking the loop. What `await job` and `async for ... in job` run.
 
-Knows nothing about servers or models.
+Knows nothing about servers or models, and of a job only what Watched says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-from handfirst.runtime.serve.job import Job
 from handfirst.runtime.system import Progress
 
 
-async def result(job: Job) -> Any:
+class Watched(Protocol):
+    """What is asked of a job; see Job for what each does."""
+
+    @property
+    def remaining(self) -> float | None: ...
+
+    def news(self, seen: int) -> tuple[int, Progress] | None: ...
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], object]: ...
+
+    def cancel(self) -> bool: ...
+
+
+async def result(job: Watched) -> Any:
     """The job's result, or its error raised; a task that is cancelled here cancels the job."""
     made = None
     async for piece in progress(job):
@@ -24,7 +36,7 @@ async def result(job: Job) -> Any:
     return made
 
 
-async def progress(job: Job) -> AsyncIterator[Progress]:
+async def progress(job: Watched) -> AsyncIterator[Progress]:
     """Progress as it comes, the newest piece each time; a task that is cancelled while it waits cancels the job."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 

@@ -1,7 +1,8 @@
 """What ran when: spans of stages, engine calls and host work, for whoever listens; a clock, and engines that tell.
 
 Nobody listens by default, and a span then costs a look at one variable. A recorder hears the thread (or asyncio task)
-that entered `recording`; whoever starts threads enters it in each of them. Knows nothing about what is made of spans.
+that entered `recording`; a Server's workers inherit those that listen where it is opened, other threads enter it
+themselves. Knows nothing about what is made of spans.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from handfirst.engines.cuda.device import Lane
 from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Placed, StreamEngine, Tensor, TimedEngine
 from handfirst.engines.errors import EngineError
+from handfirst.runtime.forks import Origin
 
 Kind = Literal["stage", "engine", "host"]
 
@@ -166,18 +168,25 @@ def recorded(engine: Engine) -> Engine:
 
 
 class RecordedEngine:
-    """See Engine; without a listener a call costs one look more."""
+    """See Engine; without a listener a call costs two looks more.
+
+    Raises:
+        ForkError: it is run in a child that was forked after it was opened: some libraries would compute there with one
+            thread, some wait for ever, and GPUs answer no child at all.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
         self.spec = engine.spec
         self._engine = engine
+        self._origin = Origin("this model was opened")
         self._timed = engine if isinstance(engine, TimedEngine) else None
         self._streams = engine if isinstance(engine, StreamEngine) else None
 
     @property
     def lane(self) -> Lane | None:
         """See StreamEngine; None for an engine that is none."""
+        self._origin.check()
         return None if self._streams is None else self._streams.lane
 
     @property
@@ -192,12 +201,14 @@ class RecordedEngine:
 
     def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
         """See StreamEngine; who queues the run makes the span, as only they know when it is done."""
+        self._origin.check()
         if self._streams is None:
             raise EngineError(f"{self.name}: this engine has no stream to share")
         return self._streams.bind(tensors)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Engine."""
+        self._origin.check()
         if not listened():
             return self._engine.run(inputs)
         start = perf_counter_ns()
@@ -210,8 +221,9 @@ class RecordedEngine:
         return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
     def close(self) -> None:
-        """See Engine."""
-        self._engine.close()
+        """See Engine; a forked child leaves it to the process that opened it."""
+        if self._origin.here:
+            self._engine.close()
 
     def _note(
         self, start: int, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], device: float | None = None
@@ -234,10 +246,12 @@ class RecordedDeviceEngine(RecordedEngine):
 
     def upload(self, array: Array) -> DeviceArray:
         """See DeviceEngine."""
+        self._origin.check()
         return self._engine.upload(array)
 
     def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
         """See DeviceEngine."""
+        self._origin.check()
         if not listened():
             return self._engine.run_resident(inputs, keep)
         start, device = perf_counter_ns(), None

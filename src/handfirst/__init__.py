@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from handfirst.runtime.pose.read import read_pose
     from handfirst.runtime.serve.job import Job
     from handfirst.runtime.serve.server import Server
+    from handfirst.runtime.serve.warm_up import warm_up
     from handfirst.runtime.system import Progress
     from handfirst.runtime.systems import open
     from handfirst.runtime.systems.two_stage.request import Request, Result
@@ -53,6 +54,7 @@ __all__ = [
     "__version__",
     "open",
     "read_pose",
+    "warm_up",
 ]
 
 _HOMES = {
@@ -73,6 +75,7 @@ _HOMES = {
     "UserError": ("handfirst.engines.errors", "UserError"),
     "open": ("handfirst.runtime.systems", "open"),
     "read_pose": ("handfirst.runtime.pose.read", "read_pose"),
+    "warm_up": ("handfirst.runtime.serve.warm_up", "warm_up"),
 }
 
 

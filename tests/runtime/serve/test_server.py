@@ -137,6 +137,32 @@ def test_sizes_that_make_no_sense(sizes):
     assert not names()
 
 
+def test_sizes_may_be_numpys():
+    with Server(GatedModel(), workers=np.int64(2), waiting=np.uint8(0)):
+        assert len(names()) == 2
+
+
+@pytest.mark.parametrize("model", [None, "model", object()])
+def test_a_model_that_is_none(model):
+    with pytest.raises(RequestError, match=r"model: expected an opened one, as handfirst\.open gives, got"):
+        Server(model)
+
+
+def test_more_workers_than_the_system_has_threads(monkeypatch):
+    started, start = [], threading.Thread.start
+
+    def limited(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RequestError, match="workers: the system starts 2 threads here, got 5"):
+        Server(GatedModel(), workers=5)
+    assert not names()
+
+
 def test_an_idle_server_holds_no_picture():
     model = GatedModel()
     model.free(3)

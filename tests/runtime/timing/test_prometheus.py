@@ -7,9 +7,11 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.arithmetic_model import model, person, request
+from support.gated_model import GatedModel
 from support.spans import spans
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.serve.server import Server
 from handfirst.runtime.timing.prometheus import BUCKETS, MOST_WAITING, Metrics
 from handfirst.runtime.timing.spans import Recording, recording
 from handfirst.runtime.timing.totals import parts
@@ -78,6 +80,43 @@ def test_many_threads_count_into_the_same():
     for thread in threads:
         thread.join(10)
     assert samples(metrics.text())["handfirst_part_seconds_count", ("body", "net", "")] == 16
+
+
+def test_a_servers_workers_are_heard():
+    """By whoever listens where it is opened; as many calls as its pictures have steps, whichever worker took them."""
+    metrics = Metrics()
+    with recording(metrics), recording(Recording()) as heard, Server(model()[0], workers=2) as server:
+        jobs = [server.submit(request(person(), steps=3, seed=seed)) for seed in range(4)]
+        for job in jobs:
+            job.result(10)
+    found = samples(metrics.text())
+    for stage, role in (("hands", "hand_unet"), ("body", "body_unet")):
+        assert found["handfirst_part_seconds_count", (stage, role, "")] == 12
+    for part in parts(heard.spans):
+        assert found["handfirst_part_seconds_count", (part.stage, part.name, "")] == len(part.own)
+        assert found["handfirst_part_bytes_total", (part.stage, part.name, "")] == part.bytes
+    assert threading.get_ident() not in {span.thread for span in heard.spans}
+
+
+def test_a_server_that_was_opened_before_is_not_heard():
+    with Server(model()[0]) as server, recording(Recording()) as heard:
+        server.submit(request(steps=1)).result(10)
+    assert heard.spans == ()
+
+
+def test_a_queue_beside_the_parts():
+    """As docs/embedding.md shows it."""
+    from prometheus_client import Gauge
+
+    metrics, painter = Metrics(), GatedModel()
+    with Server(painter) as server:
+        gauge = Gauge("handfirst_waiting", "Requests that nobody has begun.", registry=metrics.registry)
+        gauge.set_function(lambda: server.waiting)
+        for seed in range(3):
+            server.submit(request(seed=seed))
+        painter.until(lambda: painter.begun)
+        assert samples(metrics.text())["handfirst_waiting", ("", "", "")] == 2
+        painter.free(9)
 
 
 def test_it_is_served_here_and_nowhere_else():
