@@ -67,8 +67,7 @@ Marks = NDArray[np.float64]
 def joined(pose: Marks | None, face: Marks | None, left: Marks | None, right: Marks | None) -> Marks:
     """Landmarks [33, 3], [468 or more, 3], [21, 3], [21, 3] (None: not found) -> [133, 3], rows kept, zeros elsewhere.
 
-    A row is x, y in units of the picture's sides and a confidence. Hands need no table: MediaPipe and COCO both list
-    wrist, thumb, index, middle, ring, pinky from base to tip.
+    A row is x, y in units of the picture's sides and a confidence. Hands need no table: both list the same order.
     """
     out = np.zeros((POINTS, 3))
     if pose is not None:
