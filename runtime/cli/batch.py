@@ -165,8 +165,9 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
 
-    from handfirst.runtime.batch.run import Here
+    from handfirst.runtime.batch.run import Here, spare_memory
 
+    spare_memory()
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
     overlap = _overlaps(how, system.engine.engine, model) if how.overlap is None else how.overlap
     return Here(system, how.image_format.value, overlap)
