@@ -25,13 +25,11 @@ from batch_kills import demo_jobs
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.batch.on_ray import OnRay
-from handfirst.runtime.batch.plan import plan
+from handfirst.runtime.batch.groups import group_jobs
+from handfirst.runtime.batch.on_ray import OnRay, Opening
 from handfirst.runtime.batch.read_jobs import read_jobs
-from handfirst.runtime.batch.render import Here, Renderer
 from handfirst.runtime.batch.results import open_results
-from handfirst.runtime.batch.run import pending, run
-from handfirst.runtime.batch.workers import Opening
+from handfirst.runtime.batch.run import Here, Renderer, pending, run
 from handfirst.runtime.systems.two_stage.job import JOBS
 from handfirst.runtime.systems.two_stage.seam import together
 from handfirst.runtime.systems.two_stage.settings import read_settings
@@ -127,7 +125,8 @@ def paint(renderer: Renderer, jobs: int, steps: int, size: int) -> float:
         with open_results(Path(place) / "out", {"model": "demo", "format": "png"}) as ledger:
             start = time.perf_counter()
             todo = pending(read_jobs(JOBS, listed), ledger)
-            for _ in run(todo, plan(todo, partial(together, settings=SETTINGS), size), ledger, lambda: renderer, "png"):
+            groups = group_jobs(todo, partial(together, settings=SETTINGS), size)
+            for _ in run(todo, groups, ledger, lambda: renderer, "png"):
                 pass
             return time.perf_counter() - start
 

@@ -24,7 +24,7 @@ from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import Sample, sample_hand, sample_person
-from handfirst.training.evaluate.crops import cut
+from handfirst.training.evaluate.detect import cut
 from handfirst.training.evaluate.judge import BodyJudge, HandJudge, Verdict, summary
 
 HELD_OUT = 80_000_000  # far from every seed that was trained on or used to choose a setting

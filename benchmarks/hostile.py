@@ -1,8 +1,9 @@
 """Hostile bundles, tokenizers, pickles and plans, each in a process with limits: refused in a line or run within them.
 
-    python benchmarks/hostile.py [RESULT.json]
+    python benchmarks/hostile.py [RESULT.json]          # -> benchmarks/results/hostile.json
 
 The kinds are those of the tests (tests/support), and graphs that pass every rule and are slow or large. Linux or macOS.
+Ends with code 1 if any of them crashed, took too long, or was refused in more than a line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULT = Path(__file__).parent / "results" / "hostile.json"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.hostile_bundle import Draft, Spoil  # noqa: E402
@@ -39,13 +41,16 @@ from training.sources.test_plain_pickle import write as write_pickle  # noqa: E4
 
 from handfirst.engines.bundle import Bundle  # noqa: E402
 from handfirst.engines.errors import UserError  # noqa: E402
+from handfirst.engines.files import atomic_write_bytes  # noqa: E402
 from handfirst.runtime.diffusion.settings import TextSettings  # noqa: E402
 from handfirst.runtime.diffusion.text import open_tokenizer, token_ids  # noqa: E402
+from handfirst.runtime.profile.machine import machine  # noqa: E402
 from handfirst.training.data.prepare.record_file import read_records  # noqa: E402
 from handfirst.training.data.sources.entry import UnusableError  # noqa: E402
 from handfirst.training.data.sources.plain_pickle import read_objects  # noqa: E402
 
 SECONDS, MEMORY = 60, 4 << 30
+LIBRARIES = ("handfirst", "numpy", "onnx", "onnxruntime", "pydantic", "tokenizers")
 REFUSED, RAN, TALKED = 10, 11, 12
 ENDS = {REFUSED: "refused", RAN: "ran", TALKED: "refused, but not in one line"}
 TEXT = TextSettings(length=8, width=2, begin=0, end=1, pad=1)
@@ -220,15 +225,26 @@ def main() -> int:
         found.append({"kind": kind, "name": name, "end": end, "seconds": round(seconds, 2), "MB": round(megabytes)})
         if end not in ("refused", "ran") or seconds > 5:
             print(kind, "|", name, "|", end, f"| {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
-    counts = Counter((each["kind"], each["end"]) for each in found)
-    for (kind, end), count in sorted(counts.items()):
-        print(f"{count:4} {kind}: {end}")
-    slowest = max(found, key=lambda each: each["seconds"])
-    largest = max(found, key=lambda each: each["MB"])
-    print(f"{len(found)} kinds; slowest: {slowest}; largest: {largest}")
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(found, indent=0) + "\n")
+    report = {
+        "what": f"hostile inputs, each in a process with {SECONDS} s and {MEMORY >> 30} GiB of address space",
+        "kinds": len(found),
+        "ends": counted(found),
+        "slowest": max(found, key=lambda each: each["seconds"]),
+        "largest": max(found, key=lambda each: each["MB"]),
+        "found": found,
+        "machine": machine(LIBRARIES),
+    }
+    print(json.dumps({name: value for name, value in report.items() if name != "found"}, indent=1))
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULT
+    atomic_write_bytes(out, (json.dumps(report, indent=1) + "\n").encode())
     return sum(each["end"] not in ("refused", "ran") for each in found)
+
+
+def counted(found: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """How often each kind of input ended how."""
+    counts = Counter((each["kind"], each["end"]) for each in found)
+    kinds = sorted({kind for kind, _ in counts})
+    return {kind: {end: count for (of, end), count in sorted(counts.items()) if of == kind} for kind in kinds}
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from typing import Any
 
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.profile.cost import recorder_share, span_cost
 from handfirst.runtime.profile.machine import machine
-from handfirst.runtime.profile.measure import run_job
+from handfirst.runtime.profile.measure import recorder_share, run_job, span_cost
 from handfirst.runtime.systems.two_stage.job import PROMPT, demo_pose
 from handfirst.runtime.timing.spans import Recording, recording
 

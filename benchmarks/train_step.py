@@ -27,17 +27,20 @@ from full_size import machine
 from torch.utils.data import default_collate
 
 from handfirst.engines.files import atomic_write_bytes
+from handfirst.runtime.diffusion.text import token_ids
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.sample import SAMPLERS
 from handfirst.training.libraries import quiet
 from handfirst.training.loop.optimizer import build_optimizer
+from handfirst.training.loop.task import trained_parameters
 from handfirst.training.models.autoencoder import build_autoencoder
+from handfirst.training.models.encoders import Encoders
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.systems.two_stage.config import TrainingConfig, load_config
-from handfirst.training.systems.two_stage.networks import body_task, hand_task, new_body, new_hand, trained_parameters
+from handfirst.training.systems.two_stage.networks import body_task, hand_task, new_body, new_hand
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
-from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
+from handfirst.training.systems.two_stage.stages import BodyStage, HandStage, OnShards
 
 RESULT = Path(__file__).parent / "results" / "train-step.json"
 LIBRARIES = ("handfirst", "torch", "diffusers")
@@ -131,17 +134,18 @@ def build(
     text = build_text_encoder(
         config.text_encoder, settings.text.length, settings.text.width, config.text_encoder_training["vocabulary"]
     )
-    encoders = Encoders(build_autoencoder(config.autoencoder), text, settings)
+    encoders = Encoders(build_autoencoder(config.autoencoder), text, settings.latent)
+    empty = torch.from_numpy(token_ids(tokenizer, "", settings.text)[0])[None]
     rng = np.random.default_rng(0)
     if stage == "hand":
         of_hands = HandOptions(**shared)
-        built: OnShards = HandStage(hand_task(new_hand(config), settings, of_hands), encoders, settings)
+        built: OnShards = HandStage(hand_task(new_hand(config), settings, of_hands), encoders, settings, empty)
         make: HandSamples | BodySamples = HandSamples(settings, of_hands, tokenizer)
         options: FineTuneOptions = of_hands
     else:
         options = of_bodies = BodyOptions(**shared)
         body = new_body(config)
-        built = BodyStage(body_task(body.unet, body.controlnet, settings, of_bodies), encoders, settings)
+        built = BodyStage(body_task(body.unet, body.controlnet, settings, of_bodies), encoders, settings, empty)
         make = BodySamples(settings, of_bodies, tokenizer)
     examples = [rendered("hand" if stage == "hand" else "person", seed) for seed in range(shared["batch"])]
     return built, default_collate([make.draw(example, rng) for example in examples]), options

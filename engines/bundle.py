@@ -53,6 +53,28 @@ class Bundle:
                 _check_file(path, name, entry.size)
         return bundle
 
+    def tokenizer(self) -> bytes:
+        """The checked bytes of its `tokenizer.json`.
+
+        Raises:
+            BundleError: it has none, or the file cannot be trusted.
+        """
+        if self.manifest.tokenizer is None:
+            raise BundleError(f"{self.path}: expected a tokenizer, the bundle has none; export the bundle again")
+        return self.bytes(self.manifest.tokenizer)
+
+    def asset(self, name: str) -> bytes:
+        """The checked bytes of a named asset; what they mean, and whether they make sense, is the system's to say.
+
+        Raises:
+            BundleError: no such asset, or its file cannot be trusted.
+        """
+        file = self.manifest.assets.get(name)
+        if file is None:
+            has = ", ".join(self.manifest.assets) or "none"
+            raise BundleError(f"{self.path}: no asset {name}; the bundle has {has}; export the bundle again")
+        return self.bytes(file)
+
     def bytes(self, name: str) -> bytes:
         """The checked bytes of a listed file.
 

@@ -8,6 +8,7 @@ Knows nothing about the libraries, and never throws anything away by itself: `pr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -143,10 +144,16 @@ class EngineCache:
                 room = -1 if full else room  # what was used before this one goes too, however small
             elif room is not None:
                 room -= entry.size
-        for path in self._leftovers():
-            if everything or now - path.lstat().st_mtime > FRESH:
-                _unlink(path)
+        for path in self._leftovers(0 if everything else FRESH):
+            _unlink(path)
         return removed
+
+    def broken(self) -> list[Path]:
+        """Files that can never load: torn, altered since they were stored, or of writers that were interrupted.
+
+        Every byte of every entry is read.
+        """
+        return self._leftovers(FRESH) + [entry.path for entry in self.entries() if not _intact(entry)]
 
     def _path(self, key: Key) -> Path:
         return self.folder / f"{key.digest()}{SUFFIX}"
@@ -181,9 +188,10 @@ class EngineCache:
         except OSError:
             return []
 
-    def _leftovers(self) -> list[Path]:
-        """Temporary files, and files with the name of an entry that can never load."""
-        return self._files(_LEFTOVER) + [path for path in self._files(_NAME) if _entry(path) is None]
+    def _leftovers(self, patience: float) -> list[Path]:
+        """Temporary files of at least that many seconds, and files with an entry's name that can never load."""
+        torn = [path for path in self._files(_NAME) if _entry(path) is None]
+        return torn + [path for path in self._files(_LEFTOVER) if time.time() - path.lstat().st_mtime >= patience]
 
 
 def default_folder() -> Path:
@@ -201,7 +209,11 @@ def _canonical(value: dict[str, object]) -> bytes:
 
 def _head(key: Key, blob: bytes) -> bytes:
     """The two lines in front of a blob; they follow from key and blob alone, so comparing them checks everything."""
-    return MAGIC + _canonical({"key": asdict(key), "sha256": sha256(blob), "size": len(blob)}) + b"\n"
+    return _lines(key, sha256(blob), len(blob))
+
+
+def _lines(key: Key, digest: str, size: int) -> bytes:
+    return MAGIC + _canonical({"key": asdict(key), "sha256": digest, "size": size}) + b"\n"
 
 
 def _read_head(file: BinaryIO) -> bytes | None:
@@ -226,6 +238,17 @@ def _entry(path: Path) -> Entry | None:
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return Entry(path, key, status.st_size, status.st_mtime) if whole and named else None
+
+
+def _intact(entry: Entry) -> bool:
+    """Whether every byte of its file is as it was stored."""
+    try:
+        with entry.path.open("rb") as file:
+            head = _read_head(file)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return head is not None and head == _lines(entry.key, digest, entry.size - len(head))
+    except OSError:
+        return False
 
 
 def _unlink(path: Path) -> bool:

@@ -110,11 +110,14 @@ class TimedEngine(Engine, Protocol):
 
 @dataclass(frozen=True)
 class Placed:
-    """A tensor in memory of a device that somebody else holds: an address, sizes, and a dtype as specs write it."""
+    """A tensor in memory of a device that somebody else holds."""
 
     address: int
+    """Where it begins on the device."""
     shape: tuple[int, ...]
+    """Its sizes, in C order."""
     dtype: str
+    """As specs write it."""
 
     @property
     def nbytes(self) -> int:

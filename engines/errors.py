@@ -36,6 +36,7 @@ _NO_MEMORY = (
     "memory is full",
     "allocate memory",
     "not enough memory",
+    "failed to map segment",
 )
 
 

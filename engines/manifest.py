@@ -15,7 +15,9 @@ from handfirst.engines.files import atomic_write_bytes
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import LARGEST_AXIS, EngineSpec, TensorSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of what is written. Version 1, which is still read, has a tokenizer in any case and no assets."""
+OLDEST_VERSION = 1
 FILE = "manifest.json"
 MAX_BYTES = 4 << 20
 
@@ -25,9 +27,13 @@ MAX_ONNX_BYTES = (2 << 30) - 1
 """Protobuf's own limit; larger weights lie in files of their own."""
 MAX_TOKENIZER_BYTES = 1 << 26
 MAX_GOLDEN_BYTES = 1 << 30
+MAX_ASSET_BYTES = 1 << 28
 MAX_TENSORS, MAX_RANK, MAX_AXIS = 100, 8, LARGEST_AXIS
 
-_PLANS = (".engine", ".plan", ".trt", ".ort", ".so", ".dll", ".dylib", ".py", ".pkl", ".pt", ".pth")
+_PLANS = (
+    ".engine", ".plan", ".trt", ".ort", ".so", ".dll", ".dylib", ".pyd", ".py", ".pyc", ".pkl", ".pickle", ".pt",
+    ".pth", ".ckpt",
+)  # fmt: skip
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _AXIS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 _TENSOR = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
@@ -70,6 +76,16 @@ class FileEntry(_Block):
     size: int = Field(ge=0, le=MAX_FILE_BYTES)
 
 
+class FlopCount(_Block):
+    """What torch counted for one run of a graph: two floating-point operations for every multiply-add."""
+
+    axes: dict[Annotated[str, Field(pattern=f"^{_AXIS.pattern}$")], Annotated[int, Field(ge=1, le=MAX_AXIS)]] = Field(
+        max_length=MAX_RANK
+    )
+    """Sizes of free axes by name."""
+    count: int = Field(ge=0, le=1 << 62)
+
+
 class EngineEntry(_Block):
     """One graph: its file, what it takes and gives, and how it was proven equal to torch."""
 
@@ -83,11 +99,13 @@ class EngineEntry(_Block):
     """The golden tensors must be met at least this well, in dB."""
     measured_psnr: float
     """What export measured, in dB; equal tensors count as 200."""
+    flops: tuple[FlopCount, ...] = Field((), max_length=16)
+    """Operations of one run at a few sizes; runtime/profile/flops.py tells those of others. Empty: not counted."""
 
     @model_validator(mode="after")
     def _can_be_opened(self) -> EngineEntry:
-        if plans := [name for name in (self.file, *self.data) if name.lower().endswith(_PLANS)]:
-            raise ValueError(f"{plans[0]}: plans and code are never loaded from a bundle, expected an ONNX file")
+        for name in (self.file, *self.data):
+            _no_code(name, "an ONNX file")
         if len({self.file, *self.data}) != 1 + len(self.data):
             raise ValueError(f"{self.file}: one file listed twice for the same graph")
         for kind, tensors in (("inputs", self.spec.inputs), ("outputs", self.spec.outputs)):
@@ -104,14 +122,17 @@ class Manifest(_Block):
     schema_version: int
     name: Title
     system: Title
-    """Which system of runtime/systems runs it: "two-stage"."""
+    """Which system of runtime/systems runs it."""
     created_with: dict[Title, Line]
     """Versions of handfirst, torch and others at export."""
     engines: dict[Role, EngineEntry] = Field(max_length=100)
     """By role."""
     files: dict[Name, FileEntry] = Field(max_length=MAX_FILES)
     """Every file but the manifest itself."""
-    tokenizer: Name
+    tokenizer: Name | None = None
+    """Of systems that read text, a `tokenizer.json`."""
+    assets: dict[Role, Name] = Field({}, max_length=100)
+    """Other files that the system reads, under the names that it knows them by."""
     settings: dict[str, Any]
     """What the model is, and so what it needs (channels, hint, sizes); the system validates it against the engines."""
     decisions: dict[Title, Line]
@@ -125,13 +146,27 @@ class Manifest(_Block):
     def _files_fit(self) -> Manifest:
         if len({name.lower() for name in self.files}) != len(self.files):
             raise ValueError("files: two names differ only in upper and lower case")
-        limits = {self.tokenizer: MAX_TOKENIZER_BYTES}
-        if self.golden:
-            limits[self.golden] = MAX_GOLDEN_BYTES
-        limits |= {entry.file: MAX_ONNX_BYTES for entry in self.engines.values()}
-        for name, limit in limits.items():
+        limits = [(name, MAX_ASSET_BYTES) for name in self.assets.values()]
+        limits += [(entry.file, MAX_ONNX_BYTES) for entry in self.engines.values()]
+        if self.tokenizer is not None:
+            limits.append((self.tokenizer, MAX_TOKENIZER_BYTES))
+        if self.golden is not None:
+            limits.append((self.golden, MAX_GOLDEN_BYTES))
+        for name, limit in limits:
             if name in self.files and self.files[name].size > limit:
                 raise ValueError(f"{name}: expected at most {limit} bytes, got {self.files[name].size}")
+        return self
+
+    @model_validator(mode="after")
+    def _assets_hold_no_code(self) -> Manifest:
+        for name in self.assets.values():
+            _no_code(name, "data")
+        return self
+
+    @model_validator(mode="after")
+    def _is_of_its_schema(self) -> Manifest:
+        if self.schema_version < 2 and (self.tokenizer is None or self.assets):
+            raise ValueError("schema 1 has a tokenizer and no assets")
         return self
 
 
@@ -154,10 +189,9 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     except (ValidationError, RecursionError) as error:
         detail = _first(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BundleError(f"{where}: {FILE}: {detail}; export the bundle again") from error
-    named = [manifest.tokenizer, *([manifest.golden] if manifest.golden else [])]
     graphs = [file for entry in manifest.engines.values() for file in (entry.file, *entry.data)]
-    for file in (*named, *graphs):
-        if file not in manifest.files:
+    for file in (manifest.tokenizer, *manifest.assets.values(), manifest.golden, *graphs):
+        if file is not None and file not in manifest.files:
             raise BundleError(f"{where}: {FILE} names {file} but does not list it under files; export the bundle again")
     return manifest
 
@@ -181,8 +215,13 @@ def _check_version(fields: Any, where: str) -> None:
             f"{where}: bundle schema {version} is newer than this handfirst reads ({SCHEMA_VERSION}); "
             "upgrade: pip install -U handfirst"
         )
-    if version < SCHEMA_VERSION:
-        raise BundleError(f"{where}: bundle schema {version} is older than {SCHEMA_VERSION}; export the bundle again")
+    if version < OLDEST_VERSION:
+        raise BundleError(f"{where}: bundle schema {version} is older than {OLDEST_VERSION}; export the bundle again")
+
+
+def _no_code(name: str, expected: str) -> None:
+    if name.lower().endswith(_PLANS):
+        raise ValueError(f"{name}: plans and code are never loaded from a bundle, expected {expected}")
 
 
 def _check_tensor(tensor: TensorSpec) -> None:

@@ -31,9 +31,6 @@ from handfirst.engines.telemetry import switch_off
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
-ARENA = 1 << 29
-"""Bytes of a graph below which freed memory of the CPU is kept for the next run."""
-
 
 NO_CUDA = "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9"
 _INSTALL_CUDA = "run: pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
@@ -282,7 +279,9 @@ def session_options(ort: Any, graph: Graph, threads: int) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    options.enable_cpu_mem_arena = graph.size < ARENA  # a full-size UNet's activations are 2 GB, held for nothing
+    # The arena saves nothing that can be measured, and keeps what the largest run took: of a batch that was too large
+    # even single pictures then failed, and a full-size UNet's activations are 2 GB.
+    options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.load_model_format", "ONNX")  # never guessed from the bytes
     # threads that wait for work while spinning take half of the processors' time and, on a busy machine, the work's own
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

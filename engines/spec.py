@@ -26,8 +26,11 @@ class TensorSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=100)
+    """Of the graph's input or output."""
     dtype: DType
+    """Of its elements, as NumPy calls it."""
     shape: tuple[int | str, ...]
+    """An axis each: its size, or its name."""
 
 
 class AxisLimits(BaseModel):
@@ -36,9 +39,13 @@ class AxisLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     least: int = Field(1, ge=1, le=LARGEST_AXIS)
+    """Smallest size."""
     usual: int = Field(ge=1, le=LARGEST_AXIS)
+    """Size that engines which tune for sizes tune for."""
     most: int = Field(ge=1, le=LARGEST_AXIS)
+    """Largest size."""
     multiple: int = Field(1, ge=1, le=LARGEST_AXIS)
+    """What every size is a multiple of."""
 
     @model_validator(mode="after")
     def _in_order(self) -> AxisLimits:
@@ -62,7 +69,9 @@ class EngineSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    """What `run` must be given, by name."""
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    """What it gives."""
     limits: dict[str, AxisLimits] = Field({}, max_length=100)
     """Of free axes, by name; one that is not here takes any size."""
 
@@ -84,10 +93,12 @@ class EngineSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output as the library reads it from the graph; a free axis is a name, "?" or None."""
+    """An input or output as the library reads it from the graph."""
 
     dtype: str
+    """As specs write it, or the library's own word for what specs do not know."""
     shape: tuple[int | str | None, ...]
+    """A size each; a free axis is a name, "?" or None."""
 
 
 def check_ports(spec: EngineSpec, inputs: Mapping[str, Port], outputs: Mapping[str, Port], source: str) -> None:

@@ -15,17 +15,20 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import AUTO, TOLERANCE, arithmetic, choose
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import UserError
-from handfirst.engines.manifest import EngineEntry
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: what was looked at, whether it is right, a line of detail, and the worst PSNR in dB if measured."""
+    """One finding."""
 
     name: str
+    """What was looked at: a file, a role, ..."""
     ok: bool
+    """Whether it is right."""
     detail: str
+    """What was found, in a line."""
     psnr: float | None = None
+    """The worst output's in dB, where some were compared."""
 
 
 def verify(bundle: Bundle, engine: str = AUTO, threads: int | None = None) -> Iterator[Check]:
@@ -47,8 +50,8 @@ def verify(bundle: Bundle, engine: str = AUTO, threads: int | None = None) -> It
     except UserError as error:
         yield Check("golden tensors", False, str(error))
         return
-    for role, entry in bundle.manifest.engines.items():
-        yield _engine(bundle, role, entry, golden, chosen.engine, threads)
+    for role in bundle.manifest.engines:
+        yield check_role(bundle, role, golden, chosen.engine, threads)
 
 
 def _version(bundle: Bundle) -> Check:
@@ -67,9 +70,9 @@ def _file(bundle: Bundle, name: str) -> Check:
     return Check(name, True, f"SHA-256 matches, {size / 1e6:.2f} MB")
 
 
-def _engine(
-    bundle: Bundle, role: str, entry: EngineEntry, golden: dict[str, Array], engine: str, threads: int | None
-) -> Check:
+def check_role(bundle: Bundle, role: str, golden: dict[str, Array], engine: str, threads: int | None = None) -> Check:
+    """Runs one graph on its golden tensors and compares; `engine` is one of choice.ENGINES."""
+    entry = bundle.manifest.engines[role]
     inputs = {t.name: golden.get(f"{role}.in.{t.name}") for t in entry.spec.inputs}
     outputs = {t.name: golden.get(f"{role}.out.{t.name}") for t in entry.spec.outputs}
     if lacking := [name for name, value in {**inputs, **outputs}.items() if value is None]:

@@ -30,6 +30,7 @@ from handfirst.engines.files import sha256
 from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
+from handfirst.export.flops import count_flops
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
@@ -100,8 +101,10 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
-    files[TOKENIZER] = _write(folder, TOKENIZER, source.tokenizer or b"")
-    files[GOLDEN] = _write(folder, GOLDEN, golden_bytes(golden))
+    others = [(GOLDEN, golden_bytes(golden)), *source.assets.values()]
+    if source.tokenizer is not None:
+        others.append((TOKENIZER, source.tokenizer))
+    files |= {file: _write(folder, file, data) for file, data in others}
     write_manifest(
         folder,
         Manifest(
@@ -111,7 +114,8 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
             created_with={library: metadata.version(library) for library in LIBRARIES if distributed(library)},
             engines=engines,
             files=files,
-            tokenizer=TOKENIZER,
+            tokenizer=None if source.tokenizer is None else TOKENIZER,
+            assets={name: file for name, (file, _) in source.assets.items()},
             settings=source.settings.model_dump(mode="json"),
             decisions=source.decisions(),
             golden=GOLDEN,
@@ -135,6 +139,7 @@ def _write_part(
     if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
+    flops = count_flops(part)
     files = write_graph(to_onnx(part, options.weights, precision), folder, role)
     _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
@@ -148,6 +153,7 @@ def _write_part(
         opset=OPSETS[precision],
         tolerance_psnr=TOLERANCE[precision],
         measured_psnr=round(figure, 2),
+        flops=flops,
     )
     return entry, golden
 
@@ -160,6 +166,8 @@ def _empty(module: nn.Module) -> None:
 
 
 def _write(folder: Path, name: str, data: bytes) -> FileEntry:
+    if (folder / name).exists():
+        raise UserError(f"{name}: expected every file of a bundle to have a name of its own, got this one twice")
     (folder / name).write_bytes(data)
     return FileEntry(sha256=sha256(data), size=len(data))
 

@@ -69,7 +69,8 @@ def export(
     ]
     total = sum(file.size for file in manifest.files.values())
     print_table(f"{manifest.name}: {out}", ("graph", "precision", "opset", "size", "against torch"), rows)
-    typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and tokenizer")
+    others = len(manifest.files) - sum(1 + len(entry.data) for entry in manifest.engines.values())
+    typer.echo(f"{len(rows)} graphs, {total / 1e6:.2f} MB with golden tensors and {others - 1} other files")
 
 
 def _range(text: str | None) -> tuple[tuple[int, int], tuple[int, int]] | None:

@@ -10,11 +10,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Any, Literal
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import nn
 from torch.export import Dim
 
 from handfirst.engines.graph import Precision
@@ -53,7 +55,7 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
             given,
             dynamo=True,
             opset_version=OPSETS[precision],
-            dynamic_shapes=_dynamic_shapes(part, precision != "float32"),
+            dynamic_shapes=_dynamic_shapes(part, module),
             external_data=False,
             verbose=False,
             custom_translation_table=FLOAT32 if precision == "float32" else None,
@@ -67,17 +69,14 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
     return model
 
 
-def _dynamic_shapes(part: Part, coarse: bool) -> tuple[Any, ...]:
-    """Per argument of the module's forward its free axes; *residuals count as one argument."""
+def _dynamic_shapes(part: Part, module: nn.Module) -> tuple[Any, ...]:
+    """Per argument of the module's forward its free axes; all that a starred one takes count as one argument."""
     tied = _tied_axes(part)
     axes = [{i: tied.get(a, a) for i, a in enumerate(t.shape) if isinstance(a, str)} for t in part.spec.inputs]
-    if coarse:
-        return (tuple(axes),)
-    variadic = [i for i, t in enumerate(part.spec.inputs) if t.name.startswith("residual_")]
-    if not variadic:
+    own = list(signature(module.forward).parameters.values())
+    if own[-1].kind is not Parameter.VAR_POSITIONAL:
         return tuple(axes)
-    first = variadic[0]
-    return (*axes[:first], tuple(axes[first:]))
+    return (*axes[: len(own) - 1], tuple(axes[len(own) - 1 :]))
 
 
 def _tied_axes(part: Part) -> dict[str, Any]:

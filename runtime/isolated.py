@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import BundleError, UserError
+from handfirst.engines.probe import ending
 from handfirst.engines.verify import Check, verify
 
 SECONDS = 600.0
@@ -58,8 +58,8 @@ def verify_isolated(
     answer = _answer(done.stdout) if done.returncode == 0 else None
     if answer is None:
         raise BundleError(
-            f"{path}: the process that opened it {_end(done.returncode)} (it had {memory >> 20} MB of memory); do not "
-            "use it, or give it more with --memory"
+            f"{path}: the process that opened it {ending(done.returncode)} (it had {memory >> 20} MB of memory); "
+            "do not use it, or give it more with --memory"
         )
     if "error" in answer:
         raise BundleError(str(answer["error"]))
@@ -96,14 +96,14 @@ def _checks(path: str, engine: str, threads: int | None) -> list[Check]:
 
 
 def _system(path: str, engine: str, threads: int | None) -> Check:
-    """Opening it reads the settings and the tokenizer as well."""
+    """Opening it reads the settings and all other files as well."""
     from handfirst.runtime.systems import open as open_system
 
     try:
         open_system(path, engine=engine, threads=threads).close()
     except UserError as error:
         return Check("system", False, str(error))
-    return Check("system", True, "takes its settings, its tokenizer and its graphs")
+    return Check("system", True, "takes its settings, its graphs and its other files")
 
 
 def _answer(output: bytes) -> dict[str, Any] | None:
@@ -113,12 +113,3 @@ def _answer(output: bytes) -> dict[str, Any] | None:
     except (ValueError, IndexError):
         return None
     return found if isinstance(found, dict) and found.keys() & {"checks", "error"} else None
-
-
-def _end(code: int) -> str:
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

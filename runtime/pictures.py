@@ -14,13 +14,24 @@ from numpy.typing import NDArray
 ImageFormat = Literal["png", "webp"]
 
 
-def encode(image: NDArray[Any], kind: ImageFormat = "png") -> bytes:
-    """uint8 RGB [H, W, 3] or bool [H, W] as the bytes of a file; equal pictures give equal bytes."""
+def encode(image: NDArray[Any], kind: ImageFormat = "png", xmp: bytes | None = None) -> bytes:
+    """uint8 RGB [H, W, 3] or bool [H, W] as the bytes of a file; equal arguments give equal bytes.
+
+    Args:
+        xmp: a packet that goes into the file beside the pixels (metadata.py); None: nothing does.
+    """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     file = BytesIO()
     pixels = image.astype(np.uint8) * 255 if image.dtype == np.bool_ else image
-    Image.fromarray(pixels).save(file, kind, lossless=True)
+    more: dict[str, Any] = {}
+    if kind == "webp":
+        more = {"lossless": True, "xmp": xmp or b""}
+    elif xmp is not None:
+        more = {"pnginfo": PngInfo()}
+        more["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())  # where XMP says that it is in a PNG
+    Image.fromarray(pixels).save(file, kind, **more)
     return file.getvalue()
 
 

@@ -31,7 +31,9 @@ class Request(Protocol):
     """What a caller asks of a system: frozen, checked when it is made."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """What its noise follows from."""
+        ...
 
     def seeded(self, seed: int) -> Request:
         """The same with another seed."""
@@ -56,6 +58,12 @@ class Result(Protocol):
         ...
 
     @property
+    def asked(self) -> Mapping[str, Any]:
+        """The request as it was carried out, for whoever wants to know later: words and numbers that JSON knows, no
+        arrays, and nothing of the machine. "prompt", "seed", "width" and "height" wherever there are such."""
+        ...
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Wall time by stage, and "total"."""
         ...
@@ -75,6 +83,7 @@ class Progress:
     step: int
     """1 .. total of this stage."""
     total: int
+    """Steps of this stage."""
     preview: Callable[[], NDArray[np.uint8]]
     """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; any thread may call it, while the model is open.
 
@@ -137,6 +146,7 @@ class Runs(NamedTuple):
     """With which shapes an engine runs: (rows, (height, width) of its maps) each."""
 
     shapes: list[tuple[int, tuple[int, int]]]
+    """One entry per set of shapes."""
     tells: bool = True
     """Whether its outputs tell the sizes of other engines' inputs, or `shapes` knows those as well."""
 
@@ -171,6 +181,7 @@ class SystemModule(Protocol):
     """What a system's module tells without, or before, opening a model."""
 
     JOBS: JobKind
+    """What a job of a batch may say."""
     LABELS: Mapping[str, str]
     """Names of roles and of named host work, for people; what is not here is called what it is called."""
 

@@ -42,3 +42,11 @@ def free_sizes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     from support.free_sizes import export_free_sizes  # most tests do without torch
 
     return export_free_sizes(tmp_path_factory.mktemp("free"))
+
+
+@pytest.fixture(scope="session")
+def mosaic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a model of the second system and of its bundle (support/mosaic)."""
+    from support.mosaic.registry import exported
+
+    return exported(tmp_path_factory.mktemp("mosaic"))

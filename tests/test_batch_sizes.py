@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from support.batch_jobs import lines
 
 from handfirst.engines.bundle import Bundle
-from handfirst.runtime.batch.job import BadJob, Job
-from handfirst.runtime.batch.outcome import Failed
-from handfirst.runtime.batch.plan import plan
+from handfirst.runtime.batch.groups import group_jobs
+from handfirst.runtime.batch.job import BadJob, Failed, Job
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems import two_stage
@@ -36,7 +35,7 @@ JOBS = {
 BAD = {
     "large": ({"canvas": "320x128"}, "size of the picture: expected a width of 128 to 256 in steps of 64"),
     "between": ({"canvas": "160x128"}, "size of the picture: expected a width of 128 to 256 in steps of 64"),
-    "huge": ({"canvas": "5000x128"}, "size of the picture: expected a whole number from 1 to 4096, got 5000"),
+    "huge": ({"canvas": "20000x128"}, "canvas: expected WIDTHxHEIGHT up to 16384, such as 640x512"),
     "words": ({"canvas": "wide"}, "canvas: expected WIDTHxHEIGHT"),
 }
 SHAPES = {"usual": (128, 128), "wide": (128, 256), "listed": (192, 192), "wide-2": (128, 256), "said-usual": (128, 128)}
@@ -111,7 +110,7 @@ def test_those_of_equal_size_are_painted_together(jobs: Path, bundle: Path, syst
 
 def plan_of(jobs: Sequence[Job | BadJob], bundle: Path) -> list[list[Job]]:
     settings = read_settings(Bundle.open(bundle).manifest)
-    planned = plan(jobs, partial(together, settings=settings), 4)
+    planned = group_jobs(jobs, partial(together, settings=settings), 4)
     return [[task.job for task in item] for item in planned if not isinstance(item, Failed)]
 
 

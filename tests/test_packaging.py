@@ -85,7 +85,7 @@ def test_exporting_goes_with_either_onnxruntime(extra, runtime):
     ]
 
 
-@pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check", ".ci/run"])
+@pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check", "scripts/release", ".ci/run"])
 def test_scripts_are_executable(script):
     assert (ROOT / script).stat().st_mode & 0o111
     assert (ROOT / script).read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")

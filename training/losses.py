@@ -6,9 +6,10 @@ Knows nothing about networks or data. Source: sections III-B and III-C; the weig
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.table import Schedule
 
 
 def add_noise(x_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
@@ -55,3 +56,32 @@ def mask_loss(predicted: Tensor, mask: Tensor) -> Tensor:
 def widened(x: Tensor) -> Tensor:
     """At least float32: sums of squares overflow in half precision."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+class Noising(nn.Module):
+    """The schedule in torch: alpha_bar [T] follows the module to its device.
+
+    Args:
+        schedule: of the model.
+        snr_cap: cap of the loss weight min(SNR + 1, cap) where the network predicts x_0.
+    """
+
+    def __init__(self, schedule: ScheduleSettings, snr_cap: float) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.snr_cap = snr_cap
+        table = torch.from_numpy(Schedule(schedule).alpha_bar).float()
+        self.register_buffer("alpha_bar", table, persistent=False)
+        self.alpha_bar: Tensor
+
+    def at(self, t: Tensor) -> Tensor:
+        """t int64 [B] -> alpha_bar [B]."""
+        return self.alpha_bar[t]
+
+    def target(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the network should predict, like x_0."""
+        return target(x_0, eps, self.at(t), self.schedule.prediction)
+
+    def weight(self, t: Tensor) -> Tensor:
+        """The loss weight of each sample, [B]."""
+        return weight(self.at(t), self.schedule, self.snr_cap)

@@ -1,6 +1,6 @@
-"""One job of a batch: a picture that is wanted, under a name, and when two jobs are the same.
+"""One job of a batch: a picture that is wanted, under a name; when two jobs are the same; and how a job ends.
 
-Knows nothing about files of jobs, models or where results go.
+Knows nothing about files of jobs, how pictures are made, or where they go.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from handfirst.runtime.system import Content, JobKind, Request
 
 VERSION = 1
 """Of what a key is made from."""
+
+_LATER = ("canvas", "frame", "image")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
 
@@ -56,6 +58,41 @@ class BadJob:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A finished picture, ready for the disk; plain enough to travel between machines."""
+
+    data: bytes
+    """The file."""
+    seed: int
+    seconds: dict[str, float]
+    """Wall time by stage, of the batch that it was painted in."""
+    batch: int
+    """Pictures in that batch."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A job with its picture."""
+
+    job: Job
+    painted: Painted
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """A job without, and why, in one line."""
+
+    job: Job | BadJob
+    reason: str
+    again: bool = False
+    """Whether the next run tries it again without being told to: memory that ran out says nothing about the job."""
+
+
+Outcome = Done | Failed
+
+
 def job_fields(kind: JobKind, values: Mapping[str, object]) -> BaseModel:
     """Checks what a file says.
 
@@ -70,7 +107,22 @@ def job_fields(kind: JobKind, values: Mapping[str, object]) -> BaseModel:
         if first["type"] == "missing":
             raise JobError(f"{name}: expected one, got none") from None
         said = first["msg"].removeprefix("Value error, ")
-        raise JobError(f"{name}: {said[:1].lower()}{said[1:]}, got {first['input']!a:.60}") from None
+        raise JobError(
+            f"{name}: {said[:1].lower()}{said[1:]}, got {first['input']!a:.60}{_advice(first['type'], first['input'])}"
+        ) from None
+
+
+def _advice(problem: str, value: object) -> str:
+    """How a number is mended that a spreadsheet has written in its own way."""
+    if problem not in ("int_parsing", "float_parsing") or not isinstance(value, str):
+        return ""
+    if re.fullmatch(r"[-+]?[0-9.]*,[0-9]+", value.strip()):
+        return "; write a point for the comma"
+    if re.fullmatch(r"[-+]?[0-9.,]+[eE][-+]?[0-9]+", value.strip()):
+        return "; write all of its digits"
+    if value.strip().lower() in ("nan", "null", "none", "n/a", "#n/a", "-"):
+        return "; leave it empty"
+    return ""
 
 
 def job_id(value: object) -> str:
@@ -90,11 +142,9 @@ def job_id(value: object) -> str:
 def content_key(digests: Mapping[str, str], fields: BaseModel) -> str:
     """The key of a job: the bytes of its files and every field, defaults too.
 
-    A canvas that is not said is left out: keys are what they were before jobs could say it.
+    What jobs could not say at first is left out where it is not said: keys are what they were before.
     """
-    said = fields.model_dump()
-    if said.get("canvas", ...) is None:
-        del said["canvas"]
+    said = {name: value for name, value in fields.model_dump().items() if name not in _LATER or value is not None}
     return digest(json.dumps({"version": VERSION, **digests, **said}, sort_keys=True))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
     from handfirst.runtime.batch.job import BadJob, Job
     from handfirst.runtime.batch.ledger import Ledger
-    from handfirst.runtime.batch.render import Renderer
+    from handfirst.runtime.batch.run import Renderer
     from handfirst.runtime.system import Resident
 
 EXIT_SOME_FAILED = 3
@@ -53,11 +53,12 @@ class _How:
     workers: int | None
     batch_size: int
     image_format: ImageFormat
+    metadata: bool
 
 
 def batch(
     jobs: Annotated[
-        Path, typer.Argument(help="JSON lines, CSV or Parquet; or a folder of poses, with --prompts.", metavar="JOBS")
+        Path, typer.Argument(help="JSON, CSV or Parquet; or a folder of poses, with --prompts.", metavar="JOBS")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and results.jsonl.", metavar="FOLDER")],
     prompts: Annotated[
@@ -83,7 +84,7 @@ def batch(
     low_memory: options.LowMemory = False,
     overlap: Annotated[
         bool | None,
-        typer.Option("--overlap/--no-overlap", help="Next hands beside these bodies.", show_default="if it pays"),
+        typer.Option("--overlap/--no-overlap", help="Begin the next pictures beside these.", show_default="if it pays"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help='A Ray cluster: "auto", HOST:PORT, or "local".', metavar="ADDRESS")
@@ -91,6 +92,7 @@ def batch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="On Ray.", show_default="one per GPU or node", metavar="N")
     ] = None,
+    metadata: options.Metadata = True,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -99,7 +101,7 @@ def batch(
     options.parse_size(size)
     options.parse_size(canvas, "--canvas")
     if low_memory and overlap:
-        raise UserError("--overlap needs the networks of both stages at once; leave out --overlap or --low-memory")
+        raise UserError("--overlap needs the networks of all stages at once; leave out --overlap or --low-memory")
 
     from handfirst.engines.bundle import Bundle, demo_bundle_path
     from handfirst.runtime.batch.read_jobs import read_jobs
@@ -108,17 +110,20 @@ def batch(
     from handfirst.runtime.systems import module_of
 
     model = Bundle.open(bundle or demo_bundle_path())
-    said = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
-    wanted = read_jobs(
-        module_of(model.manifest).JOBS,
-        jobs,
-        prompts,
-        {name: value for name, value in said.items() if value is not None},
+    kind = module_of(model.manifest).JOBS
+    defaults = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
+    said = {name: value for name, value in defaults.items() if value is not None}
+    pipeline.check_known(kind, said, defaults)
+    wanted = read_jobs(kind, jobs, prompts, said)
+    if jobs.is_dir():
+        output.print_warnings(_skipped(jobs, prompts))
+    how = _How(
+        bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format, metadata
     )
-    how = _How(bundle, engine, threads, options.resident(low_memory), overlap, ray, workers, batch_size, image_format)
     shared = {"model": f"{model.manifest.name} {model.digest}", "format": image_format.value}
     with open_results(out, shared) as ledger:
         todo = pending(wanted, ledger, retry_failed)
+        spoilt = list(ledger.spoilt)
         start = time.perf_counter()
         with Throughput("jobs", len(wanted), len(wanted) - len(todo), options.show_progress(progress, json)) as bar:
             failures = _render(todo, ledger, model, how, bar)
@@ -130,24 +135,34 @@ def batch(
         "failed": failed,
         "painted": len(todo) - len(failures),
     }
-    _report(out, model, counts, failures, seconds, json)
+    _report(out, model, counts, failures, spoilt, seconds, json)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _skipped(folder: Path, prompts: Path | None) -> list[str]:
+    """What lies in a folder of poses and is none, nor the prompts."""
+    from handfirst.runtime.pose.formats import pose_files
+
+    skipped = pose_files(folder)[1]
+    names = [path.name for path in skipped if prompts is None or path.absolute() != prompts.absolute()]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"skipped, as no pose: {', '.join(names[:MOST_NAMED])}{more}"] if names else []
 
 
 def _render(
     todo: Sequence[Job | BadJob], ledger: Ledger, model: Bundle, how: _How, bar: Throughput
 ) -> list[tuple[Job | BadJob, str]]:
     """Renders what is to do; the jobs that failed, and why. Without jobs to paint nothing is opened."""
-    from handfirst.runtime.batch.outcome import Failed
-    from handfirst.runtime.batch.plan import plan
+    from handfirst.runtime.batch.groups import group_jobs
+    from handfirst.runtime.batch.job import Failed
     from handfirst.runtime.batch.run import run
     from handfirst.runtime.systems import module_of
 
     failures = []
     told = module_of(model.manifest)
     together = partial(told.together, settings=told.read_settings(model.manifest))
-    planned = plan(todo, together, how.batch_size)
+    planned = group_jobs(todo, together, how.batch_size)
     with ExitStack() as stack:
         opener = partial(_renderer, how, model, stack)
         for outcomes in run(todo, planned, ledger, opener, how.image_format.value):
@@ -159,17 +174,20 @@ def _render(
 def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
     """Opens the model, here or on the cluster; `stack` closes it."""
     if how.ray is not None:
-        from handfirst.runtime.batch.on_ray import OnRay
-        from handfirst.runtime.batch.workers import Opening
+        from handfirst.runtime.batch.on_ray import OnRay, Opening
 
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
-        return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers))
+        return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers, how.metadata))
 
-    from handfirst.runtime.batch.render import Here
+    from handfirst.runtime.batch.run import Here, spare_memory
+    from handfirst.runtime.system import TwoHalves
 
+    spare_memory()
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
+    if how.overlap and not isinstance(system, TwoHalves):
+        raise UserError("--overlap needs a model whose work comes in two halves; leave it out with this one")
     overlap = _overlaps(how, system.engine.engine, model) if how.overlap is None else how.overlap
-    return Here(system, how.image_format.value, overlap)
+    return Here(system, how.image_format.value, overlap, model if how.metadata else None)
 
 
 def _overlaps(how: _How, engine: str, model: Bundle) -> bool:
@@ -189,6 +207,7 @@ def _report(
     model: Bundle,
     counts: dict[str, int],
     failures: Sequence[tuple[Job | BadJob, str]],
+    spoilt: Sequence[str],
     seconds: float,
     json: bool,
 ) -> None:
@@ -200,10 +219,14 @@ def _report(
                 "out": str(out),
                 **counts,
                 "seconds": round(seconds, 3),
+                "spoilt": list(spoilt),
                 "failures": [{"id": job.id, "line": job.line, "reason": reason} for job, reason in failures],
             }
         )
         return
+    if spoilt:
+        named = ", ".join(spoilt[:MOST_NAMED]) + (", ..." if len(spoilt) > MOST_NAMED else "")
+        output.print_warnings([f"not what was painted, and so painted again: {named}"])
     for job, reason in failures[:MOST_NAMED]:
         print("failed:", output.one_line(f"line {job.line}: {reason}"), file=sys.stderr)
     if counts["failed"] > len(failures[:MOST_NAMED]):

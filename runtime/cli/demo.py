@@ -15,6 +15,7 @@ def demo(
     seed: options.Seed = 0,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
+    metadata: options.Metadata = True,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
@@ -25,8 +26,10 @@ def demo(
     request = told.example(seed=seed)
     system = pipeline.open_pipeline(None, engine, threads)
     (result,), parts = pipeline.run(system, [request], options.show_progress(progress, json))
+    xmp = pipeline.told_of(system, result, metadata)
     pictures = [
-        output.Picture(kind, out / f"{name}.png", image, result.seed) for kind, name, image in told.pictures(result)
+        output.Picture(kind, out / f"{name}.png", image, result.seed, None if kind == "pose" else xmp)
+        for kind, name, image in told.pictures(result)  # no model made the pose
     ]
     output.write_pictures(pictures, folder=out)
     pipeline.report(system, [result], parts, pictures, json)

@@ -1,6 +1,7 @@
 """The `handfirst` command: its verbs, and how an error becomes one line and an exit code.
 
-0 done, 2 a user error (one line on stderr, nothing written), 3 a batch of which some jobs failed, 130 interrupted.
+0 done, 1 `doctor` says that the default does not work here, 2 a user error (one line on stderr, nothing written), 3 a
+batch of which some jobs failed, 130 interrupted.
 Anything else is a bug and shows its traceback. Start-up imports no engine and no array library: each verb imports what
 it needs when it runs.
 """
@@ -19,11 +20,13 @@ from handfirst.runtime.cli import cache
 from handfirst.runtime.cli.batch import batch
 from handfirst.runtime.cli.build import build
 from handfirst.runtime.cli.demo import demo
+from handfirst.runtime.cli.doctor import doctor
 from handfirst.runtime.cli.output import one_line
+from handfirst.runtime.cli.plugins import PluginGroup
 from handfirst.runtime.cli.pose import pose
 from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
-from handfirst.runtime.cli.rooms import Rooms
+from handfirst.runtime.cli.show import show
 from handfirst.runtime.cli.verify import verify
 
 # The base of all errors of the command line's own parser. The parser moved between packages; its errors did not change.
@@ -32,14 +35,14 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
-    cls=Rooms,
+    cls=PluginGroup,
     help="Human pictures with hands that are right: hands first, then the body.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, batch, verify, pose, build, profile):
+for verb in (demo, render, batch, verify, pose, show, build, profile, doctor):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 

@@ -26,11 +26,19 @@ LowMemory = Annotated[
     typer.Option("--low-memory", help="Keep one stage's networks in memory at a time: less memory, more time."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all cores", metavar="N")]
+Metadata = Annotated[
+    bool,
+    typer.Option("--metadata/--no-metadata", help="Pictures tell model, request, and that a model made them."),
+]
 Size = Annotated[
     str | None,
     typer.Option(metavar="WxH", help="Canvas of the pose in pixels, for files that do not say."),
 ]
-
+Frame = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of a pose file that holds several.", show_default="the first with somebody", metavar="N"),
+]
+Image = Annotated[str | None, typer.Option(help="Id or file name of one of the images in a pose file.", metavar="NAME")]
 Canvas = Annotated[
     str | None,
     typer.Option(metavar="WxH", help="Picture in pixels, for models of free size.", show_default="the model's"),

@@ -32,6 +32,8 @@ class Picture:
     path: Path
     image: NDArray[Any]
     seed: int | None = None
+    xmp: bytes | None = None
+    """What its file says of how it was made (metadata.py)."""
 
     def describe(self) -> dict[str, Any]:
         """The picture as one entry of the JSON object; sizes in pixels."""
@@ -91,7 +93,7 @@ def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> N
     """Writes all of them, or none. `folder` is made if it does not exist, and removed again if writing fails."""
     from handfirst.runtime.pictures import encode
 
-    data = [encode(picture.image) for picture in pictures]
+    data = [encode(picture.image, xmp=picture.xmp) for picture in pictures]
     made = [] if folder is None else [p for p in (folder, *folder.absolute().parents) if not p.exists()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

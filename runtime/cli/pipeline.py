@@ -1,20 +1,21 @@
 """From requests to results with bars, and what is said of them: shared by `demo`, `render` and `batch`.
 
-Knows nothing about what is asked, and of a system only that it has steps.
+Knows of a system what its module tells, and that it has steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import output
 from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
-    from handfirst.runtime.system import Progress, Request, Resident, Result, System, SystemModule
+    from handfirst.runtime.system import JobKind, Progress, Request, Resident, Result, System, SystemModule
     from handfirst.runtime.timing.totals import Part
 
 
@@ -32,6 +33,50 @@ def system_of(bundle: Path | None) -> SystemModule:
     from handfirst.runtime.systems import module_of
 
     return module_of(Bundle.open(bundle or demo_bundle_path()).manifest)
+
+
+def asked(kind: JobKind, options: Mapping[str, object], more: Sequence[str] = ()) -> Request:
+    """The request that the options of a verb come to.
+
+    Args:
+        kind: what the model can be asked.
+        options: the verb's own, by the names of fields and files; those that are None were not given.
+        more: NAME=VALUE for fields and files that have no option of their own.
+
+    Raises:
+        UserError: something that this model does not know, or nothing where it needs something; a value out of range.
+    """
+    from handfirst.runtime.batch.job import job_fields
+
+    said = {name: value for name, value in options.items() if value is not None}
+    for name, value in map(_one_more, more):
+        if name in options or name in said:
+            raise UserError(f"--set {name}: expected it once, as {_option(name, options)}")
+        said[name] = value
+    check_known(kind, said, options)
+    if missing := [name for name in kind.required if name not in said]:
+        raise UserError(f"expected {' and '.join(_option(name, options) for name in missing)}; this model needs it")
+    files = {name: Path(str(said.pop(name))) for name in kind.files}
+    return kind.request(job_fields(kind, said), files)
+
+
+def check_known(kind: JobKind, said: Collection[str], options: Collection[str]) -> None:
+    """Raises a UserError where a model that takes such requests knows nothing of what is said."""
+    names = [name for name in kind.names if name != "id"]
+    if unknown := [name for name in said if name not in names]:
+        raise UserError(f"{_option(unknown[0], options)}: this model knows no {unknown[0]}; it has {', '.join(names)}")
+
+
+def _one_more(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set: expected NAME=VALUE, got {text[:60]!a}")
+    return name.strip(), value
+
+
+def _option(name: str, options: Collection[str]) -> str:
+    """How it is said on the command line."""
+    return f"--{name.replace('_', '-')}" if name in options else f"--set {name}=VALUE"
 
 
 def run(system: System, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:
@@ -57,6 +102,13 @@ def _follow(story: Iterator[Progress], bars: Bars) -> Result:
             result: Result = progress.result
             return result
     raise ValueError("the system's steps ended without a result")
+
+
+def told_of(system: System, result: Result, metadata: bool) -> bytes | None:
+    """What the files of a result's pictures say of how they were made; None where they shall say nothing."""
+    from handfirst.runtime.metadata import packet
+
+    return packet(system.bundle, result) if metadata else None
 
 
 def report(

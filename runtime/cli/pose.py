@@ -30,6 +30,8 @@ def pose(
         bool, typer.Option("--mirrored", help="MediaPipe Hands saw the picture flipped; flip the pose back.")
     ] = False,
     size: options.Size = None,
+    frame: options.Frame = None,
+    image: options.Image = None,
     json: options.Json = False,
 ) -> None:
     """Read a pose, show what was found, draw or convert it."""
@@ -38,7 +40,7 @@ def pose(
 
     from handfirst.runtime.pose.read import read_pose
 
-    read = read_pose(file, canvas, format, mirrored)
+    read = read_pose(file, canvas, format, mirrored, frame, image)
     files = _write(read, target, to)
     if json:
         output.print_json(

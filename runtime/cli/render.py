@@ -1,4 +1,4 @@
-"""`handfirst render`: a pose, a prompt and a bundle to pictures."""
+"""`handfirst render`: what a model is asked, and a bundle, to pictures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ class Blend(StrEnum):
 
 
 def render(
-    pose: Annotated[Path, typer.Option(help="A pose in any of the formats, or a photo (eval extra).", metavar="FILE")],
-    prompt: Annotated[str, typer.Option(help="What the picture shows.", metavar="TEXT")],
     out: Annotated[Path, typer.Option(help="The picture to write.", metavar="FILE.png")],
+    pose: Annotated[
+        Path | None, typer.Option(help="A pose in any of the formats, or a photo (eval extra).", metavar="FILE")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the picture shows.", metavar="TEXT")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Folder of the model.", show_default="the embedded one", metavar="PATH")
     ] = None,
@@ -40,27 +42,33 @@ def render(
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     size: options.Size = None,
+    frame: options.Frame = None,
+    image: options.Image = None,
     canvas: options.Canvas = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: pose, hands, canvas, result.")] = False,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="What a model asks for beside the above; repeatable.", metavar="NAME=VALUE"),
+    ] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: the result at a glance.")] = False,
     count: Annotated[
         int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
     ] = 1,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
     low_memory: options.LowMemory = False,
+    metadata: options.Metadata = True,
     progress: options.Progress = None,
     json: options.Json = False,
 ) -> None:
-    """Paint a person with the hands of a pose."""
+    """Paint what the bundle's model is asked: a person with the hands of a pose."""
     targets = [output.png_target(output.numbered(out, i, count)) for i in range(count)]
     sheets = [output.png_target(t.with_name(f"{t.stem}-sheet.png")) for t in targets] if sheet else []
     options.parse_size(size)
     options.parse_size(canvas, "--canvas")
 
-    from handfirst.runtime.batch.job import job_fields
-
     told = pipeline.system_of(bundle)
     said = {
+        "pose": pose,
         "prompt": prompt,
         "negative_prompt": negative_prompt or None,
         "hand_prompt": hand_prompt,
@@ -72,15 +80,20 @@ def render(
         "blend": None if blend is Blend.expansion else blend.value,
         "feather": feather or None,
         "size": size,
+        "frame": frame,
+        "image": image,
         "canvas": canvas,
     }
-    fields = job_fields(told.JOBS, {name: value for name, value in said.items() if value is not None})
-    first = told.JOBS.request(fields, {"pose": pose})
+    first = pipeline.asked(told.JOBS, said, more or ())
     requests = [first.seeded(seed + i) for i in range(count)]
     system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
     results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
-    pictures = [output.Picture("result", t, r.image, r.seed) for t, r in zip(targets, results, strict=True)]
+    xmp = [pipeline.told_of(system, result, metadata) for result in results]
+    pictures = [output.Picture("result", t, r.image, r.seed, x) for t, r, x in zip(targets, results, xmp, strict=True)]
     if sheet:
-        pictures += [output.Picture("sheet", t, told.sheet(r), r.seed) for t, r in zip(sheets, results, strict=True)]
+        drawn = [told.sheet(result) for result in results]
+        pictures += [
+            output.Picture("sheet", t, s, r.seed, x) for t, s, r, x in zip(sheets, drawn, results, xmp, strict=True)
+        ]
     output.write_pictures(pictures)
     pipeline.report(system, results, parts, pictures, json)

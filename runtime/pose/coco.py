@@ -1,7 +1,9 @@
-"""COCO-WholeBody annotations: one annotation, a list of them, or a whole annotation file with its images.
+"""COCO-WholeBody's annotations, and the results of detectors that describe a person in the same manner.
 
-An annotation has keypoints (51 numbers) and may have foot_kpts (18), face_kpts (204), lefthand_kpts and
-righthand_kpts (63 each); results look the same without images.
+An annotation has keypoints (17 points) and may have foot_kpts (6), face_kpts (68), lefthand_kpts and righthand_kpts
+(21 each). MMPose, RTMPose, AlphaPose and TensorFlow.js write keypoints alone, of more points, with keypoint_scores
+beside them or a confidence in each; the number of points says which skeleton it is. An older pose editor writes
+{width, height, keypoints} with 18 points for each person. Scores below 0.3 mean missing where a detector gave them.
 """
 
 from __future__ import annotations
@@ -12,9 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.numbers import canvas_size, triples, visible
-from handfirst.runtime.pose.person import Person, Pose
-from handfirst.runtime.pose.topology import BODY, FACE, FEET, LEFT_HAND, POINTS, RIGHT_HAND
+from handfirst.runtime.pose.landmarks import BODY_AND_FEET, POSE_MARKS, is_hand
+from handfirst.runtime.pose.numbers import expect_shape, numbers
+from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.points import Found, Table, attempt, depth, said_size, table
+from handfirst.runtime.pose.topology import (
+    BODY,
+    FACE,
+    FEET,
+    LEFT_HAND,
+    OPENPOSE_18,
+    OPENPOSE_25,
+    POINTS,
+    RIGHT_HAND,
+)
 
 PARTS = (
     ("keypoints", BODY, 17),
@@ -23,39 +36,50 @@ PARTS = (
     ("lefthand_kpts", LEFT_HAND, 21),
     ("righthand_kpts", RIGHT_HAND, 21),
 )
+_AFTER_BODY = tuple(range(BODY.stop, POINTS))
+_HALPE_26 = (*range(17), None, None, None, 17, 20, 18, 21, 19, 22)
+"""Head, neck and hips, which COCO lacks; big toes, small toes and heels, the left one first."""
+_MARKS = {mark: point for point, mark in BODY_AND_FEET.items()}
+SKELETONS: dict[int, tuple[int | None, ...]] = {
+    17: tuple(range(17)),
+    18: OPENPOSE_18,
+    23: tuple(range(23)),
+    25: OPENPOSE_25,
+    26: _HALPE_26,
+    POSE_MARKS: tuple(_MARKS.get(mark) for mark in range(POSE_MARKS)),
+    133: tuple(range(POINTS)),
+    134: (*OPENPOSE_18, *_AFTER_BODY),
+    136: (*_HALPE_26, *range(FACE.start, POINTS)),
+}
+"""Number of points -> COCO-WholeBody's index of each: COCO, OpenPose, COCO with feet, BODY_25, Halpe, BlazePose,
+COCO-WholeBody, DWPose, Halpe's full body."""
+SURE = 0.3
+SCORES = ("keypoint_scores", "keypoints_scores", "scores")
 
 
 def is_coco(data: Any) -> bool:
-    """Whether the JSON looks like it."""
-    first = data[0] if isinstance(data, list) and data else data
-    return isinstance(first, dict) and ("keypoints" in first or isinstance(first.get("annotations"), list))
+    """Whether the JSON or the arrays look like it."""
+    if not isinstance(data, dict):
+        return False
+    return isinstance(data.get("instances"), list) or any(data.get(name) is not None for name, _, _ in PARTS)
 
 
-def read_coco(data: Any, size: tuple[int, int] | None) -> Pose:
-    """All annotations of one image: the file's first annotated one.
+def find_coco(data: dict[str, Any]) -> Found:
+    """All people.
 
     Args:
-        data: parsed JSON for which is_coco is true.
-        size: (width, height) in pixels; None: the file's images must say it.
-
-    Raises:
-        PoseError: wrong counts, wrong values, no canvas size.
+        data: parsed JSON or arrays for which is_coco is true: one annotation, or `instances`, a list of them.
     """
-    whole = data if isinstance(data, dict) and "annotations" in data else {}
-    annotations = whole["annotations"] if whole else data if isinstance(data, list) else [data]
-    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise PoseError("annotations: expected objects with keypoints, got something else; is it another format?")
-    warnings = []
-    image = annotations[0].get("image_id") if annotations else _only(whole.get("images"))
-    chosen = [a for a in annotations if a.get("image_id") == image]
-    if len(chosen) < len(annotations):
-        warnings.append(f"the file has annotations of several images; only image {image} is read")
-    width, height = size or _size(whole.get("images"), image)
-    people = []
-    for i, annotation in enumerate(chosen):
-        points = _points(annotation, f"annotation {i + 1}")
-        people.append(Person(points[:, :2], points[:, 2]))
-    return Pose(tuple(people), width, height, tuple(warnings))
+    listed = data.get("instances")
+    instances = listed if isinstance(listed, list) else [data]
+    found = Found([], said_size(data) or next((said_size(i) for i in instances if isinstance(i, dict)), None))
+    for i, instance in enumerate(instances):
+        if isinstance(instance, dict) and is_coco(instance):
+            for each in attempt(found.lost, _single_people, instance) or []:
+                found.people.append(_person(each, f"annotation {i + 1}", found.lost))
+        elif instance is not None:
+            found.lost.append(f"annotation {i + 1}: expected an object with keypoints, got {str(instance)[:40]!r}")
+    return found
 
 
 def write_coco(pose: Pose) -> dict[str, Any]:
@@ -63,12 +87,62 @@ def write_coco(pose: Pose) -> dict[str, Any]:
 
     The box of a person is that of its known points.
     """
-    annotations = [_annotation(person.rows, i + 1) for i, person in enumerate(pose.people)]
+    annotations = [_annotation(person.table, i + 1) for i, person in enumerate(pose.people)]
     return {
         "images": [{"id": 1, "file_name": "pose.png", "width": pose.width, "height": pose.height}],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person", "supercategory": "person"}],
     }
+
+
+def _single_people(instance: dict[str, Any]) -> list[dict[str, Any]]:
+    """One object per person: the keypoints of several may stand in one list or array."""
+    points, scores = instance.get("keypoints"), _scores(instance)
+    if points is None or depth(points) != 3:
+        return [instance]
+    if scores is not None and (depth(scores) != 2 or len(scores) != len(points)):
+        raise PoseError(f"expected scores of {len(points)} people, as there are keypoints; is it another format?")
+    rest = {name: value for name, value in instance.items() if name not in SCORES}
+    return [
+        {**rest, "keypoints": each} | ({} if scores is None else {"scores": scores[i]}) for i, each in enumerate(points)
+    ]
+
+
+def _scores(instance: dict[str, Any]) -> Any:
+    return next((instance[name] for name in SCORES if instance.get(name) is not None), None)
+
+
+def _person(instance: dict[str, Any], who: str, lost: list[str]) -> Table:
+    """[133, 3]; a part that cannot be read costs no other."""
+    out = attempt(lost, _keypoints, instance, who)
+    if out is None:
+        out = np.zeros((POINTS, 3))
+    for name, where, count in PARTS[1:]:
+        points = attempt(lost, table, instance.get(name), (count,), f"{who}, {name}")
+        if points is not None and len(points):
+            out[where] = points
+    return out
+
+
+def _keypoints(instance: dict[str, Any], who: str) -> Table:
+    if is_hand(instance):
+        raise PoseError(f"{who}: 21 points are a hand, and nothing says which; add its handedness")
+    points, scores = table(instance.get("keypoints"), tuple(SKELETONS), f"{who}, keypoints"), _scores(instance)
+    if scores is not None and len(points):
+        points[:, 2] = _flat_scores(scores, len(points), who)
+    if scores is not None or instance.get("score") is not None:
+        points[points[:, 2] < SURE, 2] = 0
+    out = np.zeros((POINTS, 3))
+    for point, index in zip(points, SKELETONS[len(points)] if len(points) else (), strict=True):
+        if index is not None:
+            out[index] = point
+    return out
+
+
+def _flat_scores(scores: Any, count: int, who: str) -> NDArray[np.float64]:
+    flat = numbers(scores, 1, f"{who}, scores")
+    expect_shape(flat, (count,), f"{who}, scores")
+    return flat
 
 
 def _annotation(rows: NDArray[np.float64], number: int) -> dict[str, Any]:
@@ -86,24 +160,3 @@ def _box(rows: NDArray[np.float64]) -> list[float]:
     """x, y, width, height around the known points; zeros without any."""
     known = rows[rows[:, 2] > 0, :2]
     return [*known.min(0).tolist(), *np.ptp(known, 0).tolist()] if len(known) else [0.0] * 4
-
-
-def _only(images: Any) -> Any:
-    """The id of the one image of a file in which nobody is annotated."""
-    return (
-        images[0].get("id") if isinstance(images, list) and len(images) == 1 and isinstance(images[0], dict) else None
-    )
-
-
-def _size(images: Any, image: Any) -> tuple[int, int]:
-    for entry in images if isinstance(images, list) else []:
-        if isinstance(entry, dict) and entry.get("id") == image and "width" in entry and "height" in entry:
-            return canvas_size(entry["width"], entry["height"], "image")
-    raise PoseError("the file does not say how large its image is; add --size WIDTHxHEIGHT")
-
-
-def _points(annotation: dict[str, Any], who: str) -> NDArray[np.float64]:
-    out = np.zeros((POINTS, 3))
-    for key, where, count in PARTS:
-        out[where] = triples(annotation.get(key), count, f"{who}, {key}")
-    return visible(out)

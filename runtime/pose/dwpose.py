@@ -3,8 +3,8 @@
 Raw: keypoints [N, 134, 2] in pixels and scores [N, 134], or one array [N, 134, 3] (x, y, score). Order: OpenPose's 18
 body points, 6 feet, 68 face, 21 left hand, 21 right hand.
 Parts: bodies {candidate [18 N, 2], subset [N, 18]}, hands [2 N, 21, 2] (all left hands, then all right ones), faces
-[N, 68, 2], hands_score [2 N, 21], faces_score [N, 68], in units of the picture's sides, -1 where missing. In a .npz
-file candidate and subset stand beside the others.
+[N, 68, 2], hands_score [2 N, 21], faces_score [N, 68], in units of the picture's sides. In a .npz file candidate and
+subset stand beside the others.
 
 DWPose's own rule is kept: a score below 0.3 means missing.
 """
@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.numbers import expect_shape, named_size, numbers
-from handfirst.runtime.pose.openpose_rows import openpose_rows
-from handfirst.runtime.pose.person import Person, Pose
-from handfirst.runtime.pose.topology import BODY, OPENPOSE_18, POINTS
+from handfirst.runtime.pose.numbers import expect_shape, numbers
+from handfirst.runtime.pose.openpose import from_openpose, to_openpose
+from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.points import Found, Table, attempt, said_size
+from handfirst.runtime.pose.topology import BODY, FACE, LEFT_HAND, OPENPOSE_18, POINTS, RIGHT_HAND
 
 RAW = POINTS + 1
 """COCO-WholeBody's points and the neck."""
@@ -31,35 +32,32 @@ def is_dwpose(data: Any) -> bool:
     """Whether the JSON or the arrays look like it."""
     if not isinstance(data, dict):
         return False
-    if "candidate" in data or isinstance(data.get("bodies"), dict) or {"keypoints", "scores"} <= data.keys():
+    if data.get("candidate") is not None or isinstance(data.get("bodies"), dict):
         return True
-    return isinstance(array := data.get("arr_0"), np.ndarray) and array.ndim >= 2 and array.shape[-2] == RAW
+    return any(_people_of(data.get(name)) == RAW for name in ("keypoints", "arr_0"))
 
 
-def read_dwpose(data: dict[str, Any], size: tuple[int, int] | None) -> Pose:
+def find_dwpose(data: dict[str, Any]) -> Found:
     """All people.
 
     Args:
         data: parsed JSON or arrays for which is_dwpose is true.
-        size: (width, height) in pixels; None: the file must say it (width and height, or W and H).
 
     Raises:
-        PoseError: wrong shapes, wrong values, no size.
+        PoseError: wrong shapes or values of the bodies.
     """
-    if "candidate" in data or "bodies" in data:
-        rows = _parts(data)
-        size = named_size(data, size)
-        rows[..., :2] *= size
-    else:
-        rows = _raw(data)
-    width, height = named_size(data, size)
-    return Pose(tuple(Person.of(_whole(person)) for person in rows), width, height)
+    if data.get("candidate") is not None or isinstance(data.get("bodies"), dict):
+        found = Found([], said_size(data), "fractions")
+        found.people = list(_parts(data, found.lost))
+        return found
+    rows = _raw(data)
+    return Found([_whole(person) for person in rows], said_size(data))
 
 
 def write_dwpose(pose: Pose) -> dict[str, NDArray[np.float64]]:
     """Raw arrays for a .npz file: keypoints, scores, and the canvas's width and height. Missing points are zeros."""
-    people = [person.rows for person in pose.people]
-    rows = [np.concatenate([openpose_rows(whole, OPENPOSE_18), whole[BODY.stop :]]) for whole in people]
+    people = [person.table for person in pose.people]
+    rows = [np.concatenate([to_openpose(whole, OPENPOSE_18), whole[BODY.stop :]]) for whole in people]
     table = np.array(rows).reshape(-1, RAW, 3)
     return {
         "keypoints": table[..., :2],
@@ -69,11 +67,20 @@ def write_dwpose(pose: Pose) -> dict[str, NDArray[np.float64]]:
     }
 
 
+def _people_of(value: Any) -> int | None:
+    """How many points the first person of raw arrays or lists has; RAW for an empty array, which says nothing else."""
+    if isinstance(value, np.ndarray):
+        return value.shape[-2] if value.ndim >= 2 and value.size else RAW if value.ndim == 3 else None
+    if isinstance(value, list) and value and isinstance(value[0], list) and value[0] and isinstance(value[0][0], list):
+        return len(value[0])
+    return None
+
+
 def _raw(data: dict[str, Any]) -> NDArray[np.float64]:
     """[N, 134, 3]; score 0 where missing."""
-    key = "keypoints" if "keypoints" in data else "arr_0"
+    key = "keypoints" if data.get("keypoints") is not None else "arr_0"
     points = _stack(data[key], 3, key)
-    if "scores" in data:
+    if data.get("scores") is not None:
         scores = _stack(data["scores"], 2, "scores")
     else:
         scores = points[..., 2] if points.shape[2:] == (3,) else np.ones(points.shape[:2])
@@ -84,21 +91,24 @@ def _raw(data: dict[str, Any]) -> NDArray[np.float64]:
     return _sure(points[..., :2], scores)
 
 
-def _parts(data: dict[str, Any]) -> NDArray[np.float64]:
-    """[N, 134, 3] in units of the picture's sides; the feet are not in it."""
-    bodies = data.get("bodies", data)
-    if not isinstance(bodies, dict) or "candidate" not in bodies or "subset" not in bodies:
+def _parts(data: dict[str, Any], lost: list[str]) -> NDArray[np.float64]:
+    """[N, 133, 3] in units of the picture's sides; the feet are not in it."""
+    bodies = data["bodies"] if isinstance(data.get("bodies"), dict) else data
+    if bodies.get("candidate") is None or bodies.get("subset") is None:
         raise PoseError("expected the arrays candidate and subset of DWPose's bodies; is it another format?")
     subset = numbers(bodies["subset"], 2, "subset")
     count = len(subset)
     candidate = numbers(bodies["candidate"], 2, "candidate")
     expect_shape(subset, (None, 18), "subset")
     expect_shape(candidate, (18 * count, 2), "candidate")
-    out = np.zeros((count, RAW, 3))
-    out[:, :18] = _sure(candidate.reshape(count, 18, 2), np.where(subset >= 0, 1.0, 0.0))
-    out[:, 24:92] = _part(data, "faces", count, 68)
-    hands = _part(data, "hands", 2 * count, 21)
-    out[:, 92:113], out[:, 113:] = hands[:count], hands[count:]
+    body = _sure(candidate.reshape(count, 18, 2), np.where(subset >= 0, 1.0, 0.0))
+    out = np.array([from_openpose(person, OPENPOSE_18) for person in body]).reshape(count, POINTS, 3)
+    faces = attempt(lost, _part, data, "faces", count, 68)
+    hands = attempt(lost, _part, data, "hands", 2 * count, 21)
+    if faces is not None:
+        out[:, FACE] = faces
+    if hands is not None:
+        out[:, LEFT_HAND], out[:, RIGHT_HAND] = hands[:count], hands[count:]
     return out
 
 
@@ -115,9 +125,8 @@ def _part(data: dict[str, Any], name: str, count: int, points: int) -> NDArray[n
 
 
 def _sure(points: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, K, 2] and [N, K] -> [N, K, 3], score 0 where it is below SURE or the point stands at (0, 0) or (-1, -1)."""
-    nowhere = (points == 0).all(-1) | (points == -1).all(-1)
-    return np.concatenate([points, np.where((scores >= SURE) & ~nowhere, scores, 0)[..., None]], -1)
+    """[N, K, 2] and [N, K] -> [N, K, 3], score 0 where it is below SURE."""
+    return np.concatenate([points, np.where(scores >= SURE, scores, 0)[..., None]], -1)
 
 
 def _stack(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
@@ -128,11 +137,8 @@ def _stack(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
     return numbers(value[None] if flat else value, ndim, what)
 
 
-def _whole(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whole(raw: Table) -> Table:
     """[134, 3] -> [133, 3]: the body in COCO's order, without the neck; the rest follows in the same order."""
-    out = np.zeros((POINTS, 3))
-    for point, index in zip(raw, OPENPOSE_18, strict=False):
-        if index is not None:
-            out[index] = point
+    out = from_openpose(raw[:18], OPENPOSE_18)
     out[BODY.stop :] = raw[18:]
     return out

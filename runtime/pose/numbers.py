@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.size import LARGEST_SIDE
 
 LARGEST = 1e6
-LARGEST_CANVAS = 16384
-
-
-def triples(value: Any, count: int, what: str) -> NDArray[np.float64]:
-    """A flat list of `count` x (x, y, confidence) -> float64 [count, 3]; None or an empty list -> zeros.
-
-    Raises:
-        PoseError: another length, or a value that is no ordinary number.
-    """
-    if value is None or value == []:
-        return np.zeros((count, 3))
-    if not isinstance(value, list):
-        raise PoseError(f"{what}: expected a list of {3 * count} numbers, got {type(value).__name__}")
-    if len(value) != 3 * count:
-        raise PoseError(
-            f"{what}: expected {3 * count} numbers ({count} points), got {len(value)}; is it another format?"
-        )
-    return np.array([number(v, what) for v in value]).reshape(count, 3)
+WRITTEN = re.compile(r"\s*([+-]?[0-9]{1,12}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,2})?)\s*(?:px)?\s*")
+"""A number that was saved as text."""
 
 
 def number(value: Any, what: str) -> float:
-    """An int or float of ordinary size.
+    """An int or float of ordinary size, or one that was saved as text ("768").
 
     Raises:
         PoseError: anything else, NaN and infinity included.
     """
+    if isinstance(value, str) and (match := WRITTEN.fullmatch(value)):
+        value = float(match[1])
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PoseError(f"{what}: expected numbers, got {str(value)[:40]!r}; mend the file")
     if not abs(value) <= LARGEST:  # NaN too; whole numbers may be too large for a float
@@ -44,8 +32,19 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
+def number_or_gap(value: Any, what: str) -> float:
+    """The same, and NaN for null and NaN: a point that is missing.
+
+    Raises:
+        PoseError: anything else, infinity included.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    return number(value, what)
+
+
 def numbers(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
-    """A list of lists (`ndim` deep) or an array of plain numbers -> float64 with `ndim` axes; NaN only from an array.
+    """A list of lists (`ndim` deep) or an array of plain numbers -> float64 with `ndim` axes; NaN for a gap.
 
     Raises:
         PoseError: rows of different lengths, another depth, or a value that is no ordinary number.
@@ -66,7 +65,7 @@ def numbers(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
 
 def _checked(value: Any, depth: int, what: str) -> Any:
     if depth == 0:
-        return number(value, what)
+        return number_or_gap(value, what)
     if not isinstance(value, list):
         raise PoseError(f"{what}: expected a list, got {str(value)[:40]!r}; is it another format?")
     return [_checked(v, depth - 1, what) for v in value]
@@ -84,40 +83,13 @@ def expect_shape(array: NDArray[np.float64], shape: tuple[int | None, ...], what
         raise PoseError(f"{what}: expected {wanted} numbers, got {list(array.shape)}; is it another format?")
 
 
-def named_size(data: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[int, int]:
-    """`size` if it is given, else the file's width and height (H and W will do): a number, or an array of one.
-
-    Raises:
-        PoseError: neither.
-    """
-    if size is not None:
-        return size
-    for names in (("width", "height"), ("image_width", "image_height"), ("W", "H")):
-        if all(data.get(name) is not None for name in names):
-            width, height = (_single(data[name]) for name in names)
-            return canvas_size(width, height, "canvas")
-    raise PoseError("the file does not say how large its canvas is; add --size WIDTHxHEIGHT")
-
-
-def _single(value: Any) -> Any:
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-
-
 def canvas_size(width: Any, height: Any, what: str) -> tuple[int, int]:
     """A width and height in pixels.
 
     Raises:
-        PoseError: not between 1 and LARGEST_CANVAS.
+        PoseError: not between 1 and LARGEST_SIDE.
     """
     sizes = (number(width, f"{what} width"), number(height, f"{what} height"))
-    if not all(1 <= s <= LARGEST_CANVAS for s in sizes):
-        raise PoseError(f"{what}: expected 1 to {LARGEST_CANVAS} pixels a side, got {sizes[0]:g} x {sizes[1]:g}")
+    if not all(1 <= s <= LARGEST_SIDE for s in sizes):
+        raise PoseError(f"{what}: expected 1 to {LARGEST_SIDE} pixels a side, got {sizes[0]:g} x {sizes[1]:g}")
     return round(sizes[0]), round(sizes[1])
-
-
-def visible(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, 3] -> the same, x and y NaN and confidence 0 where a point is missing: no confidence, or exactly (0, 0)."""
-    out = points.copy()
-    missing = (points[:, 2] <= 0) | ((points[:, 0] == 0) & (points[:, 1] == 0))
-    out[missing] = (np.nan, np.nan, 0)
-    return out

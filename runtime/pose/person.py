@@ -40,7 +40,7 @@ class Person:
         return cls(points, scores)
 
     @property
-    def rows(self) -> NDArray[np.float64]:
+    def table(self) -> NDArray[np.float64]:
         """[133, 3] of x, y, score; zeros where a point is missing."""
         known = np.isfinite(self.points).all(axis=1, keepdims=True)
         return np.where(known, np.column_stack([self.points, self.scores]), 0.0)

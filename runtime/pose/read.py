@@ -1,8 +1,12 @@
-"""A pose from a file, whatever its format. How formats are told apart is known here and nowhere else."""
+"""A pose from a file, whatever its format. How formats are told apart is known here and nowhere else.
+
+No single name tells a format: every reader whose names are there tries, and the first that finds somebody is right.
+A frame, person or part that cannot be read costs no other: it is left out, and a warning says so.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,48 +14,88 @@ from typing import Any
 import numpy as np
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.array_file import is_array_file, read_arrays
-from handfirst.runtime.pose.coco import is_coco, read_coco
-from handfirst.runtime.pose.dwpose import is_dwpose, read_dwpose
+from handfirst.runtime.pose.arrays import (
+    find_foundhand,
+    find_interhand,
+    find_own,
+    has_42_points,
+    is_foundhand,
+    is_own,
+)
+from handfirst.runtime.pose.coco import find_coco, is_coco
+from handfirst.runtime.pose.content import is_array_file, parse_json, plain_bytes, read_arrays
+from handfirst.runtime.pose.dwpose import find_dwpose, is_dwpose
 from handfirst.runtime.pose.formats import FORMATS, PoseFormat
-from handfirst.runtime.pose.hand_arrays import has_42_points, is_foundhand, read_foundhand, read_interhand
-from handfirst.runtime.pose.mediapipe_json import is_mediapipe, read_mediapipe
+from handfirst.runtime.pose.frames import Frame, chosen, frames
+from handfirst.runtime.pose.landmarks import find_mediapipe, is_mediapipe
 from handfirst.runtime.pose.numbers import canvas_size
-from handfirst.runtime.pose.openpose import is_openpose, read_openpose
-from handfirst.runtime.pose.own_arrays import is_own, read_own
-from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.openpose import find_openpose, is_openpose
+from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import is_photo, read_photo
-from handfirst.runtime.pose.remarks import remarks
+from handfirst.runtime.pose.points import Found, in_pixels
+from handfirst.runtime.pose.sanity import sanity_warnings
 
 LARGEST_FILE = 64 << 20
 PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+TEXTS = ("openpose", "a1111", "mediapipe")
+"""These never hold arrays."""
+MOST_NAMED = 8
+"""Warnings about what was left out; more are counted."""
+TOLD: dict[PoseFormat, tuple[Callable[[Any], bool], Callable[[Any], Found]]] = {
+    "handfirst": (is_own, find_own),
+    "dwpose": (is_dwpose, find_dwpose),
+    "mediapipe": (is_mediapipe, find_mediapipe),
+    "openpose": (is_openpose, find_openpose),
+    "coco": (is_coco, find_coco),
+    "foundhand": (is_foundhand, find_foundhand),
+    "interhand": (lambda data: isinstance(data, dict) and "joints" in data, find_interhand),
+}
+"""In the order in which they try."""
+ASKED: dict[PoseFormat, tuple[Callable[[Any], bool], Callable[[Any], Found]]] = TOLD | {
+    "a1111": TOLD["openpose"],
+    "foundhand": (lambda data: is_foundhand(data) or has_42_points(data), find_foundhand),
+    "interhand": (lambda data: isinstance(data, list | dict), find_interhand),
+}
+"""For whoever says which."""
 
 
 def read_pose(
-    path: Path | str, size: tuple[int, int] | None = None, format: PoseFormat | None = None, mirrored: bool = False
+    path: Path | str,
+    size: tuple[int, int] | None = None,
+    format: PoseFormat | None = None,
+    mirrored: bool = False,
+    frame: int | None = None,
+    image: str | None = None,
 ) -> Pose:
-    """Reads OpenPose, A1111/ComfyUI, COCO-WholeBody, MediaPipe or DWPose, arrays of hands, our .npz, or a photo.
+    """Reads any file of docs/poses.md: OpenPose, COCO-WholeBody, MediaPipe, DWPose, MMPose, arrays, or a photo.
 
     A photo is looked at by MediaPipe (the `eval` extra).
 
     Args:
-        path: the file.
+        path: a plain file of at most LARGEST_FILE bytes.
         size: (width, height) of the canvas in pixels, for formats that do not say it; overrides those that do.
         format: for files that do not say what they are (arrays of 42 points); None: told from the content.
         mirrored: of MediaPipe Hands only: the picture was flipped before MediaPipe saw it; the pose is flipped back.
+        frame: from 1; None: the first in which there is somebody.
+        image: the id or the file name of one of the images that the file names.
 
     Raises:
         PoseError: one line: the file, what was expected, what came, how to mend it.
     """
     path = Path(path)
     try:
-        return decode_pose(_content(path), size, format, mirrored)
+        return decode_pose(plain_bytes(path, LARGEST_FILE), size, format, mirrored, frame, image)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error
 
 
 def decode_pose(
-    content: bytes, size: tuple[int, int] | None = None, format: PoseFormat | None = None, mirrored: bool = False
+    content: bytes,
+    size: tuple[int, int] | None = None,
+    format: PoseFormat | None = None,
+    mirrored: bool = False,
+    frame: int | None = None,
+    image: str | None = None,
 ) -> Pose:
     """A pose from the content of a file; the arguments as in `read_pose`.
 
@@ -61,15 +105,23 @@ def decode_pose(
     if content.startswith(PICKLE):
         raise PoseError("a pickle can run code and is not loaded; save its arrays with numpy.savez instead")
     if is_photo(content):
-        if size is not None or format is not None or mirrored:
-            raise PoseError("a photo has its own size and no format; drop --size, --format and --mirrored")
+        if size is not None or format is not None or mirrored or frame not in (None, 1) or image is not None:
+            raise PoseError(
+                "a photo has its own size, one frame and no format; drop --size, --format, --mirrored, --frame, --image"
+            )
         pose = read_photo(content)
-        return replace(pose, warnings=(*pose.warnings, *remarks(pose)))
-    return parse_pose(read_arrays(content) if is_array_file(content) else _json(content), size, format, mirrored)
+        return replace(pose, warnings=(*pose.warnings, *sanity_warnings(pose)))
+    data = read_arrays(content) if is_array_file(content) else parse_json(content)
+    return parse_pose(data, size, format, mirrored, frame, image)
 
 
 def parse_pose(
-    data: Any, size: tuple[int, int] | None = None, format: PoseFormat | None = None, mirrored: bool = False
+    data: Any,
+    size: tuple[int, int] | None = None,
+    format: PoseFormat | None = None,
+    mirrored: bool = False,
+    frame: int | None = None,
+    image: str | None = None,
 ) -> Pose:
     """A pose from parsed JSON or from a dict of arrays, of whatever format; the arguments as in `read_pose`.
 
@@ -78,90 +130,107 @@ def parse_pose(
     """
     if size is not None:
         size = canvas_size(*size, "size")
-    chosen = format or _told(data)
-    if not _may_be(chosen, data):
-        raise PoseError(f"expected the format '{chosen}', but the content is not that; try without --format")
-    if mirrored and chosen != "mediapipe":
-        raise PoseError("--mirrored is for MediaPipe Hands only, which names sides as in a mirror; drop it")
-    pose = _read(chosen, data, size, mirrored)
-    return replace(pose, warnings=(*pose.warnings, *remarks(pose)))
+    every = frames(data)
+    wanted = chosen(every, frame, image)
+    errors: list[PoseError] = []
+    empty: tuple[int, Pose] | None = None
+    for number, each in wanted:
+        try:
+            pose = _pose(each, size, format, mirrored)
+        except PoseError as error:
+            errors.append(error)
+            continue
+        if _somebody(pose):
+            return _finished(pose, _passed_over(every, wanted, number, errors))
+        empty = empty or (number, pose)
+    if empty is None or errors:
+        raise errors[0]
+    return _finished(empty[1], _nobody(every, wanted))
 
 
-def _told(data: Any) -> PoseFormat:
-    """The format that the content shows."""
-    if has_42_points(data):
+def _pose(frame: Frame, size: tuple[int, int] | None, format: PoseFormat | None, mirrored: bool) -> Pose:
+    """One frame in pixels, with what its reader has to say."""
+    found = _found(frame.data, format, mirrored)
+    if size is None:
+        if found.size is None:
+            raise PoseError("the file does not say how large its canvas is; add --size WIDTHxHEIGHT")
+        size = canvas_size(*found.size, "canvas")
+    people, notes = in_pixels(found, size)
+    if mirrored:
+        for rows in people:
+            rows[:, 0] = size[0] - rows[:, 0]
+    lost = [f"{line} (left out)" for line in found.lost[:MOST_NAMED]]
+    if len(found.lost) > MOST_NAMED:
+        lost.append(f"{len(found.lost) - MOST_NAMED} more parts cannot be read and are left out")
+    persons = tuple(Person(rows[:, :2], rows[:, 2]) for rows in people)
+    return Pose(persons, *size, warnings=(*lost, *found.notes, *notes))
+
+
+def _found(data: Any, format: PoseFormat | None, mirrored: bool) -> Found:
+    """What the right reader finds."""
+    if format is not None and format not in ASKED:
+        raise PoseError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    if format is None and has_42_points(data):
         raise PoseError(
             "42 points do not say their order; add --format interhand (tips first) or --format foundhand (wrist first)"
         )
-    sure: tuple[PoseFormat, ...] = ("handfirst", "dwpose", "mediapipe", "openpose", "coco", "foundhand")
-    for name in sure:
-        if _may_be(name, data):
-            return name
-    if isinstance(data, dict) and "joints" in data:
-        return "interhand"
+    arrays = isinstance(data, dict) and any(isinstance(value, np.ndarray) for value in data.values())
+    errors: list[PoseError] = []
+    nobody: Found | None = None
+    for name, (may_be, find) in (TOLD if format is None else {format: ASKED[format]}).items():
+        if (arrays and name in TEXTS) or not may_be(data):
+            continue
+        try:
+            if mirrored and name != "mediapipe":
+                raise PoseError("--mirrored is for MediaPipe Hands only, which names sides as in a mirror; drop it")
+            found = find_mediapipe(data, mirrored) if name == "mediapipe" else find(data)
+        except PoseError as error:
+            errors.append(error)
+            continue
+        if any((rows[:, 2] > 0).any() for rows in found.people):
+            return found
+        errors += [PoseError(line) for line in found.lost]
+        nobody = nobody or (None if found.lost else found)
+    if nobody is not None:
+        return nobody
+    if errors:
+        raise errors[0]
+    if format is not None:
+        raise PoseError(f"expected the format '{format}', but the content is not that; try without --format")
     raise PoseError(
-        "not a pose: expected OpenPose JSON, an A1111/ComfyUI export, COCO-WholeBody annotations, or MediaPipe, DWPose "
-        f"or hand arrays (formats: {', '.join(FORMATS)})"
+        "not a pose: expected OpenPose JSON, an A1111/ComfyUI export, COCO-WholeBody annotations, or MediaPipe, "
+        f"DWPose, MMPose or hand arrays (formats: {', '.join(FORMATS)})"
     )
 
 
-def _may_be(format: PoseFormat, data: Any) -> bool:
-    arrays = isinstance(data, dict) and any(isinstance(value, np.ndarray) for value in data.values())
-    match format:
-        case "openpose" | "a1111":
-            return not arrays and is_openpose(data)
-        case "coco":
-            return not arrays and is_coco(data)
-        case "mediapipe":
-            return not arrays and is_mediapipe(data)
-        case "dwpose":
-            return is_dwpose(data)
-        case "handfirst":
-            return is_own(data)
-        case "foundhand":
-            return is_foundhand(data) or has_42_points(data)
-        case "interhand":
-            return isinstance(data, list | dict)
-    raise PoseError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+def _somebody(pose: Pose) -> bool:
+    return any(np.isfinite(person.points).any() for person in pose.people)
 
 
-def _read(format: PoseFormat, data: Any, size: tuple[int, int] | None, mirrored: bool) -> Pose:
-    match format:
-        case "openpose" | "a1111":
-            return read_openpose(data, size)
-        case "coco":
-            return read_coco(data, size)
-        case "mediapipe":
-            return read_mediapipe(data, size, mirrored)
-        case "dwpose":
-            return read_dwpose(data, size)
-        case "handfirst":
-            return read_own(data, size)
-        case "foundhand":
-            return read_foundhand(data, size)
-        case "interhand":
-            return read_interhand(data, size)
+def _finished(pose: Pose, said: tuple[str, ...]) -> Pose:
+    return replace(pose, warnings=(*said, *pose.warnings, *sanity_warnings(pose)))
 
 
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise PoseError(f"cannot be read ({error.strerror}); give the path of a pose file") from error
-    except ValueError as error:  # a path with a zero byte
-        raise PoseError("cannot be read (no path of a file); give the path of a pose file") from error
-    if len(content) > LARGEST_FILE:
-        raise PoseError(f"expected at most {LARGEST_FILE >> 20} MB, got more; is it a pose?")
-    return content
+def _passed_over(
+    every: list[Frame], wanted: list[tuple[int, Frame]], number: int, errors: list[PoseError]
+) -> tuple[str, ...]:
+    """What to say where one of several frames was read without being asked for."""
+    if len(wanted) == 1:
+        return ()
+    names = every[number - 1].names
+    one = f"image {names[0]!a:.60}" if names else f"frame {number}"
+    option = "--image" if names else "--frame"
+    before = number - wanted[0][0] - len(errors)
+    empty = f"; {before} before it {'has' if before == 1 else 'have'} nobody" if before else ""
+    lines = [f"the file has {len(every)} frames, {one} is read: {option} chooses another{empty}"]
+    if errors:
+        lines.append(f"{len(errors)} of the frames before it cannot be read ({errors[0]})")
+    return tuple(lines)
 
 
-def _json(content: bytes) -> object:
-    try:
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise PoseError("not a text file; expected JSON in UTF-8, .npy, .npz, or a JPEG, PNG, WebP photo") from error
-    except RecursionError as error:
-        raise PoseError("nested too deeply to be a pose") from error
-    except ValueError as error:
-        raise PoseError(f"not valid JSON ({' '.join(str(error).split())[:120]})") from error
+def _nobody(every: list[Frame], wanted: list[tuple[int, Frame]]) -> tuple[str, ...]:
+    if len(every) == 1:
+        return ()
+    if len(wanted) == 1:
+        return (f"frame {wanted[0][0]} of {len(every)} has nobody: --frame chooses another",)
+    return (f"none of the {len(every)} frames has anybody",)

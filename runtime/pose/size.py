@@ -1,4 +1,4 @@
-"""The size of a canvas as people write it. Knows nothing about files."""
+"""How large a canvas may be, and its size as people write it. Knows nothing about files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 from handfirst.engines.errors import UserError
 
-LARGEST_SIDE = 8192
+LARGEST_SIDE = 16384
+"""Pixels: of a pose's canvas, of a picture, and of what a model may paint. The largest photos of telephones fit."""
 
 
 def parse_size(text: str | None, name: str) -> tuple[int, int] | None:
@@ -17,7 +18,7 @@ def parse_size(text: str | None, name: str) -> tuple[int, int] | None:
         name: of the option or field, for the message.
 
     Raises:
-        UserError: anything else, or a side that is 0 or above 8192.
+        UserError: anything else, or a side that is 0 or above LARGEST_SIDE.
     """
     if text is None:
         return None

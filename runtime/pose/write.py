@@ -11,14 +11,14 @@ import numpy as np
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.arrays import write_interhand, write_own
 from handfirst.runtime.pose.coco import write_coco
 from handfirst.runtime.pose.dwpose import write_dwpose
 from handfirst.runtime.pose.formats import ARRAYS, WRITABLE, WritableFormat
-from handfirst.runtime.pose.hand_arrays import write_interhand
-from handfirst.runtime.pose.mediapipe_json import write_mediapipe
+from handfirst.runtime.pose.landmarks import write_mediapipe
 from handfirst.runtime.pose.openpose import write_a1111, write_openpose
-from handfirst.runtime.pose.own_arrays import write_own
 from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.points import in_fractions
 
 
 def write_pose(pose: Pose, path: Path, format: WritableFormat) -> None:
@@ -45,6 +45,8 @@ def encode_pose(pose: Pose, format: WritableFormat) -> bytes:
 
 
 def _content(pose: Pose, format: WritableFormat) -> Any:
+    if format not in ("mediapipe", "handfirst"):  # these say their units
+        pose = in_fractions(pose)
     match format:
         case "openpose":
             return write_openpose(pose)

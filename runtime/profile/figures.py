@@ -41,6 +41,7 @@ class PartFigures:
         flops_per_second: achieved while it ran, by the GPU's own clock where it has one.
         of_peak: achieved, as a part of the machine's measured peak.
         device_ms: of one job, by the GPU's own events; None where no engine has any.
+        sizes: shapes of an engine's first input, each once; none of host work.
     """
 
     stage: str
@@ -58,10 +59,12 @@ class PartFigures:
     flops_per_second: float | None
     of_peak: float | None
     device_ms: float | None
+    sizes: tuple[tuple[int, ...], ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """As an entry of a JSON object: numbers with five digits."""
-        return {name: short(value) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        told = {name: short(value) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return told | {"sizes": [list(shape) for shape in self.sizes]}
 
 
 def figures(
@@ -121,6 +124,7 @@ def _line(
         flops_per_second=speed,
         of_peak=None if speed is None else speed / peak,
         device_ms=sum(device) / len(jobs) / 1e6 if device else None,
+        sizes=tuple(dict.fromkeys(span.shapes[0] for span in part.spans if span.shapes)),
     )
 
 

@@ -1,85 +1,88 @@
-"""How many floating-point operations a graph takes for given shapes: products and sums of convolutions and matrices.
+"""How many floating-point operations a run of an engine takes: from the counts that its bundle carries.
 
-Two for every multiply-add, as torch.utils.flop_counter counts; normalisation, activation and the like are left out.
-An operator without a rule in shapes.py refuses the whole graph: no count lacks a part. Knows nothing about time.
+Export counts with torch's own counter at a few sizes (export/flops.py). Every operator's count is proportional to the
+rows of the batch and, of maps with n cells, to 1 (embeddings), n (convolutions, projections) or n squared (attention
+of cells to cells): counts at three areas tell all others exactly. Knows nothing about graphs or time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from math import prod
 
-from handfirst.engines.bundle import Bundle
-from handfirst.engines.spec import EngineSpec
-from handfirst.runtime.profile.nodes import read_nodes
-from handfirst.runtime.profile.shapes import UnknownShapeError, propagate
-from handfirst.runtime.profile.sizes import Shape, Size
+from handfirst.engines.manifest import EngineEntry, FlopCount
+
+NO_COUNTS = "the bundle holds no counts, export it again to have them"
+OTHER_SIZE = "the bundle's counts do not tell those of this size"
+
+Shape = tuple[int, ...]
 
 
-class BundleFlops:
-    """Counts for every role of a bundle; a graph is read when it is first asked for, and its weights never.
-
-    Attributes:
-        unknown: by role, what stood in the way of a count.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.unknown: dict[str, str] = {}
-        self._bundle = bundle
-        self._graphs: dict[str, GraphFlops] = {}
-
-    def count(self, role: str, shapes: tuple[Shape, ...]) -> int | None:
-        """Of one run with inputs of these shapes, in the order of the spec; None if it cannot be told.
-
-        Raises:
-            BundleError: the file of the graph cannot be trusted.
-        """
-        if role not in self._graphs:
-            entry = self._bundle.manifest.engines[role]
-            self._graphs[role] = GraphFlops(self._bundle.bytes(entry.file), entry.spec, f"{self._bundle.path}: {role}")
-        try:
-            return self._graphs[role].count(shapes)
-        except UnknownShapeError as error:
-            self.unknown[role] = str(error)
-            return None
-
-
-class GraphFlops:
-    """Counts for one graph; equal shapes are counted once.
+def operations(counts: Sequence[FlopCount], rows_axis: int | str, sizes: Mapping[str, int]) -> int | None:
+    """Of one run; None where the counts do not tell.
 
     Args:
-        model: the bytes of its ONNX file, checked.
-        spec: in whose order shapes are given.
-        where: for messages.
+        counts: at three areas, or at one where nothing is free but the rows.
+        rows_axis: the name of the batch axis; a number where it is fixed.
+        sizes: of the free axes, by name; they may be more than the counts name.
+    """
+    if not all(count.axes.keys() <= sizes.keys() for count in counts):
+        return None
+    own = [(_rows(count.axes, rows_axis), _area(count.axes, rows_axis), count.count) for count in counts]
+    known = {area: Fraction(count, rows) for rows, area, count in own}
+    if not known:
+        return None
+    area = _area({axis: sizes[axis] for axis in counts[0].axes}, rows_axis)
+    if area not in known and len(known) < 3:
+        return None
+    found = _rows(sizes, rows_axis) * _parabola(known, area)
+    return int(found) if found.denominator == 1 and found >= 0 else None
 
-    Raises:
-        BundleError: not an ONNX file.
+
+def _rows(sizes: Mapping[str, int], rows_axis: int | str) -> int:
+    return sizes.get(rows_axis, 1) if isinstance(rows_axis, str) else 1
+
+
+def _area(sizes: Mapping[str, int], rows_axis: int | str) -> int:
+    return prod(size for axis, size in sizes.items() if axis != rows_axis)
+
+
+def _parabola(known: Mapping[int, Fraction], area: int) -> Fraction:
+    """The value at `area` of the polynomial through the known points (Lagrange's form); exact."""
+    terms = (
+        value * prod((Fraction(area - other, at - other) for other in known if other != at), start=Fraction(1))
+        for at, value in known.items()
+    )
+    return sum(terms, start=Fraction(0))
+
+
+class FlopCounts:
+    """Those of every engine of a bundle; remembers what could not be told.
+
+    Attributes:
+        unknown: by role, why there is no count.
     """
 
-    def __init__(self, model: bytes, spec: EngineSpec, where: str) -> None:
-        self._nodes = read_nodes(model, where)
-        self._names = [tensor.name for tensor in spec.inputs]
-        self._counts: dict[tuple[Shape, ...], int] = {}
+    def __init__(self, engines: Mapping[str, EngineEntry]) -> None:
+        self.unknown: dict[str, str] = {}
+        self._engines = engines
 
-    def count(self, shapes: tuple[Shape, ...]) -> int:
-        """Of one run.
+    def count(self, role: str, shapes: Sequence[Shape]) -> int | None:
+        """Operations of one run.
 
-        Raises:
-            UnknownShapeError: an operator whose shape cannot be told.
+        Args:
+            shapes: of the inputs, in the order of the engine's spec.
         """
-        if shapes not in self._counts:
-            steps = propagate(self._nodes, dict(zip(self._names, shapes, strict=True)))
-            self._counts[shapes] = sum(_flops(operator.kind, taken, made) for operator, taken, made in steps)
-        return self._counts[shapes]
-
-
-def _flops(kind: str, taken: list[Size | None], made: list[Size]) -> int:
-    if kind not in ("Conv", "ConvTranspose", "MatMul", "Gemm") or taken[0] is None or taken[1] is None:
-        return 0
-    given, weight, out = taken[0].shape, taken[1].shape, made[0].shape
-    if kind == "Conv":  # every output pixel sees the whole of every filter once
-        return 2 * out[0] * prod(out[2:]) * prod(weight)
-    if kind == "ConvTranspose":  # every input pixel is spread by the whole of every filter
-        return 2 * given[0] * prod(given[2:]) * prod(weight)
-    if kind == "Gemm":
-        return 2 * out[0] * prod(weight)
-    return 2 * prod(out) * given[-1]
+        entry = self._engines[role]
+        inputs = entry.spec.inputs
+        sizes = {
+            axis: size
+            for tensor, shape in zip(inputs, shapes, strict=True)
+            for axis, size in zip(tensor.shape, shape, strict=True)
+            if isinstance(axis, str)
+        }
+        found = operations(entry.flops, inputs[0].shape[0] if inputs[0].shape else 1, sizes)
+        if found is None:
+            self.unknown[role] = OTHER_SIZE if entry.flops else NO_COUNTS
+        return found

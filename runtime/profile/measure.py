@@ -1,5 +1,6 @@
 """Jobs, one after the other, with a recorder: the first, warm ones, and ever larger batches until nothing is gained.
 
+And what the recording itself costs, worked out from what one span of each kind takes: free of the noise of whole jobs.
 Knows nothing about what is in a job but that its spans can be heard.
 """
 
@@ -7,19 +8,26 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
+from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.profile.memory import forget_peak, gpu_bytes, peak_bytes
 from handfirst.runtime.system import Request, System
-from handfirst.runtime.timing.spans import Recording, Span, recording
+from handfirst.runtime.timing.spans import Clock, Kind, Recording, Span, recorded, recording, span
 from handfirst.runtime.timing.totals import Part, parts
 
 GROWTH = 1.05
 """A batch twice as large that is not this many times as fast, picture by picture, ends the curve."""
 
 RUNS_OF_A_BATCH = 3
+
+CALLS_OF_A_ROUND, ROUNDS = 200, 5
+"""How often an empty span is timed."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +129,63 @@ def _batch(system: System, request: Request, images: int, engine: str, forget: C
         return Batch(images, None, refused=" ".join(str(error).split()) or "not enough memory")
     seconds = statistics.median(job.wall for job in jobs[1:]) / 1e9
     return Batch(images, seconds, peak_bytes() if counts else None, gpu_bytes(engine))
+
+
+def recorder_share(jobs: Sequence[Job], tensors: int = 20) -> float:
+    """The part of the jobs' wall time that went into recording, 0 to 1.
+
+    Args:
+        tensors: inputs of the engine whose recording is timed; few engines have as many.
+    """
+    cost = span_cost(tensors)
+    spent = sum(cost[each.kind] for job in jobs for each in job.spans)
+    return spent / sum(job.wall for job in jobs)
+
+
+def span_cost(tensors: int = 20) -> dict[Kind, float]:
+    """Nanoseconds that a span of each kind takes more with a listener than without."""
+    engine, clock = recorded(_Nothing(tensors)), Clock("x")
+    inputs = {tensor.name: np.empty(1, np.float32) for tensor in engine.spec.inputs}
+
+    def host() -> None:
+        with span("x"):
+            pass
+
+    def stage() -> None:
+        with clock("x"):
+            pass
+
+    return {"engine": _extra(lambda: engine.run(inputs)), "host": _extra(host), "stage": _extra(stage)}
+
+
+def _extra(act: Callable[[], object]) -> float:
+    plain = _fastest(act)
+    with recording(Recording()):
+        return max(0.0, _fastest(act) - plain)
+
+
+def _fastest(act: Callable[[], object]) -> float:
+    """Nanoseconds of a call: the best of some rounds, as whatever else the machine does only adds to it."""
+    rounds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter_ns()
+        for _ in range(CALLS_OF_A_ROUND):
+            act()
+        rounds.append((time.perf_counter_ns() - start) / CALLS_OF_A_ROUND)
+    return min(rounds)
+
+
+class _Nothing:
+    """An engine that does no work."""
+
+    name = "nothing"
+
+    def __init__(self, tensors: int) -> None:
+        inputs = tuple(TensorSpec(name=f"x{i}", dtype="float32", shape=(1,)) for i in range(tensors))
+        self.spec = EngineSpec(inputs=inputs, outputs=inputs[:1])
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {"x0": inputs["x0"]}
+
+    def close(self) -> None:
+        """Has nothing to free."""

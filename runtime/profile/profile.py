@@ -1,7 +1,11 @@
-"""All that `handfirst profile` finds out, in the order in which it does: warm-up, jobs, peak, batches."""
+"""All that `handfirst profile` finds out, in the order in which it does: warm-up, jobs, peak, batches.
+
+And what was found as JSON: one object of figures, or a Chrome trace of every span.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from handfirst.engines.choice import Choice
-from handfirst.runtime.profile.cost import recorder_share
-from handfirst.runtime.profile.figures import PartFigures, figures, short
-from handfirst.runtime.profile.flops import BundleFlops
+from handfirst.runtime.profile.figures import LABELS, PartFigures, figures, short
+from handfirst.runtime.profile.flops import FlopCounts
 from handfirst.runtime.profile.machine import machine
-from handfirst.runtime.profile.measure import Batch, Job, grow_batches, run_jobs
+from handfirst.runtime.profile.measure import Batch, Job, grow_batches, recorder_share, run_jobs
 from handfirst.runtime.profile.memory import gpu_bytes, peak_bytes
 from handfirst.runtime.profile.peak import Peak, measure_peak
 from handfirst.runtime.system import Request, Resident, System
@@ -138,7 +141,7 @@ def measure(system: System, request: Request, plan: Plan, update: Callable[[str,
             batches.append(batch)
             update("batches", len(batches), None)
         update("batches", len(batches), len(batches))
-    flops = BundleFlops(bundle)
+    flops = FlopCounts(bundle.manifest.engines)
     return Profile(
         bundle=(bundle.manifest.name, bundle.digest),
         engine=system.engine,
@@ -158,3 +161,37 @@ def measure(system: System, request: Request, plan: Plan, update: Callable[[str,
 def most(batches: Sequence[Batch]) -> Batch | None:
     """The fastest of them."""
     return max(batches, key=lambda batch: batch.images_per_second, default=None)
+
+
+def chrome_trace(jobs: Sequence[Job], about: dict[str, Any]) -> dict[str, Any]:
+    """The jobs for Perfetto (ui.perfetto.dev) and chrome://tracing: one row per thread, jobs above their spans.
+
+    The "JSON object format" of Google's "Trace Event Format": complete events ("X"), microseconds since the first job.
+
+    Args:
+        jobs: at least one.
+        about: kept in the file under "otherData": the machine's stamp and the bundle.
+    """
+    process, zero = os.getpid(), min(job.start for job in jobs)
+
+    def event(
+        name: str, kind: str, start: int, duration: int, thread: int, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        times = {"ts": (start - zero) / 1e3, "dur": duration / 1e3}
+        return {"name": name, "cat": kind, "ph": "X", **times, "pid": process, "tid": thread, "args": arguments}
+
+    events = []
+    for number, job in enumerate(jobs):
+        main = job.spans[0].thread if job.spans else 0
+        events.append(event(f"job {number}", "job", job.start, job.wall, main, {"images": job.images}))
+        for span in job.spans:
+            arguments: dict[str, Any] = {}
+            if span.kind == "engine":
+                arguments = {"bytes": span.bytes, "shapes": [list(shape) for shape in span.shapes]}
+            if span.device is not None:
+                arguments["device_us"] = span.device / 1e3
+            name = span.name if span.kind == "stage" else LABELS.get(span.name, span.name)
+            events.append(event(name, span.kind, span.start, span.duration, span.thread, arguments))
+    events.sort(key=lambda each: (each["ts"], -each["dur"]))
+    named = {"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": "handfirst"}}
+    return {"traceEvents": [named, *events], "displayTimeUnit": "ms", "otherData": about}

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from math import floor, log10
 
 import numpy as np
 
 from handfirst.runtime.profile.figures import PartFigures
 from handfirst.runtime.profile.profile import Profile
-from handfirst.runtime.profile.svg import number
 
 HEADS = ("stage", "part", "calls", "p50 ms", "p95 ms", "ms / job", "share", "GPU ms", "first ms", "images/s", "MB",
          "GFLOP/s", "peak")  # fmt: skip
 LEFT = 2
 """Columns of words; numbers follow."""
 
-WIDTH, NARROW = 124, (0, 1, 2, 5, 6, 11, 12)
-"""Columns of a terminal that all of them need, and those that are shown in less."""
+NARROW = (0, 1, 2, 5, 6, 11, 12)
+"""Those that a narrow terminal shows."""
 
 
 def table(parts: Sequence[PartFigures], columns: Sequence[int] = range(len(HEADS))) -> list[tuple[str, ...]]:
@@ -78,9 +79,25 @@ def remarks(profile: Profile) -> list[str]:
     if profile.batches:
         points = (f"{b.images}: {number(b.images_per_second) if b.seconds else 'refused'}" for b in profile.batches)
         lines.append(f"images/s by pictures at once: {', '.join(points)}")
-    return lines + [f"{role}: operations not counted, no rule for {why}" for role, why in profile.uncounted.items()]
+    return lines + [f"operations are not counted for {who}: {why}" for why, who in _by_reason(profile.uncounted)]
+
+
+def _by_reason(uncounted: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(why, the roles it is true of), a line's worth each."""
+    roles = defaultdict(list)
+    for role, why in uncounted.items():
+        roles[why].append(role.replace("_", " "))
+    return [(why, ", ".join(names)) for why, names in roles.items()]
 
 
 def megabytes(size: float) -> str:
     """Decimal ones."""
     return f"{number(size / 1e6)} MB"
+
+
+def number(value: float) -> str:
+    """Three digits, no exponent: 0.0123, 1.23, 123, 12300."""
+    if value == 0:
+        return "0"
+    decimals = max(0, 2 - floor(log10(abs(value))))
+    return f"{value:,.{decimals}f}" if decimals < 6 else f"{value:.1e}"

@@ -29,10 +29,13 @@ class Span(NamedTuple):
     """One piece of work, recorded when it ended. Spans of one thread lie side by side or within each other."""
 
     name: str
+    """Of the stage, the role of the engine, or the piece of the host's work."""
     kind: Kind
+    """"stage", "engine" or "host"."""
     start: int
     """Nanoseconds of `time.perf_counter_ns`."""
     end: int
+    """The same clock."""
     thread: int
     """`threading.get_ident` of who did it."""
     bytes: int = 0

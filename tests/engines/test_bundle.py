@@ -72,7 +72,7 @@ def make(folder: Path, files: dict[str, bytes] | None = None, **changes: Any) ->
         file="conv.onnx", spec=SPEC, precision="float32", opset=21, tolerance_psnr=60, measured_psnr=120
     )
     fields = {
-        "schema_version": 1, "name": "tiny", "system": "two-stage", "created_with": {"handfirst": "0.1.0"},
+        "schema_version": 2, "name": "tiny", "system": "two-stage", "created_with": {"handfirst": "0.1.0"},
         "engines": {"conv": entry}, "tokenizer": "tokenizer.json", "golden": "golden.npz", "settings": {},
         "decisions": {}, "files": {n: FileEntry(sha256=sha256(d), size=len(d)) for n, d in contents.items()},
     }  # fmt: skip
@@ -183,7 +183,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "deep nesting": (lambda f: (f / "manifest.json").write_text("[" * 100_000), "manifest.json"),
     "huge manifest": (lambda f: (f / "manifest.json").write_bytes(b" " * (5 << 20)), "manifest.json is larger"),
     "double keys": (lambda f: (f / "manifest.json").write_text('{"name": 1, "name": 2}'), "a key stands twice"),
-    "future schema": (set_key("schema_version", value=2), "upgrade"),
+    "future schema": (set_key("schema_version", value=3), "upgrade"),
     "old schema": (set_key("schema_version", value=0), "export the bundle again"),
     "schema is text": (set_key("schema_version", value="1"), "schema_version"),
     "unknown field": (set_key("surprise", value=1), "surprise"),

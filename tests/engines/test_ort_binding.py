@@ -55,7 +55,7 @@ def engines() -> Iterator[dict[str, Engine]]:
 
 def system(engines: Mapping[str, Engine]) -> TwoStage:
     bundle = Bundle.open(demo_bundle_path())
-    return TwoStage(read_settings(bundle.manifest), engines, bundle.bytes(bundle.manifest.tokenizer))
+    return TwoStage(read_settings(bundle.manifest), engines, bundle.tokenizer())
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ def test_the_manifest_says_what_the_model_is(exported: tuple[Path, object], mode
     assert manifest.created_with["torch"] == metadata.version("torch")
     assert manifest.training == {"note": "random weights"}
     assert all(e.measured_psnr >= e.tolerance_psnr >= TOLERANCE["float32"] for e in manifest.engines.values())
+    counted = {role: [count.axes for count in entry.flops] for role, entry in manifest.engines.items()}
+    assert counted["hand_unet"] == [{"batch": 1}] and len(counted["vae_decoder"]) == 3 and all(counted.values())
     for name in ("condition_channels", "blend_source", "mask_rule", "hint_channels"):
         assert manifest.decisions[name]
     assert "noised" in manifest.decisions["blend_source"]

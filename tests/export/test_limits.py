@@ -67,10 +67,10 @@ def test_maps_of_a_free_canvas_are_named_and_limited() -> None:
 @pytest.mark.parametrize(
     ("size", "sizes", "said"),
     [
-        (None, ((128, 128), (256, 256)), "from 128 up to 4096, got 64x64"),
+        (None, ((128, 128), (256, 256)), "from 128 up to 16384, got 64x64"),
         ((192, 128), ((256, 128), (320, 128)), "own width of 192 is not between 256 and 320; widen them"),
-        ((192, 128), ((64, 128), (320, 128)), "from 128 up to 4096, got 64x128"),
-        ((192, 128), ((128, 128), (8192, 128)), "got 8192x128"),
+        ((192, 128), ((64, 128), (320, 128)), "from 128 up to 16384, got 64x128"),
+        ((192, 128), ((128, 128), (32768, 128)), "got 32768x128"),
         ((192, 128), ((128, 128), (200, 128)), "multiples of 64"),
     ],
 )

@@ -118,6 +118,9 @@ BAD = {
     "feather": (("--feather", "-1"), "feather"),
     "count": (("--count", "0"), "--count"),
     "size": (("--size", "12"), "--size"),
+    "no name to set": (("--set", "7"), "--set: expected NAME=VALUE, got '7'"),
+    "unknown name to set": (("--set", "colour=red"), "--set colour=VALUE: this model knows no colour; it has pose, "),
+    "set what has an option": (("--set", "hand_prompt=x"), "--set hand_prompt: expected it once, as --hand-prompt"),
     "unknown option": (("--sise", "12x12"), "--sise"),
     "extra word": (("more",), "more"),
 }
@@ -137,7 +140,9 @@ class TestRefusals:
         assert system.asked == []
 
     def test_missing_options(self, capsys):
-        assert "--pose" in refused(capsys, "render")
+        assert "--out" in refused(capsys, "render")
+        assert "expected --pose and --prompt" in refused(capsys, "render", "--out", "out.png")
+        assert "expected --prompt;" in refused(capsys, *RENDER[:3], "--out", "out.png")
         assert "FILE" in refused(capsys, "pose")
         assert "nonsense" in refused(capsys, "nonsense")
 

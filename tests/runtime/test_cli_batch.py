@@ -1,6 +1,7 @@
 """`handfirst batch` over a system that only pretends to paint: what is written, what is said, how it ends."""
 
 import errno
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,11 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
-from handfirst.engines.bundle import Bundle
+from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice
-from handfirst.runtime.batch import ledger, render
+from handfirst.engines.errors import UserError
+from handfirst.runtime.batch import ledger, run
+from handfirst.runtime.batch.on_ray import Painter
 from handfirst.runtime.cli import pipeline
 from handfirst.runtime.cli.main import main
+from handfirst.runtime.metadata import read
 from handfirst.runtime.systems import two_stage
 
 POSE = Path(two_stage.__file__).with_name("demo_pose.json")
@@ -24,6 +28,7 @@ class Pretender:
     """Pictures whose colours tell their seeds; remembers the groups that it was asked for."""
 
     engine = Choice("cpu", "the only one")
+    bundle = Bundle.open(demo_bundle_path())
 
     def __init__(self):
         self.groups = []
@@ -35,9 +40,13 @@ class Pretender:
     def second_half(self, drawn):
         def result(seed):
             image = np.full((8, 6, 3), seed, np.uint8)
-            return SimpleNamespace(image=image, seed=seed, seconds={"total": 0.1}, warnings=("a hand is small",))
+            told = {"asked": {"seed": seed}, "seconds": {"total": 0.1}, "warnings": ("a hand is small",)}
+            return SimpleNamespace(image=image, seed=seed, **told)
 
         return [result(request.seed) for request in drawn]
+
+    def render_batch(self, requests):
+        return self.second_half(self.first_half(requests))
 
 
 @pytest.fixture
@@ -55,6 +64,11 @@ def jobs(tmp_path, monkeypatch):
     lines = [json.dumps({"id": f"j{i}", "pose": "pose.json", "prompt": "a person", "seed": i}) for i in range(5)]
     Path("jobs.jsonl").write_text("\n".join(lines))
     return Path("jobs.jsonl")
+
+
+def model():
+    """The embedded one, as a picture names it."""
+    return {"name": Pretender.bundle.manifest.name, "digest": Pretender.bundle.digest}
 
 
 def spoil(jobs):
@@ -112,6 +126,32 @@ def test_a_second_run_opens_nothing_and_a_mended_job_is_painted(system, jobs, ca
 def test_webp_loses_nothing(system, jobs):
     assert main([*BATCH, "--format", "webp"]) == 0
     assert cv2.imread("out/j3.webp").tolist() == np.full((8, 6, 3), 3).tolist()
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_pictures_say_how_they_were_made_unless_told_not_to(system, jobs, image_format):
+    assert main([*BATCH, "--format", image_format]) == 0
+    told = read(Path(f"out/j3.{image_format}"))
+    assert (told["bundle"], told["request"]) == (model(), {"seed": 3})
+    line = json.loads(Path("out/results.jsonl").read_text().splitlines()[3])
+    assert line["sha256"] == [hashlib.sha256(Path(f"out/j3.{image_format}").read_bytes()).hexdigest()]
+    assert main(["batch", "jobs.jsonl", "-o", "bare", "--format", image_format, "--no-metadata"]) == 0
+    with pytest.raises(UserError, match="says nothing"):
+        read(Path(f"bare/j3.{image_format}"))
+    assert cv2.imread(f"bare/j3.{image_format}").tolist() == cv2.imread(f"out/j3.{image_format}").tolist()
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_workers_of_a_cluster_do_the_same(system, tmp_path, metadata):
+    worker = Painter()
+    worker._system = system
+    (painted,) = worker.paint([SimpleNamespace(seed=3)], "png", metadata)
+    (tmp_path / "a.png").write_bytes(painted.data)
+    if metadata:
+        assert read(tmp_path / "a.png")["request"] == {"seed": 3}
+    else:
+        with pytest.raises(UserError, match="says nothing"):
+            read(tmp_path / "a.png")
 
 
 def test_another_format_in_the_same_folder_is_refused(system, jobs, capsys):
@@ -177,8 +217,8 @@ def test_low_memory_reaches_the_model_and_excludes_overlap(system, jobs, capsys)
 )  # fmt: skip
 def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkeypatch, engine, options, overlaps):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     system.engine = Choice(engine, "asked for")
     assert main([*BATCH, *options]) == 0
     assert seen == [overlaps]
@@ -186,8 +226,8 @@ def test_stages_overlap_where_it_pays_unless_said_otherwise(system, jobs, monkey
 
 def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
     seen = []
-    real = render.Here.__init__
-    monkeypatch.setattr(render.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
+    real = run.Here.__init__
+    monkeypatch.setattr(run.Here, "__init__", lambda self, *given: seen.append(given[2]) or real(self, *given))
     monkeypatch.setattr(Bundle, "size", lambda self, role: 1 << 27)
     for engine in ("cpu", "cuda"):
         system.engine = Choice(engine, "asked for")
@@ -201,7 +241,7 @@ def test_stages_of_a_large_model_take_turns_on_a_cpu(system, jobs, monkeypatch):
         (["batch", "nothing.jsonl", "-o", "out"], "'nothing.jsonl' cannot be read"),
         (["batch", ".", "-o", "out"], "add --prompts"),
         ([*BATCH, "--size", "big"], "--size: expected WIDTHxHEIGHT"),
-        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 8192, such as 512x768; got '640'"),
+        ([*BATCH, "--canvas", "640"], "--canvas: expected WIDTHxHEIGHT up to 16384, such as 512x768; got '640'"),
         (["batch", "jobs.jsonl", "-o", "pose.json"], "is a file; choose another name"),
         (["batch", "jobs.jsonl", "-o", "."], "holds files that no batch has written"),
         ([*BATCH, "--batch-size", "0"], "--batch-size"),
@@ -230,3 +270,13 @@ def test_bars_tell_pace_and_time_left(system, jobs, capsys):
     assert "5/5" in (said := capsys.readouterr().err)
     assert "a minute" in said
     assert "left" in said
+
+
+def test_a_folder_of_poses_says_what_it_skips(system, tmp_path, capsys):
+    folder = tmp_path / "poses"
+    folder.mkdir()
+    (folder / "a.json").write_bytes(POSE.read_bytes())
+    for name in ("notes.txt", "a.png", "prompts.txt"):
+        (folder / name).write_text("a person")
+    assert main(["batch", str(folder), "--prompts", str(folder / "prompts.txt"), "-o", str(tmp_path / "out")]) == 0
+    assert "warning: skipped, as no pose: a.png, notes.txt\n" in capsys.readouterr().err

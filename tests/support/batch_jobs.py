@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from support.arithmetic_model import person
 
+from handfirst.runtime.batch.job import Done, Painted, content_key
 from handfirst.runtime.batch.job import Job as _Job
-from handfirst.runtime.batch.job import content_key
-from handfirst.runtime.batch.outcome import Done, Painted
 from handfirst.runtime.systems.two_stage.job import JOBS, JobFields
 
 

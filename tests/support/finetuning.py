@@ -7,7 +7,8 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, GradientState
 
-from handfirst.training.systems.two_stage.finetune import Data, finetune
+from handfirst.training.loop.run import Data, train_stage
+from handfirst.training.systems import stages_of
 from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 
 SHORT: dict[str, Any] = {
@@ -27,9 +28,11 @@ def body_options(**changes: Any) -> BodyOptions:
 
 
 def train(model: Path, shards: Path, options: HandOptions | BodyOptions, out: Path) -> Path | None:
-    """finetune() as a fresh process would run it."""
+    """train_stage() as a fresh process would run it."""
     leave_no_process_state()
-    return finetune(model, Data((shards,), (1.0,)), options, out, show=False)
+    name = "hand" if isinstance(options, HandOptions) else "body"
+    kind = stages_of("two-stage")[name]
+    return train_stage(name, kind, model, Data((shards,), (1.0,)), options, out, show=False)
 
 
 def leave_no_process_state() -> None:

@@ -76,6 +76,7 @@ class Draft:
             "conv.onnx": self.model.SerializeToString(),
             "conv.weights": bytes(16) + WEIGHTS.tobytes(),
             "tokenizer.json": b"{}",
+            "palette.json": b"{}",
             "golden.npz": npz(**good_golden()),
             **self.files,
         }
@@ -96,9 +97,9 @@ class Draft:
             "precision": "float32", "opset": 21, "tolerance_psnr": 60.0, "measured_psnr": 120.0,
         }  # fmt: skip
         return {
-            "schema_version": 1, "name": "tiny", "system": "two-stage", "created_with": {"handfirst": "0.1.0"},
+            "schema_version": 2, "name": "tiny", "system": "two-stage", "created_with": {"handfirst": "0.1.0"},
             "engines": {"conv": engine}, "files": files, "tokenizer": "tokenizer.json", "golden": "golden.npz",
-            "settings": {}, "decisions": {},
+            "assets": {"palette": "palette.json"}, "settings": {}, "decisions": {},
         }  # fmt: skip
 
 

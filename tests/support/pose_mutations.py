@@ -24,6 +24,8 @@ KEYS = (
     "hand_mask", "joints", "joint_valid", "arr_0", "annotations", "images", "image_id", "canvas_width", "width",
     "height", "W", "H", "pose_landmarks", "left_hand_landmarks", "multi_hand_landmarks", "multi_handedness",
     "hand_landmarks", "handedness", "landmarks", "handednesses", "poseLandmarks", "categoryName", "index",
+    "poses", "frames", "instances", "instance_info", "predictions", "pred_instances", "keypoint_scores", "score",
+    "position", "file_name", "id", "handedness", "lefthand_kpts", "joints", "image_width", "frame_id",
     "pose_keypoints_2d", "face_keypoints_2d", "landmark", "label", "classification", "x", "visibility",
 )  # fmt: skip
 BEGINNINGS = (
@@ -49,6 +51,7 @@ def corpus() -> list[bytes]:
     named = [[{"index": 0, "category_name": "Right"}], [{"index": 1, "category_name": "Left"}]]
     body_marks = [{"x": 0.02 * i, "y": 0.5, "visibility": 0.9} for i in range(33)]
     texts: list[Any] = [
+        *_results(rng, hand),
         {"hand_landmarks": [hand, hand], "handedness": named, "hand_world_landmarks": [hand, hand]},
         {"landmarks": [hand], "handednesses": [[{"score": 0.9, "index": 1, "categoryName": "Left"}]]},
         {"landmarks": [body_marks, body_marks]},
@@ -59,12 +62,39 @@ def corpus() -> list[bytes]:
         rng.random((42, 2)).tolist(),
     ]
     files += [json.dumps(text).encode() for text in texts]
+    files += [json.dumps(texts[0]).encode("utf-16")]
     files += [packed(parts), packed({"kpts": rng.random((42, 2)), "hand_mask": np.zeros((64, 48), np.uint8)})]
     for array in (rng.random((42, 3)), rng.random((2, 134, 3)), rng.random((1, 133, 3))):
         file = io.BytesIO()
         np.save(file, array)
         files.append(file.getvalue())
     return files
+
+
+def _results(rng: np.random.Generator, hand: list[Any]) -> list[Any]:
+    """Detectors' results, editors' files, frames inside other things."""
+    flat = [value for point in rng.random((21, 2)).round(3).tolist() for value in (*point, 1.0)]
+    people = {"people": [{"hand_left_keypoints_2d": flat, "hand_right_keypoints_2d": None}], "canvas_width": "64"}
+    frame = people | {"canvas_height": 48}
+    nested = {"people": [{"hand_left_keypoints_2d": [flat[i : i + 3] for i in range(0, 63, 3)]}, None]}
+    whole, body = rng.uniform(1, 60, (133, 2)).round(2).tolist(), rng.uniform(1, 60, (17, 2)).round(2).tolist()
+    named = [{"x": x, "y": y, "score": 0.9, "name": "nose"} for x, y in body]
+    person = {"keypoints": whole, "keypoint_scores": [0.9] * 133, "bbox": [[0, 0, 9, 9]]}
+    triples = [value for x, y in body for value in (x, y, 2)]
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in (1, 2)]
+    return [
+        {"images": [""], "info": "Success", "poses": [frame]},
+        [{"people": []}, None, nested],
+        {"width": 64, "height": 48, "keypoints": [rng.uniform(1, 40, (18, 2)).tolist()]},
+        [person],
+        {"instance_info": [{"frame_id": 0, "instances": []}, {"frame_id": 1, "instances": [person]}]},
+        [{"image_id": f"{i}.jpg", "category_id": 1, "keypoints": triples, "score": 2.0} for i in range(2)],
+        {"a.jpg": {"version": "AlphaPose", "bodies": [{"joints": [v for x, y in [*body, [3, 4]] for v in (x, y, 1)]}]}},
+        [{"score": 0.9, "keypoints": named}],
+        [{"handedness": "Left", "score": 0.9, "keypoints": hand}, {"handedness": "Right", "landmarks": hand}],
+        [{"poseLandmarks": None, "leftHandLandmarks": hand}, {"rightHandLandmarks": hand}],
+        {"images": images, "annotations": [{"image_id": i, "keypoints": triples} for i in (1, 2, 2)]},
+    ]
 
 
 def packed(arrays: dict[str, Any]) -> bytes:

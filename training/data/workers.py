@@ -29,8 +29,3 @@ def one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,17 +17,18 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.mediapipe_landmarks import FINDABLE, whole_body
+from handfirst.runtime.geometry import Similarity
+from handfirst.runtime.pose.landmarks import FINDABLE, whole_body
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import enlarged, solutions
 from handfirst.runtime.pose.topology import SIDES
+from handfirst.training.evaluate.average_precision import box_area
 from handfirst.training.evaluate.cases import Case
-from handfirst.training.evaluate.crops import cut
 from handfirst.training.evaluate.detections import Detections, Found, FoundHand, FoundPart, FoundPerson
-from handfirst.training.evaluate.oks import box_area
 from handfirst.training.evaluate.pictures import read_picture
 
 CONFIDENCE = 0.5
@@ -120,3 +121,33 @@ def detect_all(cases: Sequence[Case], advance: Callable[[int, int], None]) -> De
             found[case.key] = detector(read_picture(case.picture, case.key), case.pose)
             advance(i + 1, len(cases))
     return Detections(detector=f"MediaPipe {version('mediapipe')} Holistic", points=FINDABLE, pictures=found)
+
+
+MARGIN = 2.2
+"""Side of the square in units of the points' extent: MediaPipe wants to see some wrist and some background."""
+
+
+def cut(
+    image: NDArray[np.uint8], points: NDArray[np.float64], size: int = 256
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """A square around points, cut from the picture; where it leaves the picture, the picture's edge goes on.
+
+    Args:
+        image: [H, W, 3].
+        points: [K, 2] in pixels (pixel i centred at i + .5), NaN = missing, at least one known.
+        size: side of the square's picture.
+
+    Returns:
+        uint8 [size, size, 3], and the points in it, [K, 2].
+    """
+    low, high = np.nanmin(points, 0), np.nanmax(points, 0)
+    side = MARGIN * max(1.0, float((high - low).max()))
+    to_crop = Similarity(size / side, *(size / 2 - size / side * (low + high) / 2).tolist())
+    matrix = np.array(
+        [
+            [to_crop.scale, 0, to_crop.dx + to_crop.scale / 2 - 0.5],
+            [0, to_crop.scale, to_crop.dy + to_crop.scale / 2 - 0.5],
+        ]
+    )
+    square = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(square, np.uint8), to_crop.apply(points)

@@ -1,6 +1,6 @@
 """FID and KID between two sets of features, by torchmetrics (`metrics` extra). Knows nothing about pictures.
 
-Features are made once (`features.py`) and handed to torchmetrics as they are, in double precision.
+Features are made once (inception.py) and handed to torchmetrics as they are, in double precision.
 """
 
 from __future__ import annotations

@@ -15,11 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from handfirst.training.evaluate.average_precision import Matches, average_precision, match
+from handfirst.training.evaluate.average_precision import (
+    PARTS,
+    SIGMAS,
+    Matches,
+    Part,
+    average_precision,
+    box_area,
+    match,
+    oks,
+)
 from handfirst.training.evaluate.cases import Case
 from handfirst.training.evaluate.detections import Detections, Found
 from handfirst.training.evaluate.measure import Measure, Weights, mean_of, ratio
-from handfirst.training.evaluate.oks import PARTS, SIGMAS, Part, box_area, oks
 
 MISSING = 1.0
 """What a point that was not found costs in the penalised figure."""

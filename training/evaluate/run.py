@@ -15,10 +15,10 @@ from handfirst.engines.files import atomic_path
 from handfirst.runtime.pictures import encode
 from handfirst.training.evaluate.cases import Case, read_cases
 from handfirst.training.evaluate.detections import Detections, read_detections
+from handfirst.training.evaluate.plots import worst, worst_sheet
 from handfirst.training.evaluate.quality import Update, add_distances, clip_measure, lacking
 from handfirst.training.evaluate.report import Report
 from handfirst.training.evaluate.score import Sampling, Scored, fill, scored, subsets, usual_subsets
-from handfirst.training.evaluate.worst import worst, worst_sheet
 
 NO_DETECTIONS = "no detections (--detections; 'handfirst evaluate detect' makes them)"
 NO_POSE = "no picture has a pose"

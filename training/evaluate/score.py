@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
+from handfirst.training.evaluate.average_precision import PARTS
 from handfirst.training.evaluate.cases import Case
 from handfirst.training.evaluate.detections import Detections, Found
 from handfirst.training.evaluate.measure import Measure, figure, mean_of
-from handfirst.training.evaluate.oks import PARTS
 from handfirst.training.evaluate.pose_scores import PoseScores, people_found, pose_measures, pose_scores
 from handfirst.training.evaluate.report import Report, Row
 

@@ -71,3 +71,44 @@ class LoopOptions(Block):
         if self.matrix_lr is not None and self.optimizer != "adamw":
             raise ValueError("matrix_lr: Muon works beside adamw only")
         return self
+
+
+class ShardOptions(LoopOptions):
+    """How a stage learns from shards."""
+
+    held_out: float = Field(0.005, gt=0, lt=1)
+    """Share of the examples that is kept for validation, where no data set of its own is given for it."""
+    validation_samples: int = Field(256, ge=1)
+    """Most held-out examples that a validation looks at."""
+    validate_every: int | None = Field(1000, ge=1)
+    sheet_samples: int = Field(8, ge=1)
+    sheet_steps: int = Field(20, ge=1)
+    """Denoising steps of the pictures on a sample sheet."""
+    save_every: int | None = Field(500, ge=1)
+    workers: int = Field(4, ge=0)
+    """Processes that read and draw, per training process; 0: none beside it."""
+
+
+class Adapter(Block):
+    """Low-rank adapters (LoRA) on the attention of a UNet, in place of training all of it."""
+
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float | None = Field(None, gt=0)
+    """Scale of the adapter is alpha / rank; None: alpha = rank."""
+    layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Names of the layers that get one, as peft matches them: by the end of their name."""
+
+
+class MemoryOptions(Block):
+    """What lets large networks learn in little memory."""
+
+    checkpoint_activations: bool = False
+    """Computes activations twice instead of keeping them: a third slower, far less memory."""
+    adapter: Adapter | None = None
+
+
+FREE = frozenset(
+    {"steps", "accumulate", "validation_samples", "validate_every", "validate_minutes", "sheet_samples", "sheet_steps"}
+    | {"save_every", "save_minutes", "keep", "log_every", "workers", "checkpoint_activations", "compile"}
+)
+"""What a run may change when it is resumed: none of it changes what a step computes (but for the end of a cosine)."""

@@ -1,11 +1,12 @@
-"""What is trained, and what a validation asks of it."""
+"""What is trained, and what a run asks of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -44,22 +45,43 @@ class Drawn:
     figures: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Stage(Protocol):
-    """What a validation asks of a stage about stacked samples."""
+class Stage:
+    """A stage's networks, ready to be trained: what a run and its validations ask about stacked samples."""
+
+    task: Task
+    """What the loop trains."""
+
+    def to(self, device: torch.device) -> None:
+        """Takes what stays frozen beside the task to the device; where there is nothing, nothing."""
+
+    @property
+    def train_steps(self) -> int:
+        """T of the schedule: held-out samples are spread over the times 0 .. T - 1."""
+        raise NotImplementedError
 
     @property
     def last_time(self) -> int:
         """The time step from which the runtime takes what `score` judges."""
-        ...
+        raise NotImplementedError
+
+    def encode(self, samples: dict[str, Tensor]) -> Any:
+        """Stacked samples on the device -> what the task takes."""
+        raise NotImplementedError
 
     def losses(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Named scalar losses."""
-        ...
+        """The task's."""
+        losses: dict[str, Tensor] = self.task(self.encode(samples))
+        return losses
 
     def score(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Figures [B] about samples at `last_time`; empty where the stage has none."""
-        ...
+        """Figures [B] about samples at `last_time`: none, unless a stage has some."""
+        return {}
 
     def draw(self, samples: dict[str, Tensor], steps: int, seed: int) -> Drawn:
-        """Pictures made as the runtime makes them. `samples` also holds "empty", the empty prompt's ids [1, L]."""
-        ...
+        """Pictures made as the runtime makes them."""
+        raise NotImplementedError
+
+
+def trained_parameters(task: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in task.parameters() if p.requires_grad)

@@ -24,7 +24,6 @@ class Validator:
     Args:
         stage: what is asked.
         samples: the held-out ones, their times spread over the schedule.
-        empty: token ids of the empty prompt, int64 [L].
         size: samples at once.
         sheet_samples, sheet_steps: pictures on a sheet and the denoising steps they get.
         seed: of the pictures' noise.
@@ -32,7 +31,6 @@ class Validator:
 
     stage: Stage
     samples: HeldOutSamples
-    empty: NDArray[np.int64]
     size: int
     sheet_samples: int
     sheet_steps: int
@@ -50,7 +48,7 @@ class Validator:
 
         for batch in self._batches(self.samples, device):
             for name, loss in self.stage.losses(batch).items():
-                add(name, float(loss), len(batch["t"]))
+                add(name, float(loss), len(next(iter(batch.values()))))
         last = replace(self.samples, t=self.stage.last_time)
         for batch in self._batches(last, device):
             for name, scores in self.stage.score(batch).items():
@@ -58,9 +56,7 @@ class Validator:
         few = replace(self.samples, count=self.sheet_samples)
         rows: list[tuple[NDArray[np.uint8], ...]] = []
         for batch in self._batches(few, device):
-            drawn = self.stage.draw(
-                {**batch, "empty": torch.from_numpy(self.empty)[None].to(device)}, self.sheet_steps, self.seed
-            )
+            drawn = self.stage.draw(batch, self.sheet_steps, self.seed)
             rows.append(drawn.rows)
             for name, scores in drawn.figures.items():
                 add(name, float(scores.mean()), len(scores))

@@ -17,8 +17,21 @@ from diffusers.loaders import single_file_utils as conversion
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.training.pretrained.kinds import CONTROL, INPUTS, TEXT, UNET, VAE, foreign, is_whole, part
-from handfirst.training.pretrained.networks import build, check_count, count_of, fill, side
+from handfirst.training.pretrained.networks import (
+    CONTROL,
+    INPUTS,
+    TEXT,
+    UNET,
+    VAE,
+    build,
+    check_count,
+    count_of,
+    fill,
+    foreign,
+    is_whole,
+    part,
+    side,
+)
 from handfirst.training.pretrained.weights import Weights, without_prefix
 
 HEAD_WIDTH = 64  # of CLIP

@@ -1,7 +1,7 @@
 """The noise schedule that a checkpoint was trained with, as far as its files say it.
 
 Folders say it in scheduler/scheduler_config.json, which means here what it means to diffusers: keys that it lacks have
-the defaults of diffusers' classes. Of single files see buffers.py. Knows nothing about networks.
+the defaults of diffusers' classes. Of single files see file_schedule.py. Knows nothing about networks.
 """
 
 from __future__ import annotations

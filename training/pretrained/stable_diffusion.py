@@ -1,4 +1,5 @@
-"""A Stable Diffusion 1.x checkpoint, folder or single file -> its networks, its tokenizer and its settings.
+"""A Stable Diffusion 1.x checkpoint, folder or single file -> its networks, its tokenizer and its settings; and an
+autoencoder by itself, for checkpoints without one, or in place of theirs.
 
 Knows nothing about hands.
 """
@@ -17,14 +18,13 @@ from transformers import CLIPTextModel
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.training.pretrained import original
-from handfirst.training.pretrained.buffers import file_clip_skip, file_schedule
-from handfirst.training.pretrained.folder import read_folder
-from handfirst.training.pretrained.guard import one_line
-from handfirst.training.pretrained.pipeline import check_pipeline, folder_clip_skip
+from handfirst.training.pretrained.file_kinds import one_line
+from handfirst.training.pretrained.file_schedule import file_clip_skip, file_schedule
+from handfirst.training.pretrained.folder import check_pipeline, folder_clip_skip, read_folder
+from handfirst.training.pretrained.networks import VAE, part
 from handfirst.training.pretrained.schedule import FoundSchedule, read_schedule
-from handfirst.training.pretrained.vae import has_vae, read_vae
-from handfirst.training.pretrained.weights import read_metadata, read_weights
-from handfirst.training.pretrained.words import read_tokenizer, text_settings
+from handfirst.training.pretrained.tokenizer import read_tokenizer, text_settings
+from handfirst.training.pretrained.weights import Weights, read_metadata, read_weights
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 
@@ -194,3 +194,32 @@ def _check_fit(path: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, encod
     scale = vae.config.scaling_factor
     if not isinstance(scale, int | float) or not 1e-4 < scale < 1e4:
         raise UserError(f"{path}: the autoencoder's scaling_factor is {scale!r:.40}; give another with --vae")
+
+
+_HALVES = ("encoder.", "decoder.")
+
+
+def read_vae(path: Path) -> AutoencoderKL:
+    """A diffusers folder (the autoencoder's own, or a whole one), a file of one, or a whole checkpoint's.
+
+    Raises:
+        UserError: not there, none in it, or damaged.
+    """
+    if path.is_dir():
+        return read_folder(AutoencoderKL, path if (path / "config.json").is_file() else path / "vae")
+    weights = read_weights(path)
+    if not has_vae(weights):
+        weights = {f"{VAE}{name}": value for name, value in weights.items() if not name.startswith("loss.")}
+    if not has_vae(weights):
+        raise UserError(f"{path}: expected an autoencoder of Stable Diffusion 1.x, got {part(_bare(weights))}")
+    with one_line(path, "not an autoencoder of Stable Diffusion 1.x", "copy it again"):
+        return original.read_vae(weights)
+
+
+def has_vae(weights: Weights) -> bool:
+    """Whether an autoencoder, or a part of one, is there as in a whole checkpoint."""
+    return any(name.startswith(tuple(VAE + half for half in _HALVES)) for name in weights)
+
+
+def _bare(weights: Weights) -> list[str]:
+    return [name.removeprefix(VAE) for name in weights]

@@ -25,9 +25,9 @@ from handfirst.runtime.systems.two_stage.settings import (
 )
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.pretrained import original
+from handfirst.training.pretrained.file_kinds import one_line
 from handfirst.training.pretrained.folder import read_folder
-from handfirst.training.pretrained.guard import one_line
-from handfirst.training.pretrained.kinds import named
+from handfirst.training.pretrained.networks import named
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.pretrained.weights import read_weights
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_controlnet

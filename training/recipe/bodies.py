@@ -8,7 +8,7 @@ leaves the shrinking mask goes on from what was predicted for it while it was ke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,13 +24,14 @@ from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.loop.feed import Draws, StepFeed
-from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.encoders import normalise
+from handfirst.training.recipe.pool import Pool, to_pictures
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.systems.two_stage.options import BodyPhase
-from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies
+from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies
 from handfirst.training.systems.two_stage.stages import hint
 from handfirst.training.systems.two_stage.tasks import BodyBatch
 
@@ -38,22 +39,14 @@ SHEET_STEPS = 12
 
 
 @dataclass(frozen=True)
-class BodyData:
-    """What the phase indexes: latents f16 [N, C, h, w], canvases f16 [N, C, h, w] (hands alone on grey, encoded),
-    skeletons uint8 [N, H, W, 3], hands uint8 [N, H, W], reach f16 [N, h, w] (`cell_reach`), contexts f16 [V, N, L, D],
-    empty f16 [L, D]."""
+class BodyData(Pool):
+    """People, with canvases float16 [N, C, h, w] (hands alone on grey, encoded), skeletons uint8 [N, H, W, 3], hands
+    uint8 [N, H, W] and reach float16 [N, h, w] (`cell_reach`)."""
 
-    latents: Tensor
     canvases: Tensor
     skeletons: Tensor
     hands: Tensor
     reach: Tensor
-    contexts: Tensor
-    empty: Tensor
-
-    def to(self, device: torch.device) -> BodyData:
-        """The same on a device; a CPU's stays mapped from disk."""
-        return BodyData(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def chosen(self, i: Tensor) -> BodyData:
         """The people i, int64 [B]."""
@@ -110,21 +103,19 @@ def body_feed(data: BodyData, settings: TwoStageSettings, options: BodyPhase) ->
     """One random step t per sample, its cells kept as the sampler keeps them there; hints dropped now and then."""
     device = pick_device()
     data = data.to(device)
-    empty = data.empty.float()
     shorter, steps = min(settings.body.height, settings.body.width), settings.schedule.train_steps
     radius_at = torch.from_numpy(kept_radii(steps, settings.body, shorter)[::-1].copy()).half().to(device)
 
     def make(step: int) -> BodyBatch:
         draws, count = Draws(device, options.seed, 6, step), options.batch
         i, t = draws.integers(len(data.latents), count), draws.integers(steps, count)
-        variant = draws.integers(len(data.contexts), count)
-        dropped = draws.chance(options.text_dropout, count)[:, None, None]
+        context = data.texts(i, draws, options.text_dropout)
         x_0 = data.latents[i].float()
         return BodyBatch(
             x_0=x_0,
             eps=draws.normal(*x_0.shape),
             t=t,
-            context=torch.where(dropped, empty, data.contexts[variant, i].float()),
+            context=context,
             hint=hint(data.skeletons[i], data.hands[i]),
             canvas=data.canvases[i].float(),
             kept=kept_at(data, i, radius_at[t]),
@@ -140,9 +131,8 @@ def body_sheet(
     """Skeletons of eight people, the people painted around their hands, and what is true."""
     picks = torch.linspace(0, len(data.latents) - 1, 8).long()
     few = data.chosen(picks).to(pick_device())
-    drawn = autoencoder.decode(denormalise(paint(model, few, settings, SHEET_STEPS, seed), settings.latent))
-    true = autoencoder.decode(denormalise(few.latents, settings.latent))
-    return data.skeletons[picks].numpy(), to_uint8(drawn), to_uint8(true)
+    drawn = to_pictures(autoencoder, paint(model, few, settings, SHEET_STEPS, seed), settings.latent)
+    return data.skeletons[picks].numpy(), drawn, to_pictures(autoencoder, few.latents, settings.latent)
 
 
 def paint(model: BodyOutpainter, data: BodyData, settings: TwoStageSettings, steps: int, seed: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
@@ -14,30 +14,22 @@ from torch import Tensor
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.loop.feed import Draws, StepFeed
-from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.machine import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.recipe.pool import Pool, to_pictures
 from handfirst.training.systems.two_stage.conditions import hand_condition
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.options import HandPhase
-from handfirst.training.systems.two_stage.sampling import denormalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_hands
 from handfirst.training.systems.two_stage.tasks import HandBatch
 
 
 @dataclass(frozen=True)
-class HandData:
-    """What the phase indexes: latents f16 [N, C, h, w] (standardised), conditions f16 [N, K', h, w] with the mask
-    channels filled, masks uint8 [N, S, S], contexts f16 [V, N, L, D], the empty prompt's context f16 [L, D]."""
+class HandData(Pool):
+    """Hands, with conditions float16 [N, K', h, w] whose mask channels are filled, and masks uint8 [N, S, S]."""
 
-    latents: Tensor
     conditions: Tensor
     masks: Tensor
-    contexts: Tensor
-    empty: Tensor
-
-    def to(self, device: torch.device) -> HandData:
-        """The same on a device; a CPU's stays mapped from disk."""
-        return HandData(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def _one_condition(
@@ -66,20 +58,18 @@ def hand_feed(data: HandData, settings: TwoStageSettings, options: HandPhase) ->
     """One random step t per sample; masks and texts dropped now and then."""
     device = pick_device()
     data = data.to(device)
-    empty = data.empty.float()
 
     def make(step: int) -> HandBatch:
         draws, count = Draws(device, options.seed, 5, step), options.batch
         i = draws.integers(len(data.latents), count)
-        variant = draws.integers(len(data.contexts), count)
-        dropped = draws.chance(options.text_dropout, count)[:, None, None]
+        context = data.texts(i, draws, options.text_dropout)
         x_0 = data.latents[i].float()
         return HandBatch(
             x_0=x_0,
             eps=draws.normal(*x_0.shape),
             t=draws.integers(settings.schedule.train_steps, count),
             c_p=without_mask(data.conditions[i], settings, draws.chance(options.mask_dropout, count)),
-            context=torch.where(dropped, empty, data.contexts[variant, i].float()),
+            context=context,
             mask=(data.masks[i] > 0).float()[:, None],
         )
 
@@ -96,7 +86,7 @@ def hand_sheet(
         model, without_mask(data.conditions[picks].to(device), settings), data.contexts[0, picks].float().to(device),
         data.empty.float().to(device), settings, steps=10, guidance=1.5, seed=seed,
     )  # fmt: skip
-    drawn = autoencoder.decode(denormalise(x_0, settings.latent))
-    true = autoencoder.decode(denormalise(data.latents[picks].to(device), settings.latent))
+    drawn = to_pictures(autoencoder, x_0, settings.latent)
+    true = to_pictures(autoencoder, data.latents[picks].to(device), settings.latent)
     predicted = (mask[:, 0].float().clamp(0, 1) * 255).byte().cpu().numpy()
-    return to_uint8(drawn), predicted, to_uint8(true)
+    return drawn, predicted, true

@@ -24,10 +24,12 @@ from handfirst.training.evaluate.colours import Coloured, agreement, background_
 from handfirst.training.loop.checkpoints import Checkpoints
 from handfirst.training.loop.journal import to_uint8, write_sheet
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.encoders import normalise
 from handfirst.training.recipe import bodies, prompts
 from handfirst.training.recipe import hands as hand_phase
 from handfirst.training.recipe import text as text_phase
 from handfirst.training.recipe.autoencoder import encode_pictures, images
+from handfirst.training.recipe.pool import to_pictures
 from handfirst.training.recipe.run import (
     Recipe,
     costs,
@@ -37,7 +39,7 @@ from handfirst.training.recipe.run import (
     trained_body,
     trained_hand,
 )
-from handfirst.training.systems.two_stage.sampling import denormalise, normalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_hands
 
 SHOWN = 12
 STEPS = 12
@@ -87,7 +89,7 @@ def look_at_hands(
         model, hand_phase.without_mask(c_p, settings), _contexts(recipe, settings, words),
         load_tensor(recipe.out / "arrays" / "empty.pt").float(), settings, STEPS, settings.defaults.hand_guidance, 0,
     )  # fmt: skip
-    drawn = to_uint8(autoencoder.decode(denormalise(x_0, settings.latent)))
+    drawn = to_pictures(autoencoder, x_0, settings.latent)
     found, true = mask[:, 0].numpy() > 0.5, hands.hands > 0
     iou = (found & true).sum((1, 2)) / (found | true).sum((1, 2))
     shown = [drawn[:SHOWN], (found[:SHOWN] * np.uint8(255)), hands.rgb[:SHOWN]]
@@ -110,7 +112,7 @@ def look_at_people(
     )
     x_0 = bodies.paint(model, data, settings, STEPS, 0)
     pictures = {
-        "painted": to_uint8(autoencoder.decode(denormalise(x_0, settings.latent))),
+        "painted": to_pictures(autoencoder, x_0, settings.latent),
         "reconstructed": to_uint8(autoencoder.decode(autoencoder.encode(images(people, slice(None))))),
         "true": people.rgb,
     }

@@ -28,6 +28,7 @@ from handfirst.training.loop.machine import StoppedError, make_accelerator, pick
 from handfirst.training.loop.task import Evaluation, Task
 from handfirst.training.models.autoencoder import Autoencoder, build_autoencoder, latent_statistics
 from handfirst.training.models.discriminator import PatchDiscriminator
+from handfirst.training.models.encoders import denormalise, normalise
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.recipe import autoencoder as pixels
 from handfirst.training.recipe import bodies, decoder, hands, painting, prompts, text
@@ -48,7 +49,6 @@ from handfirst.training.recipe.run import (
 )
 from handfirst.training.systems.two_stage.networks import channels_last, new_body, new_hand
 from handfirst.training.systems.two_stage.options import BodyPhase, HandPhase, PhaseOptions
-from handfirst.training.systems.two_stage.sampling import denormalise, normalise
 from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 HELD_OUT = 70_000_000
@@ -202,22 +202,24 @@ def prepare(recipe: Recipe, settings: TwoStageSettings) -> None:
 
 def train_hand(recipe: Recipe) -> None:
     """The hand generator."""
-    torch.manual_seed(recipe.seed + 2)
-    settings, options = train_autoencoder(recipe), recipe.options("hand", HandPhase)
-    codec = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
-    model, data = new_hand(recipe.config), hand_data(recipe)
+    settings, codec = _begin_branch(recipe, 2)
+    options, model, data = recipe.options("hand", HandPhase), new_hand(recipe.config), hand_data(recipe)
     task, feed = HandTask(model, settings, options), hands.hand_feed(data, settings, options)
     train(recipe, task, feed, options, lambda: hands.hand_sheet(model, data, codec, settings, recipe.seed))
 
 
 def train_body(recipe: Recipe) -> None:
     """The base UNet with its ControlNet."""
-    torch.manual_seed(recipe.seed + 3)
-    settings, options = train_autoencoder(recipe), recipe.options("body", BodyPhase)
-    codec = trained_autoencoder(recipe.config, recipe.out).to(pick_device())
-    model, data = new_body(recipe.config), body_data(recipe)
+    settings, codec = _begin_branch(recipe, 3)
+    options, model, data = recipe.options("body", BodyPhase), new_body(recipe.config), body_data(recipe)
     task, feed = BodyTask(model, settings, options), bodies.body_feed(data, settings, options)
     train(recipe, task, feed, options, lambda: bodies.body_sheet(model, data, codec, settings, recipe.seed))
+
+
+def _begin_branch(recipe: Recipe, number: int) -> tuple[TwoStageSettings, Autoencoder]:
+    """Seeds what a branch draws, and gives it what the autoencoder's phase left."""
+    torch.manual_seed(recipe.seed + number)
+    return train_autoencoder(recipe), trained_autoencoder(recipe.config, recipe.out).to(pick_device())
 
 
 def train_decoder(recipe: Recipe) -> None:

@@ -6,18 +6,18 @@ Knows nothing about how anything is trained or in which order (recipe.py).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
+from handfirst.engines.installed import usable_cores
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures, load_pictures
 from handfirst.training.loop.checkpoints import averaged_weights
@@ -34,6 +34,7 @@ from handfirst.training.systems.two_stage.options import PhaseOptions
 
 NOTES = "notes.json"
 Options = TypeVar("Options", bound=PhaseOptions)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Recipe:
     @property
     def workers(self) -> int:
         """Processes for drawing."""
-        return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return usable_cores()
 
 
 def pictures(recipe: Recipe) -> tuple[Pictures, Pictures]:
@@ -99,11 +100,9 @@ def hand_data(recipe: Recipe) -> HandData:
     arrays = recipe.out / "arrays"
     hands, _ = pictures(recipe)
     return HandData(
-        latents=load_tensor(arrays / "hand-latents.pt"),
+        **_pool(arrays, "hand"),
         conditions=load_tensor(arrays / "hand-conditions.pt"),
         masks=torch.from_numpy(hands.hands),
-        contexts=load_tensor(arrays / "hand-contexts.pt"),
-        empty=load_tensor(arrays / "empty.pt"),
     )
 
 
@@ -112,14 +111,17 @@ def body_data(recipe: Recipe) -> BodyData:
     arrays = recipe.out / "arrays"
     _, people = pictures(recipe)
     return BodyData(
-        latents=load_tensor(arrays / "person-latents.pt"),
+        **_pool(arrays, "person"),
         canvases=load_tensor(arrays / "person-canvases.pt"),
         skeletons=draw_skeletons(people, arrays / "person-skeletons.npy", 1),
         hands=torch.from_numpy(people.hands),
         reach=load_tensor(arrays / "person-reach.pt"),
-        contexts=load_tensor(arrays / "person-contexts.pt"),
-        empty=load_tensor(arrays / "empty.pt"),
     )
+
+
+def _pool(arrays: Path, kind: str) -> dict[str, Tensor]:
+    files = {"latents": f"{kind}-latents.pt", "contexts": f"{kind}-contexts.pt", "empty": "empty.pt"}
+    return {name: load_tensor(arrays / file) for name, file in files.items()}
 
 
 def save_tensor(file: Path, tensor: Tensor) -> None:
@@ -174,22 +176,21 @@ def assemble(config: TrainingConfig, out: Path, settings: TwoStageSettings) -> P
 
 def trained_hand(config: TrainingConfig, out: Path) -> HandGenerator:
     """As its phase saved it last."""
-    model = new_hand(config)
-    model.load_state_dict(averaged_weights(out / "hand"))
-    return model.eval()
+    return _as_saved(new_hand(config), out / "hand")
 
 
 def trained_body(config: TrainingConfig, out: Path) -> BodyOutpainter:
     """As its phase saved it last."""
-    model = new_body(config)
-    model.load_state_dict(averaged_weights(out / "body"))
-    return model.eval()
+    return _as_saved(new_body(config), out / "body")
 
 
 def trained_autoencoder(config: TrainingConfig, out: Path) -> Autoencoder:
     """As its own phase left it."""
-    model = build_autoencoder(config.autoencoder)
-    model.load_state_dict(averaged_weights(out / "autoencoder"))
+    return _as_saved(build_autoencoder(config.autoencoder), out / "autoencoder")
+
+
+def _as_saved(model: Network, phase: Path) -> Network:
+    model.load_state_dict(averaged_weights(phase))
     return model.eval()
 
 

@@ -13,7 +13,8 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.export.options import ExportOptions, Size
 from handfirst.export.part import CELLS, PIXELS, Part
-from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, TwoStageSettings
+from handfirst.runtime.pose.size import LARGEST_SIDE
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 MULTIPLE = 64
 """Pixels: three halvings of a latent of eight pixels per cell."""

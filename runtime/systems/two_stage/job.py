@@ -23,10 +23,28 @@ PROMPT = (
 )
 
 
+EXACT = 1 << 53
+"""From here on a float no longer tells whole numbers apart."""
+
+
 def _no_truth(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")
     return value
+
+
+def _text(value: object) -> object:
+    """An id of an image may be a number."""
+    if isinstance(value, float) and value.is_integer():  # a table's column of numbers with gaps
+        value = int(value)
+    return str(value) if type(value) is int else value
+
+
+def _exact(value: object) -> object:
+    """Tables with gaps hold whole numbers as floats, and large ones have lost digits there."""
+    if isinstance(value, float) and abs(value) >= EXACT:
+        raise ValueError(f"expected a whole number with all of its digits, or one below {EXACT}")
+    return _no_truth(value)
 
 
 def _two_sides(value: object) -> object:
@@ -39,8 +57,9 @@ def _two_sides(value: object) -> object:
         raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
 
 
-Whole = Annotated[int, BeforeValidator(_no_truth)]
+Whole = Annotated[int, BeforeValidator(_exact)]
 Real = Annotated[float, BeforeValidator(_no_truth)]
+Text = Annotated[str, BeforeValidator(_text)]
 Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
 
 
@@ -61,6 +80,10 @@ class JobFields(BaseModel):
     feather: Real = 0.0
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
+    frame: Whole | None = None
+    """Of a pose file that holds several, from 1."""
+    image: Text | None = None
+    """Id or file name of one of the images that the pose file names."""
     canvas: Sides = None
     """Width and height of the picture, for models of free size."""
 
@@ -75,8 +98,9 @@ def job_request(fields: JobFields, content: Mapping[str, Content]) -> Request:
         UserError: the pose cannot be read, or a field is out of its range.
     """
     size, given = parse_size(fields.size, "size"), content["pose"]
-    pose = read_pose(given, size) if isinstance(given, Path) else parse_pose(given, size)
-    return Request(pose=pose, size=fields.canvas, **fields.model_dump(exclude={"size", "canvas"}))
+    asked: dict[str, Any] = {"frame": fields.frame, "image": fields.image}
+    pose = read_pose(given, size, **asked) if isinstance(given, Path) else parse_pose(given, size, **asked)
+    return Request(pose=pose, size=fields.canvas, **fields.model_dump(exclude={"size", "frame", "image", "canvas"}))
 
 
 JOBS = JobKind(JobFields, ("pose",), job_request)
@@ -89,6 +113,6 @@ def demo_pose() -> Pose:
 
 
 def example(pose: Path | None = None, **fields: Any) -> Request:
-    """The embedded pose, or another, with the words that go with it; fields that are None are left out."""
+    """The embedded pose, or another, with the words that go with it."""
     said = {name: value for name, value in fields.items() if value is not None}
     return Request(**{"pose": demo_pose() if pose is None else read_pose(pose), "prompt": PROMPT, **said})

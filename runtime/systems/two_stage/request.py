@@ -9,7 +9,7 @@ import math
 import operator
 import unicodedata
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,20 @@ from handfirst.runtime.errors import RequestError
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.systems.two_stage.settings import LARGEST_SIDE, BodySettings, TwoStageSettings
+from handfirst.runtime.pose.size import LARGEST_SIDE
+from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
 
 LONGEST_PROMPT = 10_000
+BLANK = 0.05
+"""Share of the picture outside the pose's canvas from which on it is said."""
 SIZE = "size of the picture"
 """What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
+
+ASKED = (
+    *("prompt", "negative_prompt", "hand_prompt", "seed", "steps"),
+    *("guidance", "hand_guidance", "eta", "blend", "feather"),
+)
+"""What a picture tells of its request; the pose is too long for that."""
 
 Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
 
@@ -67,7 +76,8 @@ class Request:
         if not isinstance(self.pose, Pose):
             raise RequestError(f"pose: expected a Pose (read_pose makes one), got {type(self.pose).__name__}")
         if not any(np.isfinite(person.points).any() for person in self.pose.people):
-            raise RequestError("pose: expected at least one person with visible key points, got none")
+            why = f" ({self.pose.warnings[0]})" if self.pose.warnings else ""
+            raise RequestError(f"pose: expected at least one person with visible key points, got none{why}")
         _check_text("prompt", self.prompt)
         _check_text("negative_prompt", self.negative_prompt, empty=True)
         if self.hand_prompt is not None:
@@ -116,7 +126,7 @@ class Request:
             raise RequestError(f"steps: expected at most {most}, the model's training steps, got {steps}")
         return replace(
             self,
-            pose=self.pose.fit(width, height),
+            pose=_fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None),
             hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             steps=steps,
@@ -140,6 +150,25 @@ def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]
             f"{SIZE}: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
         )
     return size
+
+
+def _fit_pose(pose: Pose, width: int, height: int, free: bool) -> Pose:
+    """The pose on the picture's canvas, with a line if a good part of the picture shows nothing of the pose's canvas.
+
+    Args:
+        free: whether another size of the picture could be asked for.
+    """
+    fitted = pose.fit(width, height)
+    across, down = width / pose.width, height / pose.height
+    blank = 1 - min(across, down) / max(across, down)
+    if blank < BLANK:
+        return fitted
+    asked = f"ask for a picture of the pose's shape (--canvas, such as {pose.width}x{pose.height}), or " if free else ""
+    line = (
+        f"the pose's canvas is {pose.width}x{pose.height}, the picture {width}x{height}: the pose is made smaller, and "
+        f"{blank:.0%} of the picture lie outside its canvas; {asked}crop the pose's canvas to the picture's shape"
+    )
+    return replace(fitted, warnings=(*fitted.warnings, line))
 
 
 def _fit_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
@@ -241,3 +270,9 @@ class Result:
     def seed(self) -> int:
         """The request's seed."""
         return self.request.seed
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The request's words and numbers, defaults filled in, and the picture's width and height in pixels."""
+        height, width = self.mask.shape
+        return {**{name: getattr(self.request, name) for name in ASKED}, "width": width, "height": height}

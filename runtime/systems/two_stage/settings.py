@@ -16,11 +16,9 @@ from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
 from handfirst.engines.spec import AxisLimits
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, Settings, TextSettings
+from handfirst.runtime.pose.size import LARGEST_SIDE
 
 SYSTEM = "two-stage"
-
-LARGEST_SIDE = 4096
-"""Pixels of a canvas."""
 
 
 class ConditionSettings(Settings):

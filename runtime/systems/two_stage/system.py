@@ -97,19 +97,7 @@ class TwoStage:
     def open(
         cls, path: Path | None = None, engine: str = "auto", threads: int | None = None, resident: Resident = "all"
     ) -> TwoStage:
-        """The model of a bundle, or the embedded one.
-
-        Args:
-            path: folder of the bundle.
-            engine: what runs the networks: "auto" or one of engines.choice.ENGINES.
-            threads: CPU threads; None leaves the choice to the engine.
-            resident: "all" networks stay in memory, or those of one "stage" at a time, for machines with little of it;
-                the pictures are the same (docs/engines.md).
-
-        Raises:
-            BundleError: if the bundle is broken, of another system, or its parts do not fit each other.
-            EngineError: if its engines cannot run here.
-        """
+        """As `handfirst.open` (runtime/systems), for a caller who expects this system: another is a BundleError."""
         return cls.of(Bundle.open(demo_bundle_path() if path is None else Path(path)), engine, threads, resident)
 
     @classmethod
@@ -120,7 +108,7 @@ class TwoStage:
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
         engines = open_resident(bundle, ROLES, STAGES, chosen.engine, threads, resident)
-        return cls(settings, engines, bundle.bytes(manifest.tokenizer), bundle, chosen)
+        return cls(settings, engines, bundle.tokenizer(), bundle, chosen)
 
     def _make_stages(self) -> None:
         engines, settings = self._engines, self.settings

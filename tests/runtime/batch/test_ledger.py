@@ -10,8 +10,8 @@ import pytest
 from support.batch_jobs import assert_whole, done, job, lines
 
 from handfirst.engines.files import durable_write_bytes, leftovers
+from handfirst.runtime.batch.job import Failed
 from handfirst.runtime.batch.ledger import Ledger
-from handfirst.runtime.batch.outcome import Failed
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.errors import BatchError
 
@@ -122,7 +122,7 @@ def test_a_name_that_came_to_mean_another_job_is_painted_again_and_back_again(tm
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("tail", [b'{"id": "b", "key": "', b"\0\0\0\0", b'{"id": 3}\n', b'{"id": "b"}', b"\xff\n"])
+@pytest.mark.parametrize("tail", [b'{"id": "b", "key": "', b"\0\0\0\0", b"{", b'{"id": "b"}'])
 def test_a_torn_end_is_cut_off(tmp_path, tail):
     with open_results(tmp_path, SHARED) as ledger:
         ledger.add([done("a")], "png")
@@ -134,14 +134,109 @@ def test_a_torn_end_is_cut_off(tmp_path, tail):
     assert_whole(tmp_path, ["a", "b"])
 
 
-def test_damage_in_the_middle_is_an_error(tmp_path):
+NO_LINES = {
+    "no JSON": b"oops\n",
+    "no name": b'{"id": 3}\n',
+    "no key": b'{"id": "b"}\n',
+    "files that are none": b'{"id": "b", "key": "", "status": "done", "files": 3}\n',
+    "no text": b"\xff\n",
+    "nested": b"[" * 100_000 + b"\n",
+    "nested in a field": b'{"id": ' + b"[" * 100_000 + b"\n",
+    "cut off, and not ours": b"dear diary",
+    "too long": b"x" * (17 << 20) + b"\n",
+}
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("name", NO_LINES)
+def test_what_no_run_has_written_is_an_error_and_stays(tmp_path, name, place):
     with open_results(tmp_path, SHARED) as ledger:
         ledger.add([done("a")], "png")
-    whole = (tmp_path / "results.jsonl").read_bytes()
-    (tmp_path / "results.jsonl").write_bytes(b"oops\n" + whole)
-    with pytest.raises(BatchError, match="line 1 is damaged"), open_results(tmp_path, SHARED):
+    whole, odd = (tmp_path / "results.jsonl").read_bytes(), NO_LINES[name]
+    if place == "first" and not odd.endswith(b"\n"):
+        odd += b"\n"
+    content = odd + whole if place == "first" else whole + odd
+    (tmp_path / "results.jsonl").write_bytes(content)
+    number = 1 if place == "first" else 2
+    with pytest.raises(BatchError, match=f"line {number} is damaged; remove it"), open_results(tmp_path, SHARED):
         pass
-    assert (tmp_path / "results.jsonl").read_bytes() == b"oops\n" + whole
+    assert (tmp_path / "results.jsonl").read_bytes() == content
+
+
+def test_blank_lines_are_nothing(tmp_path):
+    with open_results(tmp_path, SHARED) as ledger:
+        ledger.add([done("a")], "png")
+    (tmp_path / "results.jsonl").write_bytes((tmp_path / "results.jsonl").read_bytes() + b"\n  \n")
+    with open_results(tmp_path, SHARED) as ledger:
+        assert ledger.status(job("a")) == "done"
+        ledger.add([Failed(job("b"), "x")], "png")
+    with open_results(tmp_path, SHARED) as ledger:
+        assert ledger.status(job("b")) == "failed"
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "batch.json", ".lock"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "second name", "loose link", "folder"])
+def test_only_plain_files_are_read_and_written(tmp_path, name, kind):
+    out, mine = tmp_path / "out", tmp_path / "mine.txt"
+    with open_results(out, SHARED):
+        pass
+    mine.write_bytes(b"mine, without an end of line")
+    (out / name).unlink(missing_ok=True)
+    make = {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda p: p.symlink_to(mine)}
+    make |= {"second name": lambda p: p.hardlink_to(mine), "loose link": lambda p: p.symlink_to(tmp_path / "new")}
+    make[kind](out / name)
+    with pytest.raises(BatchError) as caught, open_results(out, SHARED):
+        pass
+    assert name in str(caught.value) or "no batch has written" in str(caught.value)
+    assert mine.read_bytes() == b"mine, without an end of line"
+    assert not (tmp_path / "new").exists()
+
+
+def cut(path):
+    path.write_bytes(b"")
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "spoil", [cut, pipe, lambda path: path.write_bytes(b"b"), lambda path: (path.unlink(), path.mkdir())]
+)
+def test_a_picture_counts_only_with_its_bytes(tmp_path, spoil):
+    with open_results(tmp_path, SHARED) as ledger:
+        ledger.add([done("a"), done("b"), done("c")], "png")
+    spoil(tmp_path / "a.png")
+    (tmp_path / "c.png").unlink()
+    with open_results(tmp_path, SHARED) as ledger:
+        assert [ledger.status(job(name)) for name in "abc"] == [None, "done", None]
+        assert ledger.spoilt == ["a.png"], "one that was deleted is not worth a word"
+        if not (tmp_path / "a.png").is_dir():
+            ledger.add([done("a"), done("c")], "png")
+            assert ledger.status(job("a")) == "done"
+    if not (tmp_path / "a.png").is_dir():
+        assert (tmp_path / "a.png").read_bytes() == b"a"
+
+
+def test_memory_that_ran_out_says_nothing_about_a_job(tmp_path):
+    with open_results(tmp_path, SHARED) as ledger:
+        ledger.add([Failed(job("a"), "out of memory", again=True), Failed(job("b"), "too bad")], "png")
+        assert ledger.status(job("a")) is None
+    with open_results(tmp_path, SHARED) as ledger:
+        assert [ledger.status(job(name)) for name in "ab"] == [None, "failed"]
+    assert [line.get("again") for line in lines(tmp_path)] == [True, None]
+
+
+def test_a_ledger_that_is_taken_away_is_missed(tmp_path):
+    with open_results(tmp_path, SHARED) as ledger:
+        ledger.add([done("a")], "png")
+        (tmp_path / "results.jsonl").rename(tmp_path / "kept")
+        for _ in range(2):
+            with pytest.raises(BatchError, match="was removed or replaced while the batch ran"):
+                ledger.add([done("b")], "png")
+            (tmp_path / "results.jsonl").write_bytes(b"")
+    assert len((tmp_path / "kept").read_bytes().splitlines()) == 1
 
 
 def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path, monkeypatch):
@@ -179,8 +274,10 @@ with open_results(Path(sys.argv[1]), {"model": "tiny 00", "format": "png"}):
             [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert other.stdout.readline() == b"open\n"
-        with pytest.raises(BatchError, match="another run is at work"), open_results(tmp_path, SHARED):
-            pass
+        for _ in range(2):
+            with pytest.raises(BatchError, match="another run is at work"), open_results(tmp_path, SHARED):
+                pass
+            (tmp_path / ".lock").unlink()  # as cleaners do
         other.kill()
         other.communicate()
         with open_results(tmp_path, SHARED):

@@ -13,20 +13,21 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support.batch_jobs import assert_whole, lines
+from support.mosaic import runtime as mosaic_system
+from support.mosaic.registry import opened_here
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError, EngineError
-from handfirst.runtime.batch.backlog import Backlog
+from handfirst.runtime.batch.groups import GroupQueue, group_jobs
 from handfirst.runtime.batch.job import Job, content_key
-from handfirst.runtime.batch.on_ray import OnRay
-from handfirst.runtime.batch.plan import plan
+from handfirst.runtime.batch.on_ray import OnRay, Opening
+from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.batch.results import open_results
 from handfirst.runtime.batch.run import pending, run
-from handfirst.runtime.batch.workers import Opening
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage import seam
 from handfirst.runtime.systems.two_stage.job import JOBS, JobFields
-from handfirst.runtime.systems.two_stage.seam import together
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 
@@ -66,11 +67,12 @@ def cluster():
     made.shutdown()
 
 
-def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTINGS):
+def render(folder, jobs, renderer, after=lambda outcomes: None, settings=SETTINGS, told=seam):
     shared = {"model": BUNDLE.digest, "format": "png"}
     with open_results(folder, shared) as ledger, renderer:
         todo = pending(jobs, ledger)
-        for outcomes in run(todo, plan(todo, partial(together, settings=settings), 2), ledger, lambda: renderer, "png"):
+        groups = group_jobs(todo, partial(told.together, settings=settings), 2)
+        for outcomes in run(todo, groups, ledger, lambda: renderer, "png"):
             after(outcomes)
 
 
@@ -80,8 +82,8 @@ def on_ray(**changes):
 
 def test_a_node_dies_with_a_group_and_nothing_is_lost(cluster, tmp_path, monkeypatch):
     jobs = [job(f"j{i}", seed=i, steps=4) for i in range(10)]
-    renderer, lost, seen, real = on_ray(), [], [], Backlog.lost
-    monkeypatch.setattr(Backlog, "lost", lambda self, *given: lost.append(given) or real(self, *given))
+    renderer, lost, seen, real = on_ray(), [], [], GroupQueue.lost
+    monkeypatch.setattr(GroupQueue, "lost", lambda self, *given: lost.append(given) or real(self, *given))
     assert renderer.workers == 2
 
     def lose(outcomes):
@@ -120,6 +122,27 @@ def test_jobs_choose_their_canvas(cluster, tmp_path, free_sizes):
         np.testing.assert_array_equal(image, single.render(each.request()).image)
 
 
+class Known(Opening):
+    """One whose workers know the second system."""
+
+    def open(self):
+        with opened_here():
+            return super().open()
+
+
+def test_another_system_paints_on_a_cluster(cluster, tmp_path, mosaic):
+    bundle = Bundle.open(mosaic[1])
+    (tmp_path / "jobs.csv").write_text("id,colour,seed\na,red,1\nb,blue,2\nc,red,3\n")
+    jobs = read_jobs(mosaic_system.JOBS, tmp_path / "jobs.csv")
+    renderer = OnRay("auto", Known(bundle.path, bundle.digest, "cpu"), "png")
+    settings = mosaic_system.read_settings(bundle.manifest)
+    render(tmp_path / "out", jobs, renderer, settings=settings, told=mosaic_system)
+    single = Known(bundle.path, bundle.digest, "cpu", 1).open()
+    for each in jobs:
+        image = cv2.imread(str(tmp_path / "out" / f"{each.id}.png"))[..., ::-1]
+        np.testing.assert_array_equal(image, single.render(each.request()).image)
+
+
 def test_a_job_that_fails_on_a_worker_fails_alone(cluster, tmp_path):
     jobs = [job("a"), job("b", seed=1), job("c", Spoilt, seed=2)]
     render(tmp_path, jobs, on_ray())
@@ -144,7 +167,7 @@ def test_an_address_without_a_cluster(tmp_path):
     """In a process of its own, as this one is connected."""
     code = (
         "import sys; from handfirst.runtime.batch.on_ray import OnRay;"
-        "from handfirst.runtime.batch.workers import Opening;"
+        "from handfirst.runtime.batch.on_ray import Opening;"
         "OnRay(sys.argv[1], Opening(None, ''), 'png')"
     )
     for address in ("127.0.0.1:9", "127.0.0.1:99999"):

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from handfirst.runtime.batch import rows
+from handfirst.engines.errors import UserError
+from handfirst.runtime.batch import records
 from handfirst.runtime.batch.job import BadJob, Job
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.errors import BatchError, PoseError, RequestError
+from handfirst.runtime.pose.formats import pose_files
+from handfirst.runtime.pose.read import read_pose
+from handfirst.runtime.pose.write import write_pose
 from handfirst.runtime.systems import two_stage
 from handfirst.runtime.systems.two_stage.job import JOBS
 
@@ -45,7 +50,11 @@ def written(folder):
         writer.writeheader()
         writer.writerows(TABLE)
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(TABLE), folder / "t.parquet")
-    return [json_lines(folder / "t.jsonl", TABLE), folder / "t.csv", folder / "t.parquet"]
+    for name, value in (("list", TABLE), ("named", {"jobs": TABLE})):
+        (folder / f"{name}.json").write_text("\ufeff" + json.dumps(value, indent=1), encoding="utf-8")
+    json_lines(folder / "lines.json", TABLE)
+    tables = [folder / "t.csv", folder / "t.parquet"]
+    return [json_lines(folder / "t.jsonl", TABLE), *tables, *sorted(folder.glob("[ln]*.json"))]
 
 
 def test_every_format_gives_the_same_jobs(folder):
@@ -86,6 +95,50 @@ def test_a_folder_of_poses_with_a_file_of_prompts(folder):
     assert len({job.id for job in jobs}) == 4
 
 
+def test_a_folder_takes_every_kind_of_pose(folder):
+    write_pose(read_pose(folder / "a.json"), folder / "c.NPZ", "handfirst")
+    (folder / "c.npy").write_bytes(b"x")
+    (folder / "a.png").write_bytes(b"a drawing of a")
+    (folder / ".hidden.json").write_text("{}")
+    (folder / "prompts.txt").write_text("a man")
+    poses = [job.files["pose"].name for job in read_jobs(JOBS, folder, folder / "prompts.txt")]
+    assert poses == ["a.json", "b.json", "c.NPZ", "c.npy"]
+    assert [path.name for path in pose_files(folder)[1]] == ["a.png", "prompts.txt"]
+    for path in (*folder.glob("*.json"), *folder.glob("c.*")):
+        path.unlink()
+    assert [path.name for path in pose_files(folder)[0]] == ["a.png"]  # now a photo
+
+
+def test_a_frame_and_an_image_of_a_pose_file(folder):
+    frames = [{"people": [], "canvas_width": 8, "canvas_height": 8}, json.loads((folder / "a.json").read_text())]
+    (folder / "video.json").write_text(json.dumps(frames))
+    video = {"pose": "video.json", "prompt": "x"}
+    rows = [video, {**video, "frame": 1}, {**video, "frame": 3}]
+    second, first, none = read_jobs(JOBS, json_lines(folder / "t.jsonl", rows))
+    assert second.request().pose.people and "frame 2 is read" in second.request().pose.warnings[0]
+    with pytest.raises(UserError, match="frame 1 of 2 has nobody"):
+        first.request()
+    with pytest.raises(UserError, match="no frame 3 in it"):
+        none.request()
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 99, "height": 88 + i} for i in (1, 2)]
+    person = {"keypoints": [10, 20, 2] * 17}
+    data = {"images": images, "annotations": [{"image_id": i, **person} for i in (1, 2)]}
+    rows = [{"pose": data, "prompt": "x", "image": name} for name in (2, "2.jpg", "1")]
+    heights = [job.request().pose.height for job in read_jobs(JOBS, json_lines(folder / "t.jsonl", rows))]
+    assert heights == [90, 90, 89]
+
+
+def test_structs_of_parquet_hold_null_for_what_others_have(folder):
+    """Poses of two formats in one column: every row has the names of both."""
+    pose = json.loads((folder / "a.json").read_text())
+    marks = {"right_hand_landmarks": [{"x": 0.3 + i / 100, "y": 0.5} for i in range(21)], "width": 640, "height": 480}
+    rows = [{"pose": pose, "prompt": "x"}, {"pose": marks, "prompt": "x"}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "t.parquet")
+    first, second = (job.request().pose for job in read_jobs(JOBS, folder / "t.parquet"))
+    np.testing.assert_array_equal(first.people[0].points, read_pose(folder / "a.json").people[0].points)
+    np.testing.assert_allclose(second.people[0].right_hand[3], [0.33 * 640, 240])
+
+
 def test_a_canvas_in_every_format(folder):
     rows = [{**GOOD, "canvas": "640x512"}, {**GOOD, "canvas": None}]
     (folder / "t.csv").write_text("pose,prompt,canvas\na.json,x,640x512\na.json,x,\n")
@@ -123,7 +176,7 @@ class TestSame:
     @pytest.mark.parametrize(
         "change", [{"seed": 1}, {"prompt": "y"}, {"steps": 3}, {"eta": 0.5}, {"blend": "naive"}, {"pose": "b.json"},
                    {"feather": 1.0}, {"hand_prompt": "z"}, {"negative_prompt": "z"}, {"size": "9x9"}, {"guidance": 2},
-                   {"canvas": "64x48"}]
+                   {"canvas": "64x48"}, {"frame": 1}, {"image": "1"}]
     )  # fmt: skip
     def test_every_field_matters(self, folder, change):
         assert self.key(folder, **change) != self.key(folder)
@@ -149,14 +202,14 @@ class TestSame:
         assert self.key(folder) == hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-CANVAS = "canvas: expected WIDTHxHEIGHT up to 8192, such as 640x512 or [640, 512], got "
+CANVAS = "canvas: expected WIDTHxHEIGHT up to 16384, such as 640x512 or [640, 512], got "
 BAD_LINES = [
     *(
         (f'{{"pose": "a.json", "prompt": "y", "canvas": {said}}}', "line 2", CANVAS + got)
         for said, got in (
             ('"big"', "'big'"), ("640", "640"), ("[640]", "[640]"), ("[640, 512, 3]", "[640, 512, 3]"),
             ("[640, true]", "[640, True]"), ("[640.5, 512]", "[640.5, 512]"), ("[0, 512]", "[0, 512]"), ("[]", "[]"),
-            ('"640x9000"', "'640x9000'"), ("[-640, 512]", "[-640, 512]"), ('{"width": 640}', "{'width': 640}"),
+            ('"640x20000"', "'640x20000'"), ("[-640, 512]", "[-640, 512]"), ('{"width": 640}', "{'width': 640}"),
         )
     ),
     ("{", "line 2", "not valid JSON"),
@@ -201,18 +254,34 @@ def test_bytes_that_are_no_text_spoil_their_line_only(folder):
     assert isinstance(good, Job)
     (folder / "t.csv").write_bytes(b"pose,prompt\na.json,\xff\na.json,x\na.json\n")
     bad, good, short = read_jobs(JOBS, folder / "t.csv")
-    assert bad.reason == "expected text in UTF-8, got other bytes"
+    assert bad.reason == "expected text in UTF-8, got other bytes; save the table as CSV in UTF-8"
     assert isinstance(good, Job)
-    assert (short.reason, short.line) == ("expected 2 cells, got 1", 4)
+    assert (short.reason, short.line) == ("expected 2 cells, got 1; is one missing?", 4)
 
 
 def test_an_endless_line_is_not_read_into_memory(folder, monkeypatch):
-    monkeypatch.setattr(rows, "LONGEST_LINE", 100)
+    monkeypatch.setattr(records, "LONGEST_LINE", 100)
     (folder / "t.jsonl").write_text(json.dumps(GOOD) + "\n" + "x" * 1000 + "\n" + json.dumps({**GOOD, "seed": 1}))
     first, bad, last = read_jobs(JOBS, folder / "t.jsonl")
     assert isinstance(first, Job)
     assert (bad.line, last.line) == (2, 3)
     assert "in a line" in bad.reason
+
+
+def test_a_json_list_of_jobs(folder):
+    entries = [3, None, [GOOD], {**GOOD, "guidance": float("nan")}, {"prompt": "x"}, {**GOOD, "id": "a", "seed": None}]
+    (folder / "t.json").write_text(json.dumps(entries))
+    *bad, good = read_jobs(JOBS, folder / "t.json")
+    assert [job.reason.partition(";")[0] for job in bad] == [
+        "expected a JSON object, got int",
+        "expected a JSON object, got NoneType",
+        "expected a JSON object, got list",
+        "not valid JSON (NaN and Infinity are no numbers of JSON)",
+        "pose: expected the path of a pose file, or what is in one, got none",
+    ]
+    assert (good.id, good.line, good.fields.seed) == ("a", 6, 0)
+    (folder / "t.json").write_text(json.dumps(GOOD, indent=1))
+    assert [job.fields.prompt for job in read_jobs(JOBS, folder / "t.json")] == ["x"]
 
 
 def test_of_two_equal_jobs_the_second_has_failed(folder):
@@ -235,22 +304,40 @@ def test_ranges_and_poses_show_when_the_request_is_made(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.txt", b"x", "ends in .jsonl, .ndjson, .csv, .parquet"),
+        ("t.txt", b"x", "ends in .jsonl, .ndjson, .json, .csv, .tsv, .parquet"),
         ("t.jsonl", b" \n\n", "expected jobs, found none"),
         ("t.jsonl", None, "cannot be read"),
-        ("t.csv", b"pose;prompt\n", "unknown column 'pose;prompt'"),
+        ("t.csv", b"pose|prompt\n", "unknown column 'pose|prompt'"),
+        ("t.csv", b"pose;prompt\n", "expected jobs, found none"),
         ("t.csv", b"pose,prompt,pose\n", "every column once"),
         ("t.csv", b"pose,seed\n", "expected a column 'prompt'"),
         ("t.csv", b"", "expected a column 'pose', got none"),
+        ("t.json", b"[]", "expected jobs, found none"),
+        ("t.json", b" ", "expected jobs, found none"),
+        ("t.json", b"3", "expected a list of jobs, got int"),
+        ("t.json", b'[{"pose": "a.json",]', "is not valid JSON"),
+        ("t.json", b"[" * 100_000, "is nested too deeply"),
+        ("t.json", b'{"jobs": 3}', "expected a list of jobs, got int"),
+        ("t.json", b"\xff\xfe", "expected text in UTF-8"),
+        ("t.json", b'{"pose": {"0": "a.json"}, "prompt": {"0": "x"}}', "to_json(..., orient='records')"),
         ("t.parquet", b"PAR1 but not really PAR1", "cannot be read as Parquet"),
     ],
 )
 def test_a_file_that_is_none_of_jobs_is_an_error(folder, name, content, message):
     if content is not None:
         (folder / name).write_bytes(content)
-    with pytest.raises(BatchError, match=message) as caught:
+    with pytest.raises(BatchError) as caught:
         read_jobs(JOBS, folder / name)
-    assert "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv", "t.parquet"])
+def test_pipes_are_not_waited_for(folder, name):
+    os.mkfifo(folder / name)
+    with pytest.raises(BatchError, match="no plain file"):
+        read_jobs(JOBS, folder / name)
+    with pytest.raises(BatchError, match="no plain file"):
+        read_jobs(JOBS, folder, folder / name)
 
 
 def test_folders_and_prompts_go_together(folder):

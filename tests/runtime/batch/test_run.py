@@ -11,12 +11,10 @@ from support.arithmetic_model import FUNCTIONS, SETTINGS, model, person
 from support.batch_jobs import assert_whole, job, lines
 
 from handfirst.engines.errors import EngineError
-from handfirst.runtime.batch.backlog import Backlog
+from handfirst.runtime.batch.groups import GroupQueue, group_jobs
 from handfirst.runtime.batch.job import BadJob
-from handfirst.runtime.batch.plan import plan
-from handfirst.runtime.batch.render import Here
 from handfirst.runtime.batch.results import open_results
-from handfirst.runtime.batch.run import pending, run
+from handfirst.runtime.batch.run import Here, pending, run
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.systems.two_stage.seam import together
 
@@ -31,7 +29,7 @@ def paint(folder, jobs, system=None, most=3, overlap=False, retry=False, image_f
     with open_results(folder, {**SHARED, "format": image_format}) as ledger:
         todo = pending(jobs, ledger, retry)
         renderer = Here(system or model()[0], image_format, overlap)
-        for outcomes in run(todo, plan(todo, TOGETHER, most), ledger, lambda: renderer, image_format):
+        for outcomes in run(todo, group_jobs(todo, TOGETHER, most), ledger, lambda: renderer, image_format):
             over += [outcome.job.id for outcome in outcomes]
     return over
 
@@ -86,7 +84,7 @@ def test_a_job_that_fails_fails_alone(tmp_path, overlap):
 def test_without_a_job_to_paint_no_model_is_opened(tmp_path):
     with open_results(tmp_path, SHARED) as ledger:
         jobs = [BadJob("line 1", "k", 1, "bad"), job("j1", steps=1000)]
-        over = list(run(jobs, plan(jobs, TOGETHER, 4), ledger, lambda: pytest.fail("opened"), "png"))
+        over = list(run(jobs, group_jobs(jobs, TOGETHER, 4), ledger, lambda: pytest.fail("opened"), "png"))
     assert [len(outcomes) for outcomes in over] == [2]
 
 
@@ -121,6 +119,8 @@ class TestMemory:
         paint(tmp_path, [job("a", seed=1), job("b", seed=2)], system)
         assert {line["status"] for line in lines(tmp_path)} == {"failed"}
         assert lines(tmp_path)[0]["reason"] == "out of memory: Unable to allocate 9 GiB; the job was rendered alone"
+        paint(tmp_path, [job("a", seed=1), job("b", seed=2)])  # more memory, and no --retry-failed
+        assert {line["id"]: line["status"] for line in lines(tmp_path)} == {"a": "done", "b": "done"}
 
     def test_a_job_beside_another_is_tried_once_more_alone(self, tmp_path):
         """Its memory was taken by the stage 1 that ran beside it."""
@@ -183,7 +183,7 @@ class TestPlan:
             job("a"), job("b", steps=6), job("c", steps=7), job("d", [one]), job("e", guidance=2), job("f", [one]),
             job("g", [none]), job("h", eta=0.5), job("i", hand_guidance=9.0), job("j"),
         ]  # fmt: skip
-        groups = [[task.job.id for task in group] for group in plan(jobs, TOGETHER, 3)]
+        groups = [[task.job.id for task in group] for group in group_jobs(jobs, TOGETHER, 3)]
         assert groups == [["a", "b", "e"], ["j"], ["c"], ["d", "f"], ["g"], ["h"], ["i"]]
 
     def test_a_window_is_planned_before_the_next_is_looked_at(self):
@@ -194,7 +194,7 @@ class TestPlan:
                 looked.append(i)
                 yield job(f"j{i}", seed=i)
 
-        groups = plan(jobs(), TOGETHER, 2, window=3)
+        groups = group_jobs(jobs(), TOGETHER, 2, window=3)
         assert [len(next(groups)), len(looked), len(next(groups)), len(next(groups)), len(looked)] == [2, 3, 1, 2, 6]
 
 
@@ -202,8 +202,8 @@ class TestLosses:
     """Groups whose worker died."""
 
     def test_again_whole_then_alone_then_failed(self):
-        (group,) = plan([job("a"), job("b", seed=1), job("c", seed=2)], TOGETHER, 3)
-        backlog = Backlog(iter([group]))
+        (group,) = group_jobs([job("a"), job("b", seed=1), job("c", seed=2)], TOGETHER, 3)
+        backlog = GroupQueue(iter([group]))
         assert backlog.lost(backlog.take(), "node gone") == []
         again = backlog.take()
         assert [task.job.id for task in again] == ["a", "b", "c"]

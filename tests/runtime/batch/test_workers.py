@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfirst.runtime.batch.workers import Share, share_out
+from handfirst.runtime.batch.on_ray import Share, share_out
 from handfirst.runtime.errors import BatchError
 
 

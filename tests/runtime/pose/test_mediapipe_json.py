@@ -15,12 +15,12 @@ SIZE = (200, 100)
 
 
 def marks(count: int, shift: float = 0.0, **more: float) -> dict[str, Any]:
-    """As MessageToDict writes them: landmark i at (i / 1000 + shift, i / 2000)."""
-    return {"landmark": [{"x": i / 1000 + shift, "y": i / 2000, "z": -0.1, **more} for i in range(count)]}
+    """As MessageToDict writes them: landmark i at ((i + 1) / 1000 + shift, (i + 1) / 2000)."""
+    return {"landmark": [{"x": (i + 1) / 1000 + shift, "y": (i + 1) / 2000, "z": -0.1, **more} for i in range(count)]}
 
 
 def at(i: int, shift: float = 0.0) -> list[float]:
-    return [(i / 1000 + shift) * 200, i / 2000 * 100]
+    return [((i + 1) / 1000 + shift) * 200, (i + 1) / 2000 * 100]
 
 
 def holistic(**parts: Any) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_holistic_names_sides_as_they_are() -> None:
 
 
 def test_lists_and_camel_case() -> None:
-    listed = [[i / 1000, i / 2000, 0.0] for i in range(21)]
+    listed = [[(i + 1) / 1000, (i + 1) / 2000, 0.0] for i in range(21)]
     (person,) = parse_pose({"leftHandLandmarks": listed, "image_width": 200, "image_height": 100}).people
     np.testing.assert_allclose(person.left_hand, [at(i) for i in range(21)])
     plain = {"multiHandLandmarks": [listed], "multiHandedness": [{"label": "Left", "score": 0.9}]}
@@ -106,14 +106,26 @@ def test_nobody() -> None:
     assert parse_pose({"multi_hand_landmarks": None, "multi_handedness": None}, SIZE).people == ()
 
 
+def test_pixels_are_read_as_pixels() -> None:
+    (person,) = parse_pose(holistic(left_hand_landmarks=PIXELS), (640, 480)).people
+    np.testing.assert_array_equal(person.left_hand[3], [303, 200])
+
+
+def test_a_part_that_cannot_be_read_costs_no_other() -> None:
+    data = holistic(face_landmarks=marks(400), left_hand_landmarks=marks(21), right_hand_landmarks=marks(20))
+    pose = parse_pose(data, SIZE)
+    assert pose.people[0].has_hand("left") and not pose.people[0].has_hand("right")
+    assert "face_landmarks: expected 468 or 478 landmarks, got 400 landmarks (left out)" in pose.warnings
+    assert "right_hand_landmarks: expected 21 landmarks, got 20 landmarks (left out)" in pose.warnings
+
+
 PIXELS = {"landmark": [{"x": 300 + i, "y": 200} for i in range(21)]}
 BAD = {
     "no size": (holistic(pose_landmarks=marks(33)), None, "add --size WIDTHxHEIGHT"),
     "32 landmarks": (holistic(pose_landmarks=marks(32)), SIZE, "expected 33 landmarks, got 32"),
     "a face of 400": (holistic(face_landmarks=marks(400)), SIZE, "expected 468 or 478 landmarks"),
-    "pixels": (holistic(left_hand_landmarks=PIXELS), SIZE, "got pixels; divide"),
     "text": (holistic(left_hand_landmarks="hand"), SIZE, "expected 21 landmarks, got str"),
-    "no x": (holistic(left_hand_landmarks=[{"y": 1}] * 21), SIZE, "expected numbers, got 'None'"),
+    "no x": (holistic(left_hand_landmarks=[{"y": 1}] * 21), SIZE, "expected landmarks {x, y, z, visibility}, got"),
     "texts for landmarks": (holistic(left_hand_landmarks=["a"] * 21), SIZE, "expected landmarks"),
     "no sides": ({"multi_hand_landmarks": [marks(21)]}, SIZE, "as many multi_handedness"),
     "another side": (hands("Middle"), SIZE, 'label "Left" or "Right", got .Middle'),

@@ -87,12 +87,14 @@ def test_without_an_index_labels_are_true(index: int | None) -> None:
 
 
 def marks(count: int, shift: float = 0.0, visibility: float = 0.0) -> list[dict[str, float]]:
-    """Landmark i at (i / 1000 + shift, i / 2000)."""
-    return [{"x": i / 1000 + shift, "y": i / 2000, "z": 0.0, "visibility": visibility} for i in range(count)]
+    """Landmark i at ((i + 1) / 1000 + shift, (i + 1) / 2000)."""
+    return [
+        {"x": (i + 1) / 1000 + shift, "y": (i + 1) / 2000, "z": 0.0, "visibility": visibility} for i in range(count)
+    ]
 
 
 def at(i: int, shift: float = 0.0) -> list[float]:
-    return [(i / 1000 + shift) * 200, i / 2000 * 100]
+    return [((i + 1) / 1000 + shift) * 200, (i + 1) / 2000 * 100]
 
 
 @pytest.mark.parametrize("name", ["pose_landmarks", "poseLandmarks", "landmarks"])
@@ -123,7 +125,7 @@ def test_holistic_landmarker_lists_parts_in_javascript_and_does_not_in_python() 
 
 def test_a_body_with_its_hands() -> None:
     (person,) = parse_pose({"pose_landmarks": [marks(33, 0, 0.9)], **dumped()}, (512, 256)).people
-    np.testing.assert_allclose(person.points[0], [0, 0])
+    np.testing.assert_allclose(person.points[0], [0.512, 0.128])
     assert np.linalg.norm(person.left_hand[SHOWN] - LEFT, axis=1).max() < 20
 
 
@@ -155,7 +157,7 @@ BAD = {
         {"hand_landmarks": [marks(20)], "handedness": LEFT_LABEL}, "hand 1: expected 21 landmarks, got 20 landmarks",
     ),
     "20 in a browser": ({"landmarks": [marks(20)]}, "pose_landmarks: expected 33 landmarks, got 20 landmarks"),
-    "32 of a body": ({"pose_landmarks": [marks(33), marks(32)]}, "expected 33 landmarks, got 32 landmarks"),
+    "32 of a body": ({"pose_landmarks": [marks(32), marks(32)]}, "expected 33 landmarks, got 32 landmarks"),
     "another side": (
         {"hand_landmarks": [marks(21)], "handedness": [[{"category_name": "Both"}]]}, '"Left" or "Right", got .Both',
     ),
@@ -164,7 +166,7 @@ BAD = {
         {"pose_landmarks": [marks(33, 0, 1)] * 2, "hand_landmarks": [marks(21)], "handedness": LEFT_LABEL},
         "belong together is not in the file",
     ),
-    "no coordinates": ({"hand_landmarks": [[{}] * 21], "handedness": LEFT_LABEL}, "hand 1: expected numbers"),
+    "no coordinates": ({"hand_landmarks": [[{}] * 21], "handedness": LEFT_LABEL}, "hand 1: expected landmarks"),
 }  # fmt: skip
 
 

@@ -130,9 +130,21 @@ def test_a_bare_array_must_be_named(tmp_path: Path) -> None:
     )
 
 
+def test_dwpose_without_a_hand_keeps_the_body(tmp_path: Path) -> None:
+    points, _ = raw()
+    parts = {"candidate": points[0, :18] / SIZE, "subset": np.zeros((1, 18)), "hands": points[:, :21] / SIZE}
+    pose = read_pose(saved(tmp_path, **parts), SIZE)
+    np.testing.assert_allclose(pose.people[0].points[0], points[0, 0])
+    assert not pose.people[0].has_hand("left")
+    assert any(line.startswith("hands: expected 2 x 21 x 2 numbers") for line in pose.warnings)
+
+
 RAW, SCORES = raw()
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "133 points": ({"keypoints": RAW[:, :133], "scores": SCORES}, "keypoints: expected N x 134 x 2"),
+    "133 points": (
+        {"keypoints": RAW[:, :133], "scores": SCORES},
+        "scores: expected 133 numbers, got .134",
+    ),
     "fewer scores": ({"keypoints": RAW, "scores": SCORES[:, :5]}, "scores: expected 1 x 134"),
     "infinite": ({"keypoints": RAW * np.inf, "scores": SCORES}, "up to 1e"),
     "texts": ({"keypoints": RAW.astype(str), "scores": SCORES}, "plain numbers"),
@@ -140,16 +152,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "objects": ({"keypoints": np.array([{}, []], object), "scores": SCORES}, "plain numbers"),
     "no subset": ({"candidate": RAW[0]}, "candidate and subset"),
     "half a body": ({"candidate": RAW[0, :17], "subset": np.zeros((1, 18))}, "candidate: expected 18 x 2"),
-    "one hand": (
-        {"candidate": RAW[0, :18] / 400, "subset": np.zeros((1, 18)), "hands": RAW[:, :21], "width": 9, "height": 9},
-        "hands: expected 2 x 21 x 2",
-    ),
     "people of 132 points": ({"people": np.zeros((1, 132, 3)), "width": 9, "height": 9}, "people: expected N x 133"),
     "width of nothing": ({"people": np.zeros((0, 133, 3)), "width": 0, "height": 9}, "1 to 16384 pixels"),
     "two widths": ({"people": np.zeros((0, 133, 3)), "width": np.ones(2), "height": 9}, "canvas width"),
     "a mask of nothing": (
         {"kpts": RAW[0, :42], "hand_mask": np.zeros((64, 0)), "width": 9},
-        "hand_mask: expected 1 to",
+        "canvas: expected 1 to",
     ),
     "something else": ({"weights": np.ones(3)}, "not a pose"),
 }

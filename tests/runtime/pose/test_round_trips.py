@@ -53,10 +53,15 @@ def test_conversions(first: WritableFormat, second: WritableFormat, tmp_path: Pa
     assert_same(through(tmp_path, between, second), carried(carried(pose, first), second), 1e-9)
 
 
-def test_a_pose_within_one_pixel_is_not_taken_for_fractions(tmp_path: Path) -> None:
-    points = np.full((133, 2), 0.75)
+@pytest.mark.parametrize("part", [slice(0, 133), slice(91, 112)], ids=["all", "a hand"])
+@pytest.mark.parametrize("format", WRITABLE)
+def test_points_within_one_pixel_are_not_taken_for_fractions(
+    format: WritableFormat, part: slice, tmp_path: Path
+) -> None:
+    points = random_pose(1, missing=0.0, spread=0.9).people[0].points
+    points[part] = 0.75
     pose = Pose((Person(points, np.ones(133)),), 640, 480)
-    assert_same(through(tmp_path, pose, "a1111"), carried(pose, "a1111"), 1e-9)
+    assert_same(through(tmp_path, pose, format), carried(pose, format), 1e-9)
 
 
 def test_openpose_gets_neck_and_hips_halfway() -> None:

@@ -8,7 +8,7 @@ from support.spans import MS, job, span
 
 from handfirst.runtime.profile.figures import BETWEEN, figures, short
 from handfirst.runtime.profile.measure import Job
-from handfirst.runtime.profile.trace import chrome_trace
+from handfirst.runtime.profile.profile import chrome_trace
 
 PEAK = 4e6
 
@@ -30,6 +30,7 @@ def test_every_figure_of_a_part():
     assert net.flops_per_second == pytest.approx(2000 / 0.005)
     assert net.of_peak == pytest.approx(2000 / 0.005 / PEAK)
     assert net.device_ms is None
+    assert net.sizes == ((2, 3),)
 
 
 def test_lines_add_up_to_the_wall_time():

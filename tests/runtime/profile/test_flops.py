@@ -1,91 +1,141 @@
-"""Operations of exported graphs against torch's own counter, and what stands in the way of a count."""
+"""Counts of one size from those of others, worked out by hand, and the embedded model's beside what its graphs run."""
 
 from __future__ import annotations
 
+import json
+from math import prod
+from typing import Any
+
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
-import torch
-from onnx import TensorProto, helper
-from support.parts import two_stage_parts
-from support.tiny_model import tiny_model
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError
-from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.export.examples import example
-from handfirst.export.graph_files import serialise
-from handfirst.export.part import Part
-from handfirst.export.to_onnx import to_onnx
-from handfirst.runtime.profile.flops import BundleFlops, GraphFlops
-from handfirst.runtime.profile.shapes import UnknownShapeError
+from handfirst.engines.manifest import FlopCount, read_manifest
+from handfirst.runtime.profile.flops import NO_COUNTS, OTHER_SIZE, FlopCounts, operations
 
-Array = np.ndarray
+whole = st.integers(0, 10**12)
+side = st.integers(1, 200)
 
 
-def torchs_count(part: Part, inputs: dict[str, Array]) -> int:
-    """By torch.utils.flop_counter, with attention taken apart as the export takes it apart."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        part.module.eval()(*(torch.from_numpy(inputs[tensor.name]) for tensor in part.spec.inputs))
-    return counter.get_total_flops()
+def at(count: int, **axes: int) -> FlopCount:
+    return FlopCount(axes=axes, count=count)
 
 
-@pytest.fixture(scope="module")
-def parts() -> dict[str, Part]:
-    return {part.role: part for part in two_stage_parts(tiny_model())}
+@settings(max_examples=30)
+@given(whole, whole, whole, st.lists(side, min_size=3, max_size=3, unique=True), side, side, st.integers(1, 16))
+def test_three_areas_tell_every_other(
+    a: int, b: int, c: int, counted: list[int], rows: int, cols: int, batch: int
+) -> None:
+    """a + b n + c n^2 for every picture of n cells: what embeddings, convolutions and attention add up to."""
+    counts = [at(a + b * n + c * n * n, batch=1, rows=n, cols=1) for n in counted]
+    n = rows * cols
+    expected = batch * (a + b * n + c * n * n)
+    assert operations(counts, "batch", {"batch": batch, "rows": rows, "cols": cols, "rows_2": 7}) == expected
 
 
-@pytest.mark.parametrize("role", ["hand_unet", "mask_head", "vae_decoder"])
-def test_torch_counts_the_same(role: str, parts: dict[str, Part]) -> None:
-    """Convolutions, transposed ones, matrices, attention; free batch, height and width."""
-    part = parts[role]
-    counter = GraphFlops(serialise(to_onnx(part, "float32")), part.spec, role)
-    for batch, cells in ((1, (8, 8)), (3, (4, 6))):
-        inputs = example(part, batch, seed=0, cells=cells)
-        expected = torchs_count(part, inputs)
-        assert counter.count(tuple(inputs[tensor.name].shape for tensor in part.spec.inputs)) == expected > 0
+def test_where_nothing_but_the_batch_is_free_one_count_is_enough() -> None:
+    assert operations([at(21, batch=3)], "batch", {"batch": 5}) == 35
+    assert operations([at(21)], 1, {}) == 21
 
 
-def linear(op: str, **attributes: int) -> tuple[bytes, EngineSpec]:
-    """y = op(x [n, 3, 4], w [n, 4, 5])."""
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xwy"]
-    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
-    model = helper.make_model(helper.make_graph([node], "g", tensors[:2], tensors[2:]))
-    x, w, y = (TensorSpec(name=name, dtype="float32", shape=("n", "a", "b")) for name in "xwy")
-    return model.SerializeToString(), EngineSpec(inputs=(x, w), outputs=(y,))
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([], {"batch": 1}),
+        ([at(8, batch=1, rows=2)], {"batch": 1, "rows": 3}),
+        ([at(8, batch=1, rows=2), at(9, batch=1, rows=4)], {"batch": 1, "rows": 3}),
+        ([at(8, batch=1, rows=2)], {"batch": 1}),
+        ([at(7, batch=2)], {"batch": 1}),  # three and a half
+        ([at(9, rows=1), at(1, rows=2), at(0, rows=3)], {"rows": 100, "batch": -1}),
+    ],
+)
+def test_what_is_not_told_is_none(counts: list[FlopCount], sizes: dict[str, int]) -> None:
+    assert operations(counts, "batch", sizes) is None
 
 
-def test_a_product_of_matrices_by_hand() -> None:
-    counter = GraphFlops(*linear("MatMul"), "g")
-    assert counter.count(((7, 3, 4), (7, 4, 5))) == 2 * 7 * 3 * 4 * 5
-    assert counter.count(((2, 3, 4), (1, 4, 5))) == 2 * 2 * 3 * 4 * 5
+def test_a_size_that_was_counted_needs_no_others() -> None:
+    assert operations([at(8, batch=1, rows=2)], "batch", {"batch": 3, "rows": 2}) == 24
 
 
-def test_a_graph_with_an_operator_that_is_not_known_is_not_counted() -> None:
-    counter = GraphFlops(*linear("Einsum"), "g")
-    with pytest.raises(UnknownShapeError, match=r"Einsum of \[7, 3, 4\], \[7, 4, 5\]"):
-        counter.count(((7, 3, 4), (7, 4, 5)))
+def as_run(model: onnx.ModelProto, inputs: dict[str, np.ndarray[Any, Any]]) -> int:
+    """Two for every multiply-add, by the shapes that onnxruntime's tensors have in a run."""
+    nodes = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm")]
+    wanted = {name for node in nodes for name in (*node.input[:2], *node.output)} - inputs.keys()
+    weights = {weight.name for weight in model.graph.initializer}
+    there = {value.name for value in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in wanted - weights - there)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    names = [value.name for value in session.get_outputs()]
+    shapes = {name: value.shape for name, value in zip(names, session.run(names, inputs), strict=True)}
+    shapes |= {name: value.shape for name, value in inputs.items()}
+    shapes |= {weight.name: tuple(weight.dims) for weight in model.graph.initializer}
+    total = 0
+    for node in nodes:
+        given, weight, made = (shapes[name] for name in (*node.input[:2], node.output[0]))
+        if node.op_type in ("Conv", "ConvTranspose"):
+            seen = made if node.op_type == "Conv" else given
+            total += 2 * seen[0] * prod(seen[2:]) * prod(weight)
+        else:
+            assert not any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+            total += 2 * prod(made) * given[-1]
+    return total
 
 
-def test_sizes_that_do_not_fit_are_not_counted() -> None:
-    with pytest.raises(UnknownShapeError, match="MatMul"):
-        GraphFlops(*linear("MatMul"), "g").count(((7, 3, 4), (7, 3, 5)))
+@pytest.mark.parametrize(
+    ("role", "free"),
+    [
+        ("text_encoder", {"batch": 3}),
+        ("hand_unet", {"batch": 2}),
+        ("mask_head", {"batch": 2}),
+        ("hint_encoder", {"batch": 1, "height": 96, "width": 192}),
+        ("controlnet", {"batch": 2}),
+        ("body_unet", {"batch": 2}),
+        ("vae_encoder", {"batch": 2, "height": 64, "width": 96}),
+        ("vae_decoder", {"batch": 1, "rows": 24, "cols": 20}),
+    ],
+)
+def test_the_embedded_models_counts_are_those_of_its_graphs(role: str, free: dict[str, int]) -> None:
+    bundle = Bundle.open(demo_bundle_path())
+    entry = bundle.manifest.engines[role]
+    inputs = {
+        tensor.name: np.zeros([free[axis] if isinstance(axis, str) else axis for axis in tensor.shape], tensor.dtype)
+        for tensor in entry.spec.inputs
+    }
+    counts = FlopCounts(bundle.manifest.engines)
+    expected = as_run(onnx.load_from_string(bundle.bytes(entry.file)), inputs)
+    assert counts.count(role, [value.shape for value in inputs.values()]) == expected > 0
+    assert counts.unknown == {}
 
 
-def test_bytes_that_are_no_graph_are_refused() -> None:
-    with pytest.raises(BundleError, match="expected an ONNX graph"):
-        GraphFlops(b"not a graph", linear("MatMul")[1], "g")
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((demo_bundle_path() / "manifest.json").read_text("utf-8"))
+    return found
 
 
-def test_a_bundle_is_counted_role_by_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hands of the embedded model with guidance are four rows, and four rows are four times one."""
-    flops = BundleFlops(Bundle.open(demo_bundle_path()))
-    one, four = (flops.count("hand_unet", ((n, 52, 16, 16), (n,), (n, 48, 96))) for n in (1, 4))
-    assert one is not None and four == 4 * one
-    assert flops.unknown == {}
-    model, spec = linear("Einsum")
-    monkeypatch.setattr(flops, "_graphs", {"net": GraphFlops(model, spec, "g")})
-    assert flops.count("net", ((7, 3, 4), (7, 4, 5))) is None
-    assert flops.unknown == {"net": "Einsum of [7, 3, 4], [7, 4, 5]"}
+def test_a_bundle_of_before_has_no_counts_and_the_reason_is_said() -> None:
+    fields = manifest()
+    del fields["engines"]["mask_head"]["flops"]
+    fields["engines"]["vae_decoder"]["flops"].pop()
+    counts = FlopCounts(read_manifest(json.dumps(fields).encode(), "here").engines)
+    assert counts.count("mask_head", ((1, 96, 16, 16),)) is None
+    assert counts.count("vae_decoder", ((1, 8, 20, 20),)) is None
+    assert counts.unknown == {"mask_head": NO_COUNTS, "vae_decoder": OTHER_SIZE}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"axes": {"batch": 0}, "count": 1}, {"axes": {}, "count": -1}, {"axes": {"a b": 1}, "count": 1}, {}]
+)
+def test_counts_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    fields = manifest()
+    fields["engines"]["mask_head"]["flops"] = [wrong]
+    with pytest.raises(BundleError, match=r"mask_head\.flops"):
+        read_manifest(json.dumps(fields).encode(), "here")

@@ -6,8 +6,7 @@ from support.arithmetic_model import model, person, request
 
 from handfirst.engines.errors import EngineError
 from handfirst.runtime.profile import measure
-from handfirst.runtime.profile.cost import recorder_share, span_cost
-from handfirst.runtime.profile.measure import grow_batches, numbered, run_job, run_jobs
+from handfirst.runtime.profile.measure import grow_batches, numbered, recorder_share, run_job, run_jobs, span_cost
 
 
 def test_every_picture_has_words_and_a_seed_of_its_own():
@@ -82,7 +81,7 @@ def test_what_a_span_costs_is_found():
 
 def test_the_recorders_share_is_of_the_wall_time(monkeypatch):
     job = run_job(model()[0], [request(person(), steps=2)])
-    monkeypatch.setattr("handfirst.runtime.profile.cost.span_cost", lambda tensors: dict.fromkeys(_KINDS, 10.0))
+    monkeypatch.setattr("handfirst.runtime.profile.measure.span_cost", lambda tensors: dict.fromkeys(_KINDS, 10.0))
     assert recorder_share([job, job]) == pytest.approx(len(job.spans) * 10 / job.wall)
 
 

@@ -1,25 +1,21 @@
 """The report as a browser would take it: well-formed, whole, with every part, and nothing to fetch."""
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.spans import job
 
 from handfirst.engines.choice import Choice
-from handfirst.runtime.profile.charts import Bar, Column, bars, columns, curve
 from handfirst.runtime.profile.figures import BETWEEN, figures
 from handfirst.runtime.profile.measure import Batch
 from handfirst.runtime.profile.peak import Peak
 from handfirst.runtime.profile.profile import Profile
-from handfirst.runtime.profile.report import html_report
-from handfirst.runtime.profile.svg import number, ticks
-from handfirst.runtime.profile.table import HEADS, remarks, rows, table
+from handfirst.runtime.profile.report import MOST_JOBS, Piece, Row, bars, html_report
+from handfirst.runtime.profile.table import HEADS, number, remarks, rows, table
 
-SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "link", "br", "img"}
 
 
@@ -34,7 +30,7 @@ def profile(name="demo", batches=True):
         cold=(job(0, 40),),
         steady=steady,
         parts=tuple(figures(job(0, 40), steady, lambda role, shapes: 10_000, 4e9)),
-        uncounted={"mask_head": "Einsum of [2, 3]"},
+        uncounted={"mask_head": "they fled", "body_unet": "they fled", "vae": "it hid"},
         peak=Peak(4e9, "4 products of 8 x 8"),
         memory={"process_peak_bytes": 123_000_000, "gpu_bytes": None},
         batches=curve_of if batches else (),
@@ -77,8 +73,8 @@ def test_the_report_is_whole_and_alone():
     assert "url(" not in text and "@import" not in text
     words = " ".join(page.words)
     for wanted in ("demo 0123456789ab on cpu", "body: net", "body: DDIM + blend", "decode: host between", BETWEEN,
-                   "123 MB", "peak 4.00", "4 products of 8 x 8", "Processor & Sons", "cold 1", "pictures at once",
-                   "4 at once did not run: the GPU <is> full", "Einsum"):  # fmt: skip
+                   "123 MB", "peak, 4.00 GFLOP/s: 4 products of 8 x 8", "Processor & Sons", "cold 1", "1 at once",
+                   "66.7 images/s, 6.00 MB of memory", "did not run: the GPU <is> full", "they fled"):  # fmt: skip
         assert wanted in words, wanted
     assert words.count("body: net") == 3  # shares, first calls, operations
 
@@ -92,34 +88,47 @@ def test_names_cannot_break_the_page():
     assert Page(text).fetched == []
 
 
+def widths(drawn):
+    """Of every piece, bar by bar, in hundredths of the scale."""
+    return [
+        [float(re.search(r"width:([\d.]+)%", piece.get("style"))[1]) for piece in bar.iter("i")]
+        for bar in ElementTree.fromstring(drawn).iter("div")
+    ]
+
+
 def test_bars_are_as_long_as_their_values():
-    drawn = ElementTree.fromstring(bars([Bar("a", (10.0,), "", ("red",)), Bar("b", (4.0,), "", ("red",))], "t", "ms"))
-    first, second = (float(box.get("width")) for box in drawn.iter(f"{SVG}rect"))
-    assert second / first == pytest.approx(0.4, abs=0.001)
-    assert {"a", "b", "ms"} <= {label.text for label in drawn.iter(f"{SVG}text")}
+    drawn = bars([Row("a", ((Piece(10.0, "red"),),), ""), Row("b", ((Piece(4.0, "red"), Piece(1.0, "blue")),), "4, 1")])
+    assert widths(drawn) == [[100], [40, 10]]
+    assert "".join(ElementTree.fromstring(drawn).itertext()) == "ab4, 1"
 
 
-def test_columns_are_stacked():
-    stack = Column("1", (("x", 3.0, "red"), ("y", 1.0, "blue")))
-    low, high = ElementTree.fromstring(columns([stack], "t", "ms")).iter(f"{SVG}rect")
-    assert float(high.get("y")) + float(high.get("height")) == pytest.approx(float(low.get("y")), abs=0.11)
-    assert float(low.get("height")) / float(high.get("height")) == pytest.approx(3, rel=0.01)
+def test_bars_of_a_row_lie_below_each_other_on_one_scale_with_a_mark():
+    drawn = bars([Row("a", ((Piece(1.0, "red"),), (Piece(3.0, "blue"),)), "")], mark=4.0)
+    assert widths(drawn) == [[25], [75]]
+    (mark,) = ElementTree.fromstring(drawn).iter("b")
+    assert mark.get("style") == "left:100.00%"
 
 
-def test_a_curve_rises_where_its_values_do():
-    drawn = ElementTree.fromstring(curve([(1, 1.0, "1"), (2, 3.0, "3"), (4, 2.0, "2")], "t", "images/s", "red"))
-    heights = [float(dot.get("cy")) for dot in drawn.iter(f"{SVG}circle")]
-    assert heights[1] < heights[2] < heights[0]  # y grows downwards
-    assert (heights[0] - heights[1]) == pytest.approx(2 * (heights[0] - heights[2]), abs=0.2)
+def test_bars_without_length_are_drawn():
+    assert widths(bars([Row("a", ((Piece(0.0, "red"),),), ""), Row("b", ((Piece(-1e-9, "red"),),), "")])) == [[0], [0]]
 
 
-@given(st.floats(1e-6, 1e9))
-def test_ticks_are_round_and_reach_the_top(top):
-    made = ticks(top)
-    assert made[0] == 0 and made[-1] >= top * (1 - 1e-6) and 3 <= len(made) <= 12
-    assert made[-2] < top
-    digit = f"{made[1]:.0e}"[0]
-    assert digit in "125"
+def test_a_job_is_cut_by_stages():
+    """body 0-6 and 7-11, decode 11-17 (support/spans.py), and what is left of 40, 20 and 24 ms."""
+    notes = re.findall(r'title="([^"]*)"', html_report(profile()))
+    assert notes == [
+        note
+        for rest in ("24.0", "4.00", "8.00")
+        for note in ("body: 10.0 ms", "decode: 6.00 ms", f"between stages: {rest} ms")
+    ]
+
+
+def test_neighbours_share_a_row_where_jobs_are_many():
+    """81 jobs in rows of three; jobs 79 to 81 took 30, 30 and 60 ms."""
+    steady = (*(job(20 * i, 20) for i in range(78)), job(9000, 30), job(9100, 30), job(9200, 60))
+    words = [word.strip() for word in Page(html_report(replace(profile(), steady=steady))).words]
+    assert words[words.index("79 to 81") + 1] == "40.0 ms"
+    assert sum(re.fullmatch(r"\d+ to \d+", word) is not None for word in words) == 81 // 3 <= MOST_JOBS
 
 
 @pytest.mark.parametrize(
@@ -162,5 +171,7 @@ def test_remarks_say_what_adds_up():
     assert "1: 50.0, 2: 66.7, 4: refused" in said
     assert "process peak 123 MB" in said and "gpu" not in said
     assert "load 1.5 on 2 cores" in said
+    assert "operations are not counted for mask head, body unet: they fled" in said
+    assert "operations are not counted for vae: it hid" in said
     idle = replace(profile(), machine=profile().machine | {"load": 0.4})
     assert not any("load" in line for line in remarks(idle))

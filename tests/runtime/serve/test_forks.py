@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from support import arithmetic_model
 from support.arithmetic_model import model, request
+from support.fake_engine import FakeEngine
 from support.forked import in_child
 from support.gated_model import PATIENCE, GatedModel
 
 from handfirst.engines.errors import UserError
-from handfirst.engines.fake import FakeEngine
 from handfirst.runtime.errors import ForkError
 from handfirst.runtime.residency import lazy_engines
 from handfirst.runtime.serve.job import Job

@@ -12,8 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from support.evaluation import Scene, as_cases, as_detections, random_scenes
 
-from handfirst.training.evaluate.average_precision import average_precision
-from handfirst.training.evaluate.oks import PARTS, SIGMAS, Part, box_area, oks
+from handfirst.training.evaluate.average_precision import PARTS, SIGMAS, Part, average_precision, box_area, oks
 from handfirst.training.evaluate.pose_scores import pose_measures, pose_scores
 
 

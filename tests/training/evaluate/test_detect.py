@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.pose.mediapipe_landmarks import BODY_AND_FEET, FACE_MESH, FINDABLE, whole_body
+from handfirst.runtime.pose.landmarks import BODY_AND_FEET, FACE_MESH, FINDABLE, whole_body
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.training.evaluate import detect
-from handfirst.training.evaluate.crops import MARGIN, cut
+from handfirst.training.evaluate.detect import MARGIN, cut
 
 
 def marks(count: int, visibility: float = 0.9) -> Any:

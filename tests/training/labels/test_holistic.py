@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.landmarks import BODY, FACE
 
-from handfirst.runtime.pose.mediapipe_landmarks import FACE_MESH
+from handfirst.runtime.pose.landmarks import FACE_MESH
 from handfirst.training.data.labels.holistic import to_wholebody
 
 WIDTH, HEIGHT = 200, 100

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from support.painted import discs, ground, person
 
 from handfirst.runtime.geometry import Similarity
-from handfirst.training.data.prepare.cut import cut_labels, cut_picture, cut_points
-from handfirst.training.data.prepare.frame import Square
+from handfirst.training.data.prepare.squares import Square, cut_labels, cut_picture, cut_points
 from handfirst.training.data.record import to_keypoints, to_person
 
 IMAGE = ground(5).read()

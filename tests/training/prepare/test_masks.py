@@ -6,8 +6,8 @@ from scipy import ndimage
 from support.painted import RADIUS, ground, person
 
 from handfirst.training.data.prepare.examples import dilated, found_mask, large_enough
-from handfirst.training.data.prepare.frame import body_square, hand_squares
 from handfirst.training.data.prepare.settings import Origin, PrepareSettings
+from handfirst.training.data.prepare.squares import body_square, hand_squares
 from handfirst.training.data.record import to_person
 
 LEFT, RIGHT = (85.0, 50.0), (35.0, 48.0)

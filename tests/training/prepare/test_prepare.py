@@ -15,7 +15,7 @@ from support.preparing import COUNT, run, settings
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import MEMBERS, Example, decode
 from handfirst.training.data.prepare.prepare import prepare
-from handfirst.training.data.prepare.sheet import TINTS, draw_example
+from handfirst.training.data.prepare.report import TINTS, draw_example
 from handfirst.training.data.sources.pictures import MaskFile
 
 

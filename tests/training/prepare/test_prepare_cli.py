@@ -13,7 +13,7 @@ from support.painted import Painted
 from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.cli.rooms import EXTRAS, HELP
+from handfirst.runtime.cli.plugins import EXTRAS, HELP
 from handfirst.training.data.prepare.cli import app
 from handfirst.training.data.prepare.origins import parse_origin
 from handfirst.training.data.prepare.settings import Origin

@@ -20,9 +20,8 @@ from support.original_layout import (
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli.main import main
-from handfirst.training.pretrained.stable_diffusion import Given, read_stable_diffusion
+from handfirst.training.pretrained.stable_diffusion import Given, read_stable_diffusion, read_vae
 from handfirst.training.pretrained.start import read_controlnet
-from handfirst.training.pretrained.vae import read_vae
 
 Weights = dict[str, torch.Tensor]
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."

@@ -21,7 +21,7 @@ from handfirst.runtime.diffusion.sampler import Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.training.pretrained.buffers import zero_snr
+from handfirst.training.pretrained.file_schedule import zero_snr
 from handfirst.training.pretrained.stable_diffusion import Given, StableDiffusion, read_stable_diffusion
 
 PNDM: dict[str, Any] = {

@@ -14,10 +14,11 @@ from support.original_layout import networks, original_controlnet, write_folder
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
+from handfirst.training.models.encoders import denormalise
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion, read_stable_diffusion
 from handfirst.training.pretrained.start import read_controlnet, untrained_pair, widen_hint
 from handfirst.training.systems.two_stage.model_folder import load_model
-from handfirst.training.systems.two_stage.sampling import denormalise, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_hands
 
 SIZE = 64
 

@@ -78,7 +78,7 @@ def test_hands_see_their_condition_without_its_mask(settings: TwoStageSettings) 
     latents = noise(COUNT, settings.latent.channels, CELLS, CELLS)
     conditions = torch.ones(COUNT, settings.condition_channels, CELLS, CELLS).half()
     contexts, empty = torch.ones(1, COUNT, 2, 3).half(), torch.zeros(2, 3).half()
-    data = HandData(latents, conditions, torch.zeros(COUNT, SIDE, SIDE, dtype=torch.uint8), contexts, empty)
+    data = HandData(latents, contexts, empty, conditions, torch.zeros(COUNT, SIDE, SIDE, dtype=torch.uint8))
     oracle = Oracle(latents.float(), wrong=0.5)
     painted = paint_hands(oracle, data, settings, COUNT, seed=3, show=False)  # type: ignore[arg-type]
     g = settings.defaults.hand_guidance

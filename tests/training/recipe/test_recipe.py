@@ -13,8 +13,9 @@ import torch
 from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
-from handfirst.training.cli import app, total_minutes
+from handfirst.training.cli import app
 from handfirst.training.loop.checkpoints import averaged_weights
+from handfirst.training.recipe.cli import total_minutes
 from handfirst.training.recipe.look import look
 from handfirst.training.recipe.recipe import train_autoencoder
 from handfirst.training.recipe.run import Recipe

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from handfirst.runtime.diffusion.sampler import Known, blend
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.runtime.systems.two_stage.settings import BodySettings
-from handfirst.training.systems.two_stage.tasks import BodyBatch, HandBatch, Noising, blended, body_losses, hand_losses
+from handfirst.training.losses import Noising
+from handfirst.training.systems.two_stage.tasks import BodyBatch, HandBatch, blended, body_losses, hand_losses
 
 
 def numbers(*shape: int, seed: int) -> Tensor:

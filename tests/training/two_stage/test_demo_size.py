@@ -14,11 +14,11 @@ from handfirst.training.cli import app
 from handfirst.training.data.procedural.writer import read_dataset, render_dataset
 from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
 from handfirst.training.models.autoencoder import build_autoencoder, latent_statistics
+from handfirst.training.models.encoders import Encoders
 from handfirst.training.models.text_encoder import build_text_encoder, train_tokenizer
 from handfirst.training.systems.two_stage.config import load_config
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
-from handfirst.training.systems.two_stage.stages import Encoders
 
 STEPS, AGAIN = 200, 160
 CONFIG = f"""
@@ -60,7 +60,7 @@ def model(hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = config.settings
         text = build_text_encoder(config.text_encoder, settings.text.length, settings.text.width, 300)
         rgb = torch.stack([torch.from_numpy(sample.rgb) for sample in samples])
-        mean, std = latent_statistics(Encoders(autoencoder, text, settings).latents(rgb))
+        mean, std = latent_statistics(Encoders(autoencoder, text, settings.latent).latents(rgb))
         settings = settings.model_copy(update={"latent": settings.latent.model_copy(update={"mean": mean, "std": std})})
         fresh = TwoStageModel(settings, tokenizer, text, autoencoder, new_hand(config), new_body(config))
     folder = tmp_path_factory.mktemp("demo") / "model"
@@ -73,7 +73,17 @@ def test_two_hundred_steps(model: Path, hands: Path, tmp_path: Path) -> None:
 
     def train(out: Path) -> None:
         leave_no_process_state()
-        words = ["hand", str(model), "--data", str(hands), "--out", str(out), "--config", str(tmp_path / "demo.toml")]
+        words = [
+            "two-stage",
+            "hand",
+            str(model),
+            "--data",
+            str(hands),
+            "--out",
+            str(out),
+            "--config",
+            str(tmp_path / "demo.toml"),
+        ]
         done = CliRunner().invoke(app, [*words, "--quiet"])
         assert done.exit_code == 0, done.output
 

@@ -54,7 +54,7 @@ def test_the_same_seed_begins_the_same_head(tiny: Path, hands: Path, tmp_path: P
 
 
 def test_what_cannot_be_is_one_line(tiny: Path, hands: Path, people: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="mask_head is part of stage 1: change it in 'handfirst train hand'"):
+    with pytest.raises(UserError, match="mask_head is part of stage 1: change it in 'handfirst train two-stage hand'"):
         train(tiny, people, body_options(**UP), tmp_path / "body")
     both = {"hand": {"mask_head": {"source": "up_block", "layers": 3}}}
     with pytest.raises(UserError, match=r"settings: .*give 4 pixels per latent cell") as caught:

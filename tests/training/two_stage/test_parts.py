@@ -5,9 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from support.finetuning import hand_options
-
-from handfirst.training.systems.two_stage.finetune import Data, _open
+from handfirst.training.loop.run import Data, open_data
 
 
 def prepared(hands: Path, folder: Path) -> tuple[Path, set[str], set[str]]:
@@ -21,13 +19,13 @@ def prepared(hands: Path, folder: Path) -> tuple[Path, set[str], set[str]]:
 
 def test_a_prepared_folder_is_trained_on_its_train_part_alone(hands: Path, tmp_path: Path) -> None:
     folder, train, held = prepared(hands, tmp_path / "prepared")
-    (trained,), held_out = _open(Data((folder,), (1.0,)), hand_options(), tmp_path / "index")
+    (trained,), held_out = open_data(Data((folder,), (1.0,)), 0.35, tmp_path / "index")
     assert set(trained.keys) == train and set(held_out.keys) == held
 
 
 def test_shards_of_their_own_to_validate_on_take_the_place_of_the_val_part(hands: Path, tmp_path: Path) -> None:
     folder, train, _ = prepared(hands, tmp_path / "prepared")
-    (trained,), held_out = _open(Data((folder,), (1.0,), hands), hand_options(), tmp_path / "index")
+    (trained,), held_out = open_data(Data((folder,), (1.0,), hands), 0.35, tmp_path / "index")
     assert set(trained.keys) == train and len(held_out.keys) == 14
 
 
@@ -35,6 +33,6 @@ def test_other_folders_and_those_without_a_val_part_are_split(hands: Path, tmp_p
     folder, train, _ = prepared(hands, tmp_path / "prepared")
     shutil.rmtree(folder / "val")
     for source, keys in ((folder, train), (hands, {f"hand-{i:09d}" for i in range(14)})):
-        (trained,), held_out = _open(Data((source,), (1.0,)), hand_options(), tmp_path / "index")
+        (trained,), held_out = open_data(Data((source,), (1.0,)), 0.35, tmp_path / "index")
         assert set(trained.keys) | set(held_out.keys) == keys
         assert len(trained.keys) and len(held_out.keys) and not set(trained.keys) & set(held_out.keys)

@@ -21,8 +21,8 @@ def test_two_processes_equal_one(tiny: Path, hands: Path, tmp_path: Path) -> Non
     train(tiny, hands, hand_options(), one)
     config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in SHORT.items()))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "handfirst.runtime.cli.main", "train", "hand", str(tiny), "--data", str(hands)]
-    command += ["--out", str(two), "--config", str(config), "--quiet"]
+    command += ["-m", "handfirst.runtime.cli.main", "train", "two-stage", "hand", str(tiny)]
+    command += ["--data", str(hands), "--out", str(two), "--config", str(config), "--quiet"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -38,8 +38,8 @@ def start(tiny: Path, hands: Path, out: Path, steps: int) -> subprocess.Popen[by
     config = out.with_suffix(".json.toml")
     options = {**SHORT, **CHANGES, "steps": steps}
     config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in options.items()))
-    command = [sys.executable, "-m", "handfirst.runtime.cli.main", "train", "hand", str(tiny), "--data", str(hands)]
-    command += ["--out", str(out), "--config", str(config), "--quiet"]
+    command = [sys.executable, "-m", "handfirst.runtime.cli.main", "train", "two-stage", "hand", str(tiny)]
+    command += ["--data", str(hands), "--out", str(out), "--config", str(config), "--quiet"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
@@ -106,8 +106,9 @@ def test_sigterm_saves_and_the_same_command_goes_on(
 def test_the_command_says_that_it_was_stopped(
     tiny: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handfirst.training.systems.two_stage.finetune.finetune", lambda *args, **options: None)
-    said = CliRunner().invoke(app, ["hand", str(tiny), "--data", str(hands), "--out", str(tmp_path / "run")])
+    monkeypatch.setattr("handfirst.training.loop.run.train_stage", lambda *args, **options: None)
+    words = ["two-stage", "hand", str(tiny), "--data", str(hands), "--out", str(tmp_path / "run")]
+    said = CliRunner().invoke(app, words)
     assert said.exit_code == 143 and "stopped and saved; the same command goes on" in said.stderr
 
 

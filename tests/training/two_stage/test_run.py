@@ -14,8 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from handfirst.engines.errors import UserError
+from handfirst.training.loop.config import load_options
 from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
-from handfirst.training.systems.two_stage.config import load_options
+from handfirst.training.systems import stages_of
 from handfirst.training.systems.two_stage.model_folder import ModelFolder, load_model
 from handfirst.training.systems.two_stage.options import HandOptions
 
@@ -28,6 +29,11 @@ def state(folder: Path, name: Any) -> dict[str, Tensor]:
 def changed(before: Path, after: Path, name: Any) -> set[str]:
     a, b = state(before, name), state(after, name)
     return {key for key in a if not torch.equal(a[key], b[key])}
+
+
+def options(stage: str, config: str | None, **changes: Any) -> Any:
+    kind = stages_of("two-stage")[stage]
+    return load_options(kind.options, kind.configs, config, changes)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: Path, hands: Path, tmp_pa
 
 
 def test_the_papers_numbers_are_the_shipped_ones() -> None:
-    hand, body = load_options("hand", "paper", {}), load_options("body", "paper", {})
+    hand, body = options("hand", "paper"), options("body", None)
     assert isinstance(hand, HandOptions)
     assert (hand.batch, hand.lr, hand.steps, hand.mask_weight, hand.mask_dropout) == (32, 1e-5, 30_000, 0.5, 0.5)
     assert (body.batch, body.lr, body.steps) == (32, 1e-5, 6_000)
@@ -116,9 +122,9 @@ def test_the_papers_numbers_are_the_shipped_ones() -> None:
 def test_bad_options_are_one_clear_line(tiny: Path, hands: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.toml").write_text("[colours]\nshfit = 3\n")
     with pytest.raises(UserError, match=r"odd\.toml: colours\.shfit"):
-        load_options("hand", str(tmp_path / "odd.toml"), {})
-    with pytest.raises(UserError, match="no training configuration 'nothing'"):
-        load_options("body", "nothing", {})
+        options("hand", str(tmp_path / "odd.toml"))
+    with pytest.raises(UserError, match="no training configuration 'nothing': give paper or the path of a TOML file"):
+        options("body", "nothing")
     with pytest.raises(UserError, match=r"settings\.latent is part of the networks"):
         train(tiny, hands, hand_options(settings={"latent": {"channels": 3}}), tmp_path)
     with pytest.raises(UserError, match=r"settings\.hand\.size is part of the networks: expected 64, got 128"):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handfirst.training.data.labels.folder import CAPTIONERS, model_folder, model_type
+from handfirst.training.data.labels.checkpoint import CAPTIONERS, model_folder, model_type
 
 Caption = Callable[[NDArray[np.uint8]], str]
 LONGEST = 70

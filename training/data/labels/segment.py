@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.topology import SIDES, Side
-from handfirst.training.data.labels.folder import SEGMENTERS, model_folder
+from handfirst.training.data.labels.checkpoint import SEGMENTERS, model_folder
 
 Points = NDArray[np.float64]
 Segment = Callable[[NDArray[np.uint8], Mapping[Side, Points]], NDArray[np.uint8]]

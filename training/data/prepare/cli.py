@@ -111,10 +111,10 @@ def points(
     quiet: Quiet = False,
 ) -> None:
     """Look for missing key points, in an environment that has MediaPipe; `hand` and `body` say when it is needed."""
+    from handfirst.engines.installed import usable_cores
     from handfirst.training.data.prepare.prepare import find_points
-    from handfirst.training.data.workers import cores
 
-    count = find_points(out, workers or cores(), ray, False if quiet else None)
+    count = find_points(out, workers or usable_cores(), ray, False if quiet else None)
     print(f"{count} pictures came without key points; what was found is in {out / 'points'}")
 
 
@@ -132,18 +132,18 @@ def _text(path: Path | None) -> str | None:
 
 
 def _prepare(out: Path, settings: PrepareSettings, workers: int | None, ray: str | None, quiet: bool) -> None:
+    from handfirst.engines.installed import usable_cores
     from handfirst.runtime.cli.output import folder_target, print_table, print_warnings
     from handfirst.training.data.prepare.origins import open_origin
     from handfirst.training.data.prepare.prepare import prepare
     from handfirst.training.data.prepare.report import HEADS, table
-    from handfirst.training.data.workers import cores
 
     folder_target(out)
     report = prepare(
         out,
         settings,
         lambda: [open_origin(origin, settings.size, settings.seed) for origin in settings.origins],
-        workers or cores(),
+        workers or usable_cores(),
         ray,
         False if quiet else None,
     )

@@ -20,11 +20,20 @@ from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import Side
 from handfirst.runtime.pose.view import hand_view
 from handfirst.training.data.example import Example
-from handfirst.training.data.prepare.cut import LABELS, cut_labels, cut_picture, cut_points, move_labels, own
 from handfirst.training.data.prepare.draw import rank
 from handfirst.training.data.prepare.filters import NO_MASK
-from handfirst.training.data.prepare.frame import Square, body_square, hand_squares
 from handfirst.training.data.prepare.settings import REFERENCE, PrepareSettings
+from handfirst.training.data.prepare.squares import (
+    LABELS,
+    Square,
+    body_square,
+    cut_labels,
+    cut_picture,
+    cut_points,
+    hand_squares,
+    move_labels,
+    own,
+)
 from handfirst.training.data.record import Record, UnreadableError, to_person
 
 APART = "hands too far apart for a square"

@@ -135,7 +135,7 @@ def _check_points(plan: Plan) -> None:
 
 def _check_models(settings: PrepareSettings) -> None:
     """A mistyped folder is told before a long pass over the sources."""
-    from handfirst.training.data.labels.folder import CAPTIONERS, SEGMENTERS, check_folder
+    from handfirst.training.data.labels.checkpoint import CAPTIONERS, SEGMENTERS, check_folder
 
     if settings.sam is not None:
         check_folder(Path(settings.sam), *SEGMENTERS)

@@ -1,4 +1,6 @@
-"""What a prepared data set is said to hold: prepare.json, and the same as a table for people."""
+"""What a prepared data set is said to hold: prepare.json, the same as a table for people, and a contact sheet: examples
+of every source with their key points, masks and captions.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from handfirst.engines.files import atomic_write_bytes
+from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.skeleton import draw_skeleton
+from handfirst.training.data.example import Example, decode
 from handfirst.training.data.prepare.filters import REMEDY
 from handfirst.training.data.prepare.plan import PARTS, Plan
 from handfirst.training.data.prepare.shard import Tally, read_tally, total
-from handfirst.training.data.prepare.sheet import draw_sheet
+from handfirst.training.data.record import to_person
+from handfirst.training.data.shards import read_shard
 
 REPORT, SHEET = "prepare.json", "sheet.png"
 
@@ -82,3 +92,73 @@ def _remarks(plan: Plan, made: Mapping[str, Tally]) -> list[str]:
         if tally and (words := tally.kinds["caption"]["words"]):
             out.append(f"{label}: {words:,} captions say no more than the key points do; {REMEDY['no caption']}")
     return out
+
+
+COLUMNS, ROWS, TILE, LABEL, GAP = 6, 2, 256, 34, 8
+LOOKED_AT = 4
+"""Shards that are searched for examples of every source; each is a sample of the whole."""
+TINTS = {1: (40, 110, 255), 2: (255, 120, 20)}
+LETTERS = 42
+
+
+def draw_sheet(plan: Plan) -> NDArray[np.uint8] | None:
+    """ROWS of COLUMNS examples of each source, white between them: uint8 [H, W, 3]; None where there is no example."""
+    chosen = _choose(plan)
+    tiles = [
+        [_tile(example) for example in some[i : i + COLUMNS]]
+        for some in chosen.values()
+        for i in range(0, len(some), COLUMNS)
+    ]
+    if not tiles:
+        return None
+    height, width = TILE + LABEL + GAP, TILE + GAP
+    columns = max(len(row) for row in tiles)
+    sheet = np.full((len(tiles) * height + GAP, columns * width + GAP, 3), 255, np.uint8)
+    for i, row in enumerate(tiles):
+        for j, tile in enumerate(row):
+            y, x = GAP + i * height, GAP + j * width
+            sheet[y : y + TILE + LABEL, x : x + TILE] = tile
+    return sheet
+
+
+def draw_example(example: Example, side: int) -> NDArray[np.uint8]:
+    """The picture, left hand tinted and outlined blue, right hand orange, skeleton on top: uint8 [side, side, 3]."""
+    scale = side / len(example.rgb)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = cv2.resize(example.rgb, (side, side), interpolation=method).astype(np.float64)
+    hands = cv2.resize(example.hands, (side, side), interpolation=cv2.INTER_NEAREST)
+    for label, tint in TINTS.items():
+        picture[hands == label] = 0.6 * picture[hands == label] + 0.4 * np.array(tint)
+        edges, _ = cv2.findContours((hands == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, edges, -1, tint, 1, cv2.LINE_AA)
+    pose = Pose((to_person(example.keypoints).moved(scale, 0, 0),), side, side)
+    skeleton = draw_skeleton(pose, side, side).astype(np.float64)
+    cover = skeleton.max(2, keepdims=True) / 255
+    return np.asarray(np.rint(picture * (1 - cover) + skeleton * cover).clip(0, 255), np.uint8)
+
+
+def _choose(plan: Plan) -> dict[str, list[Example]]:
+    """The first examples of every source; the order of the shards is a shuffle already."""
+    chosen: dict[str, list[Example]] = {label: [] for label in plan.sources}
+    for shard in plan.shards[:LOOKED_AT]:
+        if not plan.tar(shard).exists():
+            continue
+        for key, members in read_shard(plan.tar(shard)):
+            if all(len(some) >= ROWS * COLUMNS for some in chosen.values()):
+                return chosen
+            example = decode(key, members)
+            some = chosen[example.attributes["source"]]
+            if len(some) < ROWS * COLUMNS:
+                some.append(example)
+    return chosen
+
+
+def _tile(example: Example) -> NDArray[np.uint8]:
+    tile = np.full((TILE + LABEL, TILE, 3), 255, np.uint8)
+    tile[:TILE] = draw_example(example, TILE)
+    for i, text in enumerate((example.key, example.caption)):
+        plain = text.encode("ascii", "replace").decode()
+        short = plain if len(plain) <= LETTERS else f"{plain[: LETTERS - 3]}..."
+        place = (2, TILE + 13 + 15 * i)
+        cv2.putText(tile, short, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    return tile

@@ -1,4 +1,8 @@
-"""One typed door to numba: compiled without the interpreter lock, cached on disk so that workers do not recompile."""
+"""One typed door to numba: compiled without the interpreter lock, cached on disk so that workers do not recompile.
+
+numba takes what it has cached as long as a function's own file is as it was, whatever became of the functions that it
+calls: after an edit of sdf.py, touch tracing.py as well.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""A person: skeleton, the capsules of body and limbs, and the 133 joints.
+"""A person: skeleton, the capsules of body and limbs, the 133 joints, and what the two hands do.
 
 Body frame: y up, z towards the viewer, x towards the person's left; centimetres; the neck's base is the origin.
 """
@@ -8,16 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.training.data.procedural.arms import HAND_SCALE, UPPER_ARM, Arm
+from handfirst.training.data.procedural.arms import (
+    HAND_SCALE,
+    UPPER_ARM,
+    Arm,
+    gesturing_arm,
+    hanging_arm,
+    mouth_arm,
+    pair_arms,
+)
 from handfirst.training.data.procedural.face import paint_face
 from handfirst.training.data.procedural.geometry import Matrix, X, Y, Z, mix, rotation, vector
+from handfirst.training.data.procedural.gestures import GESTURES, Gesture
 from handfirst.training.data.procedural.hair import Hair
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
 from handfirst.training.data.procedural.head import HEAD_PIVOT, add_head, body_face_points, face_points
 from handfirst.training.data.procedural.outfit import SLEEVE_ENDS, Outfit
 from handfirst.training.data.procedural.paint import Paint
+from handfirst.training.data.procedural.pairs import PAIRS, draw_pair
 from handfirst.training.data.procedural.palette import skin_word
-from handfirst.training.data.procedural.posing import PosedHand, pose_hands
 from handfirst.training.data.procedural.scene import Capsule, Frame, Link, Part, Scene
 from handfirst.training.data.procedural.skin import Skin
 from handfirst.training.data.procedural.surface import Surface
@@ -25,6 +34,16 @@ from handfirst.training.data.procedural.surface import Surface
 Floats = NDArray[np.float64]
 
 IRISES = np.array([[0.09, 0.05, 0.03], [0.09, 0.05, 0.03], [0.10, 0.16, 0.25], [0.10, 0.14, 0.07]])
+ONE_HANDED = 0.15  # of the busts show a single hand
+
+
+@dataclass(frozen=True)
+class PosedHand:
+    """An arm, the pose of its hand, and the word for it: a gesture, a pair, or "none" out of the picture."""
+
+    arm: Arm
+    pose: Gesture
+    word: str
 
 
 @dataclass(frozen=True)
@@ -159,3 +178,36 @@ def _add_leg(scene: Scene, rng: np.random.Generator, side: float, torso: int, jo
     joints[f] = ankle + vector(side * 1.5, -7, 16)  # big toe
     joints[f + 1] = ankle + vector(side * 5.0, -7, 13)  # small toe
     joints[f + 2] = ankle + vector(0, -7, -6)  # heel
+
+
+def pose_hands(
+    rng: np.random.Generator,
+    width: float,
+    gestures: tuple[str, str],
+    fixed: tuple[bool, bool],
+    frame: str,
+    head: Matrix,
+) -> tuple[PosedHand, PosedHand]:
+    """(left, right) hands that make `gestures`; `head` [3,3] is how the head is turned."""
+    if gestures[0] in PAIRS:
+        arms, pair = pair_arms(rng, width, draw_pair(rng, gestures[0]))
+        left, right = (PosedHand(arm, hand.pose, gestures[0]) for arm, hand in zip(arms, pair, strict=True))
+        return left, right
+    absent = int(rng.integers(2)) if frame == "bust" and not any(fixed) and rng.uniform() < ONE_HANDED else None
+    hands: list[PosedHand] = []
+    for index, (side, name, keep) in enumerate(zip((1.0, -1.0), gestures, fixed, strict=True)):
+        other = hands[0].arm if hands else None
+        if index == absent:
+            relaxed = GESTURES["relaxed"].jittered(rng)
+            hands.append(PosedHand(hanging_arm(rng, side, width, out_of_picture=True), relaxed, "none"))
+            continue
+        pose = GESTURES[name].jittered(rng)
+        silencing = name == "mute" and not any(hand.word == "mute" for hand in hands)
+        if silencing:
+            arm = mouth_arm(rng, side, width, pose, head, HEAD_PIVOT)
+        else:
+            arm = gesturing_arm(rng, side, width, pose, frame, other)
+        if arm.hangs and not keep:
+            name, pose = "relaxed", GESTURES["relaxed"].jittered(rng)
+        hands.append(PosedHand(arm, pose, name))
+    return hands[0], hands[1]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from handfirst.training.data.procedural.background import Background, draw_background
 from handfirst.training.data.procedural.camera import Camera, Placement
 from handfirst.training.data.procedural.caption import hand_caption, person_caption
-from handfirst.training.data.procedural.cloth import Cloth
 from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z, pick, rotation, vector
 from handfirst.training.data.procedural.gestures import GESTURES, Gesture, showing
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
 from handfirst.training.data.procedural.lighting import Lighting
+from handfirst.training.data.procedural.outfit import Cloth
 from handfirst.training.data.procedural.paint import Paint
 from handfirst.training.data.procedural.pairs import PAIRS, draw_pair
 from handfirst.training.data.procedural.palette import colour_name, random_colour, skin_word

@@ -1,4 +1,4 @@
-"""Signed distance of grouped tapered capsules, and sphere tracing through it.
+"""Signed distance of grouped tapered capsules, to a packet of points at once.
 
 Arrays (C capsules in G groups, camera space, centimetres):
   capsules [C,12]  ax ay az  bx by bz  ra rb  nx ny nz  squash   (flattened `squash` times along n)
@@ -8,8 +8,8 @@ Arrays (C capsules in G groups, camera space, centimetres):
   links    [G,7]   parent group (-1: none), anchor x y z, blend width at the anchor, fall-off length, width far away
 A group's parent comes before it.
 
-Rays travel in packets of LANES neighbours: each capsule is read once a packet, and the compiler turns the innermost
-loops, over the lanes, into vector instructions. A ray's numbers depend on no other ray of its packet.
+Points come in packets of LANES neighbours: each capsule is read once a packet, and the compiler turns the innermost
+loops, over the lanes, into vector instructions. A lane's numbers depend on no other lane of its packet.
 """
 
 import math
@@ -25,16 +25,11 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 FAR = 1e9
-MAX_STEPS = 80
-SHADOW_STEPS = 18
 LANES = 16
-# Columns of the result of trace_rays.
-DEPTH_ALONG_RAY, PRIMITIVE, NORMAL_X, NORMAL_Y, NORMAL_Z, OCCLUSION, SHADOW = range(7)
-RESULT_COLUMNS = 7
 
 
-class _Shape(NamedTuple):
-    """What the rays meet: `rows` of `_capsule_rows`, the other arrays as above, and the culling distance."""
+class Shape(NamedTuple):
+    """What the rays meet: `rows` of `capsule_rows`, the other arrays as above, and the culling distance."""
 
     rows: Floats
     starts: Ints
@@ -44,7 +39,7 @@ class _Shape(NamedTuple):
     cull: float
 
 
-class _Packet(NamedTuple):
+class Packet(NamedTuple):
     """Scratch of a packet: the groups that any lane needs, and a column a lane of L.
 
     `reach` is 0 where a lane needs a group and FAR where it does not; added to a distance, it leaves the group out.
@@ -55,14 +50,14 @@ class _Packet(NamedTuple):
     field: Floats  # [G,L] distances of the groups, blends with parents left out
     bound: Floats  # [L]
     group: Floats  # [L]
-    distance: Floats  # [L], the result of `_measure`
-    point: Floats  # [3,L], where `_measure` looks
+    distance: Floats  # [L], the result of `measure`
+    point: Floats  # [3,L], where `measure` looks
     alive: Bools  # [L]
 
 
 @compiled
-def _capsule_rows(capsules: Floats) -> Floats:
-    """What `_capsule` needs of each capsule, divisions done.
+def capsule_rows(capsules: Floats) -> Floats:
+    """What `_add_capsule` needs of each capsule, divisions done.
 
     [C,14]: ax ay az  bx-ax by-ay bz-az  1/length^2  nx ny nz  stretch of (q.n)^2  ra  rb-ra  1/max(1,squash)
     """
@@ -112,7 +107,7 @@ def _add_capsule(row: Floats, point: Floats, k: float, group: Floats) -> None:
 
 
 @compiled
-def _measure(shape: _Shape, packet: _Packet, count: int) -> None:
+def measure(shape: Shape, packet: Packet, count: int) -> None:
     """Signed distance of the union of the first `count` active groups at each lane's point."""
     lanes = len(packet.distance)
     point, bound, group, distance = packet.point, packet.bound, packet.group, packet.distance
@@ -148,7 +143,7 @@ def _measure(shape: _Shape, packet: _Packet, count: int) -> None:
 
 
 @inlined
-def _blend_with_parent(shape: _Shape, packet: _Packet, link: Floats) -> None:
+def _blend_with_parent(shape: Shape, packet: Packet, link: Floats) -> None:
     """Blend the distances in `packet.group` with those of the link's parent, where they are near enough."""
     parent = packet.field[int(link[0])]
     widest = max(link[4], link[6])
@@ -162,7 +157,7 @@ def _blend_with_parent(shape: _Shape, packet: _Packet, link: Floats) -> None:
 
 
 @compiled
-def _nearest_capsules(shape: _Shape, packet: _Packet, count: int, index: Ints) -> None:
+def nearest_capsules(shape: Shape, packet: Packet, count: int, index: Ints) -> None:
     """Set `index` [L] to the capsule nearest to each lane's point, blends left out."""
     nearest, d = packet.distance, packet.group
     nearest[:] = FAR
@@ -178,8 +173,8 @@ def _nearest_capsules(shape: _Shape, packet: _Packet, count: int, index: Ints) -
 
 
 @compiled
-def _groups_on_rays(
-    shape: _Shape, packet: _Packet, origin: Floats, direction: Floats, grow: float, span: Floats
+def groups_on_rays(
+    shape: Shape, packet: Packet, origin: Floats, direction: Floats, grow: float, span: Floats
 ) -> int:  # fmt: skip
     """Choose the groups whose sphere, grown by `grow`, a lane's ray [3,L] meets: their count; `span` [2,L] of t.
 
@@ -212,7 +207,7 @@ def _groups_on_rays(
 
 
 @compiled
-def _groups_near(shape: _Shape, packet: _Packet, grow: float) -> int:
+def groups_near(shape: Shape, packet: Packet, grow: float) -> int:
     """Choose the groups whose sphere, grown by `grow`, holds a living lane's point: their count."""
     count = 0
     for g in range(len(shape.spheres)):
@@ -230,148 +225,3 @@ def _groups_near(shape: _Shape, packet: _Packet, grow: float) -> int:
             packet.active[count] = g
             count += 1
     return count
-
-
-@inlined
-def _move(packet: _Packet, origin: Floats, direction: Floats, t: Floats) -> None:
-    """Put each lane's point `t` [L] along its ray [3,L]."""
-    for axis in range(3):
-        for n in range(len(t)):
-            packet.point[axis, n] = origin[axis, n] + direction[axis, n] * t[n]
-
-
-@compiled
-def _march(shape: _Shape, packet: _Packet, origin: Floats, direction: Floats, t: Floats) -> None:
-    """Walk the living lanes to what they hit, at `t` [L]; those that hit nothing die."""
-    span = np.empty((2, len(t)))
-    _groups_on_rays(shape, packet, origin, direction, 0.0, span)
-    t[:] = span[0]
-    end = span[1].copy()
-    walking = t < FAR
-    packet.alive[:] = walking
-    if not walking.any():
-        return
-    count = _groups_on_rays(shape, packet, origin, direction, shape.cull, span)
-    packet.alive[:] = False
-    for _ in range(MAX_STEPS):
-        _move(packet, origin, direction, t)
-        _measure(shape, packet, count)
-        for n in range(len(t)):
-            if walking[n]:
-                packet.alive[n] = packet.distance[n] < 0.0006 * t[n]
-                t[n] += 0.0 if packet.alive[n] else packet.distance[n] * 0.92
-                walking[n] = not packet.alive[n] and t[n] <= end[n]
-        if not walking.any():
-            break
-
-
-@compiled
-def _normals(shape: _Shape, packet: _Packet, count: int, hit: Floats, normal: Floats) -> None:
-    """Unit gradient `normal` [3,L] at `hit` [3,L], by the corners of a tetrahedron."""
-    normal[:] = 0.0
-    for corner in range(4):
-        sx = 1.0 if corner == 0 or corner == 3 else -1.0
-        sy = 1.0 if corner >= 2 else -1.0
-        sz = 1.0 if corner == 1 or corner == 3 else -1.0
-        for n in range(len(packet.alive)):
-            packet.point[0, n] = hit[0, n] + 0.03 * sx
-            packet.point[1, n] = hit[1, n] + 0.03 * sy
-            packet.point[2, n] = hit[2, n] + 0.03 * sz
-        _measure(shape, packet, count)
-        for n in range(len(packet.alive)):
-            normal[0, n] += packet.distance[n] * sx
-            normal[1, n] += packet.distance[n] * sy
-            normal[2, n] += packet.distance[n] * sz
-    normal /= np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
-
-
-@compiled
-def _occlusion(
-    shape: _Shape, packet: _Packet, count: int, hit: Floats, normal: Floats, detail: float, result: Floats
-) -> None:  # fmt: skip
-    """How open the sky is at `hit`, in `result` [L]: the room found along the normal."""
-    total = np.zeros(len(result))
-    weight = 1.0
-    h = np.empty(len(result))
-    for j in range(4):
-        h[:] = (0.12 + 0.42 * j) * detail
-        _move(packet, hit, normal, h)
-        _measure(shape, packet, count)
-        total += (h - packet.distance) / detail * weight
-        weight *= 0.6
-    result[:] = np.minimum(1.0, np.maximum(0.0, 1.0 - 0.75 * total))
-
-
-@compiled
-def _shadow(
-    shape: _Shape, packet: _Packet, hit: Floats, normal: Floats, light: Floats, detail: float, lit: Floats
-) -> None:  # fmt: skip
-    """How much of the key light reaches `hit`, in `lit` [L]: the narrowest passage along the way to it."""
-    origin = hit + normal * 0.08 * detail
-    direction = np.empty_like(hit)
-    for axis in range(3):
-        direction[axis] = light[axis]
-    lit[:] = 0.0
-    walking = packet.alive & (normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2] > -0.35)
-    if not walking.any():
-        return
-    lit[walking] = 1.0
-    packet.alive[:] = walking
-    t = np.full(len(lit), 0.25 * detail)
-    count = _groups_on_rays(shape, packet, origin, direction, shape.cull, np.empty((2, len(lit))))
-    for _ in range(SHADOW_STEPS):
-        _move(packet, origin, direction, t)
-        _measure(shape, packet, count)
-        for n in range(len(lit)):
-            if walking[n]:
-                d = packet.distance[n]
-                lit[n] = max(0.0, min(lit[n], 6.0 * d / t[n])) if d >= 0.005 else 0.0
-                t[n] += max(d, 0.12 * detail)
-                walking[n] = d >= 0.005 and t[n] <= 9.0 * detail
-        if not walking.any():
-            break
-
-
-@compiled
-def trace_rays(
-    capsules: Floats, starts: Ints, spheres: Floats, blends: Floats, links: Floats,
-    directions: Floats, light: Floats, detail: float, cull: float, result: Floats,
-) -> None:  # fmt: skip
-    """Trace unit `directions` [N,3] from the origin; fill `result` [N,7] (PRIMITIVE is -1 where nothing is hit).
-
-    `light` [3] is the unit direction to the key light, `detail` the size of occlusion and shadow features (cm),
-    `cull` the distance beyond which a group's bounding sphere stands for it (at least the widest blend).
-    """
-    shape = _Shape(_capsule_rows(capsules), starts, spheres, blends, links, cull)
-    groups = len(spheres)
-    packet = _Packet(
-        np.empty(groups, np.int64), np.empty((groups, LANES)), np.empty((groups, LANES)), np.empty(LANES),
-        np.empty(LANES), np.empty(LANES), np.empty((3, LANES)), np.empty(LANES, np.bool_),
-    )  # fmt: skip
-    eye, direction, hit, normal = np.zeros((3, LANES)), np.zeros((3, LANES)), np.empty((3, LANES)), np.empty((3, LANES))
-    t, occlusion, lit = np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    index = np.empty(LANES, np.int64)
-    result[:, PRIMITIVE] = -1.0
-    for start in range(0, len(directions), LANES):
-        size = min(LANES, len(directions) - start)
-        direction[:, :size] = directions[start : start + size].T
-        packet.alive[:] = np.arange(LANES) < size
-        _march(shape, packet, eye, direction, t)
-        if not packet.alive.any():
-            continue
-        _move(packet, eye, direction, t)
-        hit[:] = packet.point
-        count = _groups_near(shape, packet, 1.5 * detail + cull)
-        _nearest_capsules(shape, packet, count, index)
-        _normals(shape, packet, count, hit, normal)
-        _occlusion(shape, packet, count, hit, normal, detail, occlusion)
-        found = packet.alive.copy()
-        _shadow(shape, packet, hit, normal, light, detail, lit)
-        for n in range(LANES):
-            if found[n]:
-                row = result[start + n]
-                row[DEPTH_ALONG_RAY] = t[n]
-                row[PRIMITIVE] = index[n]
-                row[NORMAL_X], row[NORMAL_Y], row[NORMAL_Z] = normal[0, n], normal[1, n], normal[2, n]
-                row[OCCLUSION] = occlusion[n]
-                row[SHADOW] = lit[n]

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.training.data.procedural import sdf
+from handfirst.training.data.procedural import tracing
 from handfirst.training.data.procedural.camera import Camera, Placement
 from handfirst.training.data.procedural.geometry import Vector
 from handfirst.training.data.procedural.scene import Link, Part, Scene
@@ -115,23 +115,23 @@ class Surface:
 
 
 def trace(packed: PackedScene, camera: Camera, pixels: Floats, light: Vector, detail: float, cull: float) -> Surface:
-    """Shoot one ray through each of `pixels` [M,2]; see `sdf.trace_rays` for `detail` and `cull`."""
+    """Shoot one ray through each of `pixels` [M,2]; see `tracing.trace_rays` for `detail` and `cull`."""
     directions = camera.directions(pixels)
-    result = np.zeros((len(pixels), sdf.RESULT_COLUMNS))
-    sdf.trace_rays(
+    result = np.zeros((len(pixels), tracing.RESULT_COLUMNS))
+    tracing.trace_rays(
         packed.capsules, packed.starts, packed.spheres, packed.blends, packed.links,
         directions, light, detail, cull, result,
     )  # fmt: skip
-    ray = np.nonzero(result[:, sdf.PRIMITIVE] >= 0)[0]
+    ray = np.nonzero(result[:, tracing.PRIMITIVE] >= 0)[0]
     hits = result[ray]
-    position = directions[ray] * hits[:, sdf.DEPTH_ALONG_RAY, None]
+    position = directions[ray] * hits[:, tracing.DEPTH_ALONG_RAY, None]
     return Surface(
         packed=packed,
         ray=ray,
         position=position,
         local=packed.placement.to_scene(position),
-        normal=hits[:, sdf.NORMAL_X : sdf.NORMAL_Z + 1],
-        primitive=hits[:, sdf.PRIMITIVE].astype(np.int64),
-        occlusion=hits[:, sdf.OCCLUSION],
-        shadow=hits[:, sdf.SHADOW],
+        normal=hits[:, tracing.NORMAL_X : tracing.NORMAL_Z + 1],
+        primitive=hits[:, tracing.PRIMITIVE].astype(np.int64),
+        occlusion=hits[:, tracing.OCCLUSION],
+        shadow=hits[:, tracing.SHADOW],
     )

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from handfirst.engines.installed import usable_cores
 from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 from handfirst.training.data.procedural.sample import SAMPLERS, Sample
 from handfirst.training.data.shards import new_shard
-from handfirst.training.data.workers import cores, one_thread, single_threaded
+from handfirst.training.data.workers import one_thread, single_threaded
 
 PERSON_BIT = 1
 DEPTH_SCALE = 100.0  # stored depth = cm * scale, as 16 bits: up to 655 cm
@@ -49,7 +50,7 @@ def render_dataset(
     seeds = [seed for wanted in missing.values() for seed in wanted]
     with _bar(progress) as bar:
         task = bar.add_task(f"{kind} {size} px", total=count, completed=count - len(seeds))
-        stream = _encode_all(kind, size, seeds, workers or cores())
+        stream = _encode_all(kind, size, seeds, workers or usable_cores())
         for path, wanted in missing.items():
             with new_shard(path) as shard:
                 for seed, encoded in zip(wanted, islice(stream, len(wanted)), strict=True):

@@ -5,7 +5,6 @@ Knows nothing about data or loops. `settings` is the very block that the bundle'
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +14,18 @@ from typing_extensions import TypedDict  # pydantic wants this one on Python 3.1
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.loop.config import first_complaint, merged, read_toml
 from handfirst.training.loop.options import Block
 from handfirst.training.systems.two_stage.options import (
     BodyOptions,
     BodyPhase,
     FineTuneOptions,
-    HandOptions,
     HandPhase,
     PhaseOptions,
 )
 
 PACKAGE = "handfirst.training.systems.two_stage"
-StageName = Literal["hand", "body"]
-KINDS: dict[StageName, type[HandOptions] | type[BodyOptions]] = {"hand": HandOptions, "body": BodyOptions}
+SHIPPED = {name: resources.files(PACKAGE) / "configs" / f"{name}.toml" for name in ("demo", "demo-gpu", "sd15")}
 PhaseName = Literal["autoencoder", "text", "hand", "body", "decoder"]
 
 
@@ -85,38 +83,9 @@ def load_config(name: str | Path) -> TrainingConfig:
         UserError: no such file, not TOML, or a value that does not fit.
     """
     try:
-        return TrainingConfig.model_validate(_read(f"{name}.toml", str(name), "demo, sd15"))
+        return TrainingConfig.model_validate(read_toml(str(name), SHIPPED))
     except ValidationError as error:
         raise UserError(f"{name}: {first_complaint(error)}") from error
-
-
-def load_options(stage: StageName, config: str, changes: dict[str, Any]) -> HandOptions | BodyOptions:
-    """A configuration with changes on top.
-
-    Args:
-        config: "paper", the shipped one of the stage, or the path of a TOML file.
-        changes: from the command line, by option; those that are None are left out.
-
-    Raises:
-        UserError: no such file, not TOML, or a value that does not fit.
-    """
-    values = _read(f"{config}-{stage}.toml", config, "paper")
-    given = {name: value for name, value in changes.items() if value is not None}
-    try:
-        return KINDS[stage].model_validate(merged(values, given))
-    except ValidationError as error:
-        raise UserError(f"{config}: {first_complaint(error)}") from error
-
-
-def _read(shipped: str, given: str, names: str) -> dict[str, Any]:
-    """The table of a shipped file, or of the file `given`; `names` are those that are shipped."""
-    file = resources.files(PACKAGE) / "configs" / shipped
-    try:
-        return tomllib.loads(file.read_text() if file.is_file() else Path(given).read_text())
-    except OSError as error:
-        raise UserError(f"no training configuration {given!r}: give {names} or the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{given}: not a TOML file ({error})") from error
 
 
 def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> TwoStageSettings:
@@ -139,21 +108,5 @@ def changed_settings(settings: TwoStageSettings, options: FineTuneOptions) -> Tw
         if before != after:
             raise UserError(f"settings.{name} is part of the networks: expected {before}, got {after}")
     if isinstance(options, BodyOptions) and changed.hand.mask_head != settings.hand.mask_head:
-        raise UserError("settings.hand.mask_head is part of stage 1: change it in 'handfirst train hand'")
+        raise UserError("settings.hand.mask_head is part of stage 1: change it in 'handfirst train two-stage hand'")
     return changed
-
-
-def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`values` with `changes` on top, table by table."""
-    out = dict(values)
-    for name, value in changes.items():
-        inner = out.get(name)
-        out[name] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return out
-
-
-def first_complaint(error: ValidationError) -> str:
-    """One line out of pydantic's several."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])

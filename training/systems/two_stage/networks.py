@@ -16,29 +16,64 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import nn
 
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.loop.machine import computes_in
+from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
+from handfirst.training.models.encoders import Encoders
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
-from handfirst.training.systems.two_stage.config import TrainingConfig
+from handfirst.training.systems.two_stage.config import TrainingConfig, changed_settings
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
 from handfirst.training.systems.two_stage.model_folder import ADAPTER, ModelFolder, save_hand, save_mask_head
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
-from handfirst.training.systems.two_stage.stages import BodyStage, Encoders, HandStage, OnShards
+from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
+from handfirst.training.systems.two_stage.stages import BodyStage, HandStage, OnShards
 from handfirst.training.systems.two_stage.tasks import BodyTask, HandTask
 
 Network = TypeVar("Network", bound=nn.Module)
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def build_stage(source: ModelFolder, settings: TwoStageSettings, options: FineTuneOptions) -> OnShards:
-    """What these options train, with the networks of a folder."""
-    encoders = channels_last(Encoders(source.network("autoencoder"), source.network("text_encoder"), settings))
-    if isinstance(options, HandOptions):
-        return HandStage(hand_task(_hand(source, settings), settings, options), encoders, settings)
-    assert isinstance(options, BodyOptions)
-    task = body_task(source.network("base"), source.network("controlnet"), settings, options)
-    return BodyStage(task, encoders, settings)
+class TwoStageMaker:
+    """One stage of a model folder, with the options of its training; see StageMaker.
+
+    Raises:
+        UserError: the folder is no model, or the options change what cannot be changed.
+    """
+
+    def __init__(self, model: Path, options: FineTuneOptions) -> None:
+        self._source, self._options = ModelFolder(model), options
+        self._settings = changed_settings(self._source.settings, options)
+        body = self._settings.body
+        if isinstance(options, BodyOptions) and body.height != body.width:
+            raise UserError(f"expected a square canvas, got {body.width} x {body.height} in the model")
+
+    @property
+    def samples(self) -> HandSamples | BodySamples:
+        """Of this stage."""
+        if isinstance(self._options, HandOptions):
+            return HandSamples(self._settings, self._options, self._source.tokenizer)
+        assert isinstance(self._options, BodyOptions)
+        return BodySamples(self._settings, self._options, self._source.tokenizer)
+
+    def stage(self) -> OnShards:
+        """With the networks of the folder."""
+        source, settings, options = self._source, self._settings, self._options
+        networks = source.network("autoencoder"), source.network("text_encoder")
+        encoders = channels_last(Encoders(*networks, settings.latent))
+        empty = torch.from_numpy(token_ids(source.tokenizer, "", settings.text)[0])[None]
+        if isinstance(options, HandOptions):
+            return HandStage(hand_task(_hand(source, settings), settings, options), encoders, settings, empty)
+        assert isinstance(options, BodyOptions)
+        task = body_task(source.network("base"), source.network("controlnet"), settings, options)
+        return BodyStage(task, encoders, settings, empty)
+
+    def write(self, stage: Stage, training: dict[str, Any], out: Path) -> None:
+        """The folder with what was trained in its place."""
+        assert isinstance(stage, OnShards)
+        write_model(self._source, stage, self._options, training, out)
 
 
 def _hand(source: ModelFolder, settings: TwoStageSettings) -> HandGenerator:
@@ -133,11 +168,6 @@ def _write_body(source: ModelFolder, task: BodyTask, options: FineTuneOptions, f
     save_adapter(task.model.unet, folder / f"body_unet{ADAPTER}")
     if has_adapter(source.folder / f"body_unet{ADAPTER}"):
         source.network("base").save_pretrained(folder / "body_unet")
-
-
-def trained_parameters(task: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(p.numel() for p in task.parameters() if p.requires_grad)
 
 
 def channels_last(model: Network) -> Network:

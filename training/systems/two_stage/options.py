@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from handfirst.training.data.augment import Colours
-from handfirst.training.loop.options import Block, LoopOptions, Precision
+from handfirst.training.loop.options import Block, LoopOptions, MemoryOptions, Precision, ShardOptions
 
 
 class StageTerms(Block):
@@ -63,36 +63,12 @@ class BodyPhase(PhaseOptions, StageTerms):
     """Probability of training the base UNet without the ControlNet's residuals."""
 
 
-class Adapter(Block):
-    """Low-rank adapters (LoRA) on the attention of a UNet, in place of training all of it."""
-
-    rank: int = Field(16, ge=1, le=1024)
-    alpha: float | None = Field(None, gt=0)
-    """Scale of the adapter is alpha / rank; None: alpha = rank."""
-    layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
-    """Names of the layers that get one, as peft matches them: by the end of their name."""
-
-
-class FineTuneOptions(LoopOptions, StageTerms):
+class FineTuneOptions(ShardOptions, MemoryOptions, StageTerms):
     """What both stages share when they learn from shards."""
 
-    checkpoint_activations: bool = False
-    """Computes activations twice instead of keeping them: a third slower, far less memory."""
     colours: Colours = Colours()
-    adapter: Adapter | None = None
     settings: dict[str, dict[str, Any]] = Field({})
     """Changes to the model's settings, by block: {"body": {"blend_source": "clean"}}."""
-    held_out: float = Field(0.005, gt=0, lt=1)
-    """Share of the examples that is kept for validation, where no data set of its own is given for it."""
-    validation_samples: int = Field(256, ge=1)
-    """Most held-out examples that a validation looks at."""
-    validate_every: int | None = Field(1000, ge=1)
-    sheet_samples: int = Field(8, ge=1)
-    sheet_steps: int = Field(20, ge=1)
-    """Denoising steps of the pictures on a sample sheet."""
-    save_every: int | None = Field(500, ge=1)
-    workers: int = Field(4, ge=0)
-    """Processes that read and draw, per training process; 0: none beside it."""
 
 
 class HandOptions(FineTuneOptions, HandTerms):
@@ -110,10 +86,3 @@ class BodyOptions(FineTuneOptions):
     kept_region: Literal["precise", "expanded"] = "precise"
     """Which cells are blended in training: those of the true mask (paper, eq. 11), or of the mask dilated as far as
     the sampler dilates it at that time step (section III-D)."""
-
-
-FREE = frozenset(
-    {"steps", "accumulate", "validation_samples", "validate_every", "validate_minutes", "sheet_samples", "sheet_steps"}
-    | {"save_every", "save_minutes", "keep", "log_every", "workers", "checkpoint_activations", "compile"}
-)
-"""What a run may change when it is resumed: none of it changes what a step computes (but for the end of a cosine)."""

@@ -11,23 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator
-
-
-def normalise(latent: Tensor, settings: LatentSettings) -> Tensor:
-    """raw -> standardised latents [B, C, h, w]."""
-    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
-    return (latent - mean) / torch.tensor(settings.std, device=latent.device)[:, None, None]
-
-
-def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
-    """standardised -> raw latents [B, C, h, w]."""
-    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
-    return latent.float() * torch.tensor(settings.std, device=latent.device)[:, None, None] + mean
 
 
 @dataclass(frozen=True, eq=False)

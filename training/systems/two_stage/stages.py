@@ -9,87 +9,48 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from transformers import CLIPTextModel
+from torch import Tensor
 
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.samples import Batch
-from handfirst.training.loop.task import Drawn
+from handfirst.training.loop.task import Drawn, Stage
 from handfirst.training.losses import add_noise
-from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.text_encoder import TextContext
-from handfirst.training.systems.two_stage.sampling import Kept, denormalise, normalise, sample_bodies, sample_hands
+from handfirst.training.models.encoders import Encoders
+from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies, sample_hands
 from handfirst.training.systems.two_stage.tasks import BodyBatch, BodyTask, HandBatch, HandTask
 
 
-class Encoders(nn.Module):
-    """Autoencoder and text encoder; no gradient passes through them, and they never leave evaluation mode."""
-
-    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel, settings: TwoStageSettings) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.text = TextContext(text_encoder)
-        self.settings = settings
-        self.requires_grad_(False)
-        self.train(False)
-
-    def train(self, mode: bool = True) -> Encoders:
-        """Stays in evaluation mode whatever is asked."""
-        super().train(False)
-        return self
-
-    @torch.no_grad()
-    def latents(self, rgb: Tensor) -> Tensor:
-        """uint8 [B, H, W, 3] -> standardised latents float32 [B, C, h, w], the mode."""
-        image = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
-        with _no_half(image.device):
-            return normalise(self.autoencoder.encode(image).float(), self.settings.latent)
-
-    @torch.no_grad()
-    def pictures(self, latents: Tensor) -> Tensor:
-        """standardised latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]."""
-        with _no_half(latents.device):
-            return self.autoencoder.decode(denormalise(latents, self.settings.latent)).float()
-
-    @torch.no_grad()
-    def contexts(self, ids: Tensor) -> Tensor:
-        """int64 [B, L] -> [B, L, D]."""
-        context: Tensor = self.text(ids)
-        return context
-
-
 @dataclass(frozen=True, eq=False)
-class OnShards:
+class OnShards(Stage):
     """A stage with the frozen networks that turn its samples into batches."""
 
     task: HandTask | BodyTask
     encoders: Encoders
     settings: TwoStageSettings
+    empty: Tensor
+    """The empty prompt's token ids, int64 [1, L]."""
+
+    def to(self, device: torch.device) -> None:
+        """The encoders; the loop takes the task there itself."""
+        self.encoders.to(device)
+
+    @property
+    def train_steps(self) -> int:
+        """T of the schedule."""
+        return self.settings.schedule.train_steps
 
     @property
     def last_time(self) -> int:
         """The time of the runtime's last step, from which it takes the mask."""
         return Schedule(self.settings.schedule).timesteps(self.settings.defaults.steps)[-1][0]
 
-    def encode(self, samples: Batch) -> HandBatch | BodyBatch:
-        """What the task takes."""
-        raise NotImplementedError
-
-    def losses(self, samples: Batch) -> dict[str, Tensor]:
-        """The task's."""
-        losses: dict[str, Tensor] = self.task(self.encode(samples))
-        return losses
-
-    def score(self, samples: Batch) -> dict[str, Tensor]:
-        """Figures [B] about samples at `last_time`: none where no mask is predicted."""
-        return {}
-
-    def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
-        """Pictures made as the runtime makes them."""
-        raise NotImplementedError
+    def _empty(self, device: torch.device) -> Tensor:
+        """The empty prompt's context [L, D]."""
+        context: Tensor = self.encoders.contexts(self.empty.to(device))[0]
+        return context
 
 
 class HandStage(OnShards):
@@ -117,7 +78,7 @@ class HandStage(OnShards):
 
     def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
         """Hands drawn from nothing but their key points and words; their masks against the true hands'."""
-        empty = self.encoders.contexts(samples["empty"])[0]
+        empty = self._empty(samples["c_p"].device)
         x_0, mask = sample_hands(
             self.task.model, samples["c_p"], self.encoders.contexts(samples["plain"]), empty,
             self.settings, steps, self.settings.defaults.hand_guidance, seed,
@@ -162,7 +123,7 @@ class BodyStage(OnShards):
         )
         x_0 = sample_bodies(
             self.task.model, hint(samples["skeleton"], samples["hands"]), self.encoders.contexts(samples["plain"]),
-            self.encoders.contexts(samples["empty"])[0], self.settings, steps, self.settings.defaults.guidance, seed,
+            self._empty(samples["skeleton"].device), self.settings, steps, self.settings.defaults.guidance, seed,
             kept,
         )  # fmt: skip
         given = (samples[name].cpu().numpy() for name in ("skeleton", "canvas"))
@@ -183,10 +144,3 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
     """bool [B, H, W] each -> float [B] in [0, 1]; two empty masks agree, 1."""
     both, either = (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1)
     return (both.float() / either.clamp_min(1)).where(either > 0, either.new_ones(()).float())
-
-
-def _no_half(device: torch.device) -> torch.autocast:
-    """Stable Diffusion's autoencoder overflows in float16; bfloat16 has the range."""
-    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
-    enabled = torch.is_autocast_enabled(device.type) and not half
-    return torch.autocast(device.type, torch.get_autocast_dtype(device.type), enabled=enabled)

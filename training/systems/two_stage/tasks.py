@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from handfirst.runtime.diffusion.settings import ScheduleSettings
-from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
 from handfirst.training.loop.task import Task
-from handfirst.training.losses import add_noise, mask_loss, noise_loss, target, weight
+from handfirst.training.losses import Noising, add_noise, mask_loss, noise_loss
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.options import HandTerms, StageTerms
@@ -64,35 +62,6 @@ class BodyBatch:
     kept: Tensor | None = None
     region: Tensor | None = None
     strength: Tensor | None = None
-
-
-class Noising(nn.Module):
-    """The schedule in torch: alpha_bar [T] follows the module to its device.
-
-    Args:
-        schedule: of the model.
-        snr_cap: cap of the loss weight min(SNR + 1, cap) where the network predicts x_0.
-    """
-
-    def __init__(self, schedule: ScheduleSettings, snr_cap: float) -> None:
-        super().__init__()
-        self.schedule = schedule
-        self.snr_cap = snr_cap
-        table = torch.from_numpy(Schedule(schedule).alpha_bar).float()
-        self.register_buffer("alpha_bar", table, persistent=False)
-        self.alpha_bar: Tensor
-
-    def at(self, t: Tensor) -> Tensor:
-        """t int64 [B] -> alpha_bar [B]."""
-        return self.alpha_bar[t]
-
-    def target(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """What the network should predict, like x_0."""
-        return target(x_0, eps, self.at(t), self.schedule.prediction)
-
-    def weight(self, t: Tensor) -> Tensor:
-        """The loss weight of each sample, [B]."""
-        return weight(self.at(t), self.schedule, self.snr_cap)
 
 
 class HandTask(Task):

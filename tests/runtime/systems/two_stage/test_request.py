@@ -56,8 +56,8 @@ def test_frozen():
         ({"size": 64}, "size of the picture: expected width and height, got 64"),
         ({"size": (64,)}, "size of the picture: expected width and height"),
         ({"size": (64, 64.5)}, "size of the picture: expected a whole number"),
-        ({"size": (0, 64)}, "size of the picture: expected a whole number from 1 to 4096, got 0"),
-        ({"size": (64, 1 << 40)}, "size of the picture: expected a whole number from 1 to 4096"),
+        ({"size": (0, 64)}, "size of the picture: expected a whole number from 1 to 16384, got 0"),
+        ({"size": (64, 1 << 40)}, "size of the picture: expected a whole number from 1 to 16384"),
         ({"prompt": ""}, "prompt: expected some words"),
         ({"prompt": " \n\t"}, "prompt: expected some words"),
         ({"prompt": None}, "prompt: expected text, got NoneType"),
@@ -173,6 +173,30 @@ def test_a_size_is_the_model_s_own_or_within_its_limits(width, height):
             asked.resolve(free_settings())
 
 
+WIDE = Pose((person(),), 768, 512)
+
+
+def test_a_pose_of_another_shape_is_said_with_the_remedy():
+    """768 x 512 on 512 x 512: 2/3 as large, 1/3 of the picture is above and below it."""
+    (line,) = request(pose=WIDE).resolve(SETTINGS).pose.warnings
+    assert line.startswith("the pose's canvas is 768x512, the picture 512x512:") and "33% of the picture" in line
+    assert "--canvas" not in line and line.endswith("crop the pose's canvas to the picture's shape")
+    (line,) = request(pose=WIDE).resolve(free_settings()).pose.warnings
+    assert "ask for a picture of the pose's shape (--canvas, such as 768x512)" in line
+    again = request(pose=WIDE).resolve(SETTINGS).resolve(SETTINGS)
+    assert len(again.pose.warnings) == 1
+
+
+@pytest.mark.parametrize("size", [(512, 512), (300, 300), (512, 500)])
+def test_a_pose_of_the_same_shape_is_not_talked_about(size):
+    assert request(pose=Pose((person(),), *size)).resolve(SETTINGS).pose.warnings == ()
+
+
+def test_nobody_is_refused_with_the_reason():
+    with pytest.raises(RequestError, match=r"got none \(frame 1 of 2 has nobody"):
+        request(pose=Pose((), 64, 64, ("frame 1 of 2 has nobody: --frame chooses another",)))
+
+
 def test_a_mask_goes_with_its_pose_to_another_canvas():
     """A 64 x 48 pose on 256 x 512: four times as large, 160 rows from the top."""
     mask = np.zeros((48, 64), bool)
@@ -188,10 +212,10 @@ def test_a_mask_goes_with_its_pose_to_another_canvas():
     ("fields", "said"),
     [
         ({"widths": AxisLimits(least=64, usual=128, most=512)}, "widths.usual must be 512"),
-        ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 4096"),
+        ({"heights": AxisLimits(least=500, usual=512, most=513)}, "body.heights: expected multiples of 8 up to 16384"),
         (
-            {"widths": AxisLimits(usual=512, least=512, most=8192, multiple=8)},
-            "multiples of 8 up to 4096, got 512 to 8",
+            {"widths": AxisLimits(usual=512, least=512, most=32768, multiple=8)},
+            "multiples of 8 up to 16384, got 512 to 32768",
         ),
     ],
 )

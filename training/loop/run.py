@@ -1,0 +1,160 @@
+"""One training run from its arguments to its model folder: data, networks, loop, result.
+
+RUN/options.json     what it was begun with; the same command goes on where it was
+RUN/losses.jsonl validation.jsonl sheet-*.png board/       what it says
+RUN/checkpoints/     what going on needs
+RUN/model/           the result, a model folder as `handfirst export` takes it
+
+Knows nothing about what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from handfirst.training.data.shards import Shards, open_shards, split
+from handfirst.training.loop.checkpoints import pin
+from handfirst.training.loop.journal import VALIDATION, read_journal
+from handfirst.training.loop.loop import Loop
+from handfirst.training.loop.machine import leave, make_accelerator
+from handfirst.training.loop.options import FREE, ShardOptions
+from handfirst.training.loop.samples import HeldOutSamples, Mixture, SampleMaker, ShardFeed, TrainingSamples
+from handfirst.training.loop.task import Stage, trained_parameters
+from handfirst.training.loop.validate import Validator
+from handfirst.training.system import StageKind
+
+ENDLESS = 10**12
+"""More steps than any training takes."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Folders of shards, their weights in the mixture, and shards to validate on (None: a part of the former)."""
+
+    folders: tuple[Path, ...]
+    weights: tuple[float, ...]
+    held_out: Path | None = None
+
+
+def train_stage(
+    name: str, kind: StageKind, model: Path, data: Data, options: ShardOptions, out: Path, show: bool = True
+) -> Path | None:
+    """Trains one stage of a model.
+
+    Args:
+        name: of the stage.
+        kind: of the stage.
+        model: a model folder.
+        options: of the kind's own class.
+        out: of the run; that of an earlier, unfinished run goes on.
+        show: whether to draw a progress bar.
+
+    Returns:
+        The new model's folder; None where the run was asked to stop before its end.
+
+    Raises:
+        UserError: a model, shards or options that do not fit; or a run in `out` that was begun otherwise.
+    """
+    maker = kind.open(model, options)
+    accelerator = make_accelerator(options)
+    if accelerator.is_main_process:
+        pin(out, _description(name, model, data, options), FREE)
+    accelerator.wait_for_everyone()
+    with accelerator.main_process_first():  # the others find the index that the first one made
+        sources, held_out = open_data(data, options.held_out, out / "index")
+    mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
+    torch.manual_seed(options.seed)  # of fresh weights
+    stage = maker.stage()
+    stage.to(accelerator.device)
+    samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
+    feed = ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
+    validator = _validator(stage, held_out, maker.samples, options)
+    loop = Loop(stage.task, feed, options, out, accelerator, validator, show)
+    finished = loop.run()
+    if finished and accelerator.is_main_process:
+        maker.write(stage, {name: _note(out, loop, options, mixture)}, out / "model")
+    leave(accelerator)
+    return out / "model" if finished else None
+
+
+def open_data(data: Data, share: float, cache: Path) -> tuple[list[Shards], Shards]:
+    """What is trained on, by source, and what is held out.
+
+    Args:
+        share: of the examples, to be held out where nothing is yet.
+        cache: folder for indices of the shards.
+    """
+    if data.held_out is not None:
+        return [open_shards(_part(folder, "train"), cache) for folder in data.folders], open_shards(
+            data.held_out, cache
+        )
+    parts = [_parts(folder, share, cache) for folder in data.folders]
+    return [kept for kept, _ in parts], _joined([held for _, held in parts])
+
+
+def _parts(folder: Path, share: float, cache: Path) -> tuple[Shards, Shards]:
+    """What `handfirst prepare` held out stays held out; of other shards a share is."""
+    held_out = _part(folder, "val")
+    if held_out == folder or not any(held_out.glob("*.tar")):
+        return split(open_shards(_part(folder, "train"), cache), share)
+    return open_shards(_part(folder, "train"), cache), open_shards(held_out, cache)
+
+
+def _part(folder: Path, name: str) -> Path:
+    """A part of what `handfirst prepare` wrote; any other folder as it is."""
+    return folder / name if (folder / "train").is_dir() else folder
+
+
+def _joined(sources: Sequence[Shards]) -> Shards:
+    """One after the other."""
+    files = tuple(file for shards in sources for file in shards.files)
+    starts = np.cumsum([0, *(len(shards.files) for shards in sources)])
+    return Shards(
+        files,
+        np.concatenate([shards.keys for shards in sources]),
+        np.concatenate([shards.shard + start for shards, start in zip(sources, starts, strict=False)]),
+        np.concatenate([shards.span for shards in sources]),
+    )
+
+
+def _validator(stage: Stage, held_out: Shards, make: SampleMaker, options: ShardOptions) -> Validator:
+    return Validator(
+        stage=stage,
+        samples=HeldOutSamples(held_out, make, options.validation_samples, stage.train_steps),
+        size=min(8, options.batch),
+        sheet_samples=options.sheet_samples,
+        sheet_steps=options.sheet_steps,
+        seed=options.seed,
+        workers=options.workers,
+    )
+
+
+def _description(stage: str, model: Path, data: Data, options: ShardOptions) -> dict[str, Any]:
+    """What a resumed run is compared with."""
+    return {
+        "stage": stage,
+        "model": str(model.absolute()),
+        "data": [[str(f.absolute()), w] for f, w in zip(data.folders, data.weights, strict=True)],
+        "validation": None if data.held_out is None else str(data.held_out.absolute()),
+        **options.model_dump(mode="json"),
+    }
+
+
+def _note(out: Path, loop: Loop, options: ShardOptions, mixture: Mixture) -> dict[str, Any]:
+    """For the model's training.json: what the training was and what it came to."""
+    last, samples = read_journal(out / VALIDATION), loop.clock.step * options.batch
+    return {
+        "steps": loop.clock.step,
+        "samples": samples,
+        "epochs": round(samples / mixture.epoch, 2),
+        "parameters": trained_parameters(loop.task),
+        "validation": last[-1] if last else {},
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "options": options.model_dump(mode="json"),
+    }

@@ -1,0 +1,69 @@
+"""What turns pictures and words into what a stage learns from: a frozen autoencoder and a frozen text encoder.
+
+Knows nothing about samples or stages.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.text_encoder import TextContext
+
+
+class Encoders(nn.Module):
+    """Autoencoder and text encoder; no gradient passes through them, and they never leave evaluation mode."""
+
+    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel, latent: LatentSettings) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.text = TextContext(text_encoder)
+        self.latent = latent
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Encoders:
+        """Stays in evaluation mode whatever is asked."""
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def latents(self, rgb: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> standardised latents float32 [B, C, h, w], the mode."""
+        image = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
+        with _no_half(image.device):
+            return normalise(self.autoencoder.encode(image).float(), self.latent)
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> Tensor:
+        """standardised latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]."""
+        with _no_half(latents.device):
+            return self.autoencoder.decode(denormalise(latents, self.latent)).float()
+
+    @torch.no_grad()
+    def contexts(self, ids: Tensor) -> Tensor:
+        """int64 [B, L] -> [B, L, D]."""
+        context: Tensor = self.text(ids)
+        return context
+
+
+def normalise(latent: Tensor, settings: LatentSettings) -> Tensor:
+    """raw -> standardised latents [B, C, h, w]."""
+    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
+    return (latent - mean) / torch.tensor(settings.std, device=latent.device)[:, None, None]
+
+
+def denormalise(latent: Tensor, settings: LatentSettings) -> Tensor:
+    """standardised -> raw latents [B, C, h, w]."""
+    mean = torch.tensor(settings.mean, device=latent.device)[:, None, None]
+    return latent.float() * torch.tensor(settings.std, device=latent.device)[:, None, None] + mean
+
+
+def _no_half(device: torch.device) -> torch.autocast:
+    """Stable Diffusion's autoencoder overflows in float16; bfloat16 has the range."""
+    half = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
+    enabled = torch.is_autocast_enabled(device.type) and not half
+    return torch.autocast(device.type, torch.get_autocast_dtype(device.type), enabled=enabled)

@@ -1,0 +1,34 @@
+"""What shared code asks of the two-stage system's training; see training/system.py."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from handfirst.training.system import StageKind, StageMaker
+from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
+
+CONFIGS = files("handfirst.training.systems.two_stage") / "configs"
+
+
+def open_stage(model: Path, options: FineTuneOptions) -> StageMaker:
+    """One stage of a model folder; the options' own kind says which."""
+    from handfirst.training.systems.two_stage.networks import TwoStageMaker  # with it come torch and diffusers
+
+    return TwoStageMaker(model, options)
+
+
+STAGES = {
+    "hand": StageKind(
+        "Stage 1, the hand generator, on shards of hand crops.",
+        HandOptions,
+        open_stage,
+        {"paper": CONFIGS / "paper-hand.toml"},
+    ),
+    "body": StageKind(
+        "Stage 2, the ControlNet on its frozen base, on shards of whole pictures.",
+        BodyOptions,
+        open_stage,
+        {"paper": CONFIGS / "paper-body.toml"},
+    ),
+}
