@@ -1,6 +1,6 @@
 """Do finished pictures have the colours that their prompts name: a bundle's held-out people, beside the true renders.
 
-    python benchmarks/colours.py --bundle DIR --count 64            # -> results/colours.json (a row each), colours.png
+    python benchmarks/colours.py --bundle DIR --count 64            # -> results/colours.json (a row each), colours.jpg
 
 The renders, their captions and the regions are those of `handfirst train look`. Environment: .[train,cpu]
 """
@@ -12,13 +12,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import handfirst
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import sample_person
 from handfirst.training.evaluate.colours import Coloured, agreement, background_region, chest_region
-from handfirst.training.loop.journal import write_sheet
 from handfirst.training.recipe.recipe import HELD_OUT
 from handfirst.training.systems.two_stage.conditions import to_pose
 
@@ -63,7 +63,8 @@ def main() -> None:
     rows = json.loads(file.read_text()) if file.exists() else []
     rows = [r for r in rows if (r["bundle"]["digest"], r["steps"]) != (row["bundle"]["digest"], row["steps"])]
     atomic_write_bytes(file, (json.dumps([*rows, row], indent=1) + "\n").encode())
-    write_sheet(options.out / "colours.png", [np.stack(painted[:SHOWN]), np.stack(renders[:SHOWN])])
+    sheet = np.concatenate([np.concatenate(row[:SHOWN], 1) for row in (painted, renders)])
+    Image.fromarray(sheet).save(options.out / "colours.jpg", quality=88)
     print(json.dumps({k: row[k] for k in ("painted", "true")}))
 
 

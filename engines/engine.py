@@ -6,13 +6,19 @@ a TimedEngine; nobody must be either.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.errors import EngineError
 from handfirst.engines.spec import EngineSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from handfirst.engines.cuda.device import Lane
 
 Array = NDArray[Any]
 
@@ -102,6 +108,77 @@ class TimedEngine(Engine, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A tensor in memory of a device that somebody else holds: an address, sizes, and a dtype as specs write it."""
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes from the address on."""
+        return nbytes(self.shape, self.dtype)
+
+
+def nbytes(shape: tuple[int, ...], dtype: str) -> int:
+    """Bytes of a tensor in C order."""
+    return prod(shape) * (2 if dtype == "bfloat16" else np.dtype(dtype).itemsize)  # NumPy alone lacks that name
+
+
+@runtime_checkable
+class StreamEngine(Engine, Protocol):
+    """An engine that can work on a stream that others give work to as well, in memory that they share."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """The GPU and its stream: engines of one lane work after each other without a wait; None: not here."""
+        ...
+
+    @property
+    def captured(self) -> bool:
+        """Whether its work may be captured with that of others into one CUDA graph; else it captures by itself."""
+        ...
+
+    @property
+    def computes_in(self) -> object:
+        """The memory that runs use besides their tensors: once this differs, what was captured before is stale."""
+        ...
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """A call that queues one run on the lane's stream, reading and writing these tensors; it waits for nothing.
+
+        Args:
+            tensors: every input and output by name, in memory of the lane's GPU that outlives the call.
+
+        Raises:
+            EngineError: they do not match the spec, or the library refuses them.
+        """
+        ...
+
+
+def check_placed(spec: EngineSpec, tensors: Mapping[str, Placed], name: str) -> None:
+    """Inputs and outputs that are to be bound, as `check_inputs` and `check_outputs`.
+
+    Raises:
+        EngineError: one line with the tensor, what was expected and what came.
+    """
+    stands = {key: _Shape(placed.shape, placed.dtype) for key, placed in tensors.items()}
+    given = {tensor.name for tensor in spec.outputs}
+    inputs: dict[str, Any] = {key: value for key, value in stands.items() if key not in given}
+    check_inputs(spec, inputs, name)
+    if missing := sorted(given - stands.keys()):
+        raise EngineError(f"{name}: no memory was given for output {', '.join(missing)}")
+    check_outputs(spec, inputs, {key: value for key, value in stands.items() if key in given}, name)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    shape: tuple[int, ...]
+    dtype: str
+
+
 def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, place: str | None = None) -> None:
     """Names, dtypes and shapes against the spec; an axis name stands for one size throughout, within its limits.
 
@@ -127,7 +204,7 @@ def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, plac
             )
 
 
-def check_outputs(spec: EngineSpec, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], name: str) -> None:
+def check_outputs(spec: EngineSpec, inputs: Mapping[str, Tensor], outputs: Mapping[str, Any], name: str) -> None:
     """What a graph gave against the spec; axes have the sizes that they have in the inputs.
 
     Args:

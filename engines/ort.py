@@ -5,19 +5,22 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from handfirst.engines.engine import Array, Tensor, check_inputs, check_outputs
+from handfirst.engines.cuda.device import Lane, process_lane
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
-from handfirst.engines.nvidia.timing import TimedSession, timing_stream
-from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, run_bound
-from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, warn
+from handfirst.engines.nvidia.driver import nvidia_driver
+from handfirst.engines.nvidia.timing import TimedSession
+from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
+from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
 from handfirst.engines.spec import Port, check_ports
 from handfirst.engines.telemetry import switch_off
 
@@ -34,7 +37,7 @@ NO_CUDA = (
 
 
 class OrtEngine:
-    """One ONNX graph in an onnxruntime session: an Engine and a DeviceEngine (engine.py).
+    """One ONNX graph in an onnxruntime session: an Engine, a DeviceEngine and, on a GPU, a StreamEngine (engine.py).
 
     Args:
         graph: its spec is checked against the graph itself.
@@ -62,14 +65,17 @@ class OrtEngine:
             )
         threads = threads or usable_cores()
         self._graphs: CudaGraphs | None = None
+        self._lane: Lane | None = None
+        self._ort = ort
         if provider == "cpu":
             self._place = Place(ort, "cpu")
             self._session: Any = _session(ort, graph, threads, [PROVIDERS["cpu"]])
         else:
             options = cuda or CudaOptions()
             self._place = Place(ort, "cuda", options.device)
+            self._lane = _lane(options.device)
             with self._place.turn():
-                self._session, captures = _timed_session(ort, graph, threads, options)
+                self._session, captures = _session_on(ort, graph, threads, options, self._lane)
             if captures:
                 self._graphs = CudaGraphs(ort, self._session, self._place, self.name)
         ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
@@ -111,16 +117,55 @@ class OrtEngine:
     def run_timed(
         self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
     ) -> tuple[dict[str, Tensor], float | None]:
-        """As `run_resident`; see TimedEngine. Only on a GPU, and opened within `timed_engines`, there are seconds."""
+        """As `run_resident`; see TimedEngine. Only on a GPU, and with cuda-core installed, there are seconds."""
         with self._place.turn():
-            outputs = self.run_resident(inputs, keep)
-            return outputs, self._session.seconds if isinstance(self._session, TimedSession) else None
+            session = self._session
+            if not isinstance(session, TimedSession):
+                return self.run_resident(inputs, keep), None
+            session.timing = True
+            try:
+                return self.run_resident(inputs, keep), session.seconds
+            finally:
+                session.timing = False
+
+    captured = False
+    """See StreamEngine: the library captures by itself, and fails within a capture of others (error 900)."""
+
+    computes_in = None
+    """See StreamEngine: nothing of it is captured with others."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """See StreamEngine: None on a CPU, and where cuda-core is not installed."""
+        return self._lane
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """See StreamEngine. The first call captures a graph where the library can, and so does the first of every
+        other thread: it keeps graphs per thread."""
+        if self._session is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        check_placed(self.spec, tensors, self.name)
+        session = self._session.plain if isinstance(self._session, TimedSession) else self._session
+        options = None if self._place.device[0] == "cpu" else loop_options(self._ort, self._graphs is not None)
+        names = {tensor.name for tensor in self.spec.inputs}
+        try:
+            run = bound_run(session, self._place, tensors, names, options)
+        except Exception as error:
+            raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+
+        def launch() -> None:
+            if self._session is None:
+                raise EngineError(f"{self.name}: the engine is closed")
+            try:
+                run()
+            except Exception as error:
+                raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+
+        return launch
 
     def close(self) -> None:
         """Frees the session; handles that it gave stay good."""
-        session, self._session, self._graphs = self._session, None, None
-        if isinstance(session, TimedSession):
-            session.close()
+        self._session = self._graphs = None
 
 
 def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
@@ -135,17 +180,23 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
         ) from error
 
 
-def _timed_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
-    """As `_cuda_session`; within `timed_engines` one that tells its times."""
-    stream = timing_stream()
-    if stream is None:
-        return _cuda_session(ort, graph, threads, options)
+def _lane(device: int) -> Lane | None:
+    """The process's stream on a GPU; None where there is none: the library then has one of its own, and the sampling
+    loop goes by way of the host."""
     try:
-        session, captures = _cuda_session(ort, graph, threads, replace(options, stream=stream.handle))
-    except BaseException:
-        stream.close()
-        raise
-    return TimedSession(session, stream), captures
+        return process_lane(device)
+    except EngineError as error:
+        if distributed("cuda-core") and nvidia_driver() is not None:
+            warnings.warn(f"the sampling loop runs on the host: {error}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def _session_on(ort: Any, graph: Graph, threads: int, options: CudaOptions, lane: Lane | None) -> tuple[Any, bool]:
+    """As `_cuda_session`, on the lane's stream."""
+    if lane is None:
+        return _cuda_session(ort, graph, threads, options)
+    session, captures = _cuda_session(ort, graph, threads, replace(options, stream=lane.stream))
+    return TimedSession(session, lane), captures
 
 
 def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:

@@ -11,6 +11,7 @@ stand-in for the library; nothing here has run on a GPU.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -164,6 +165,16 @@ def run_options(ort: Any, graph: int) -> Any:
     """RunOptions that name the graph to capture or to replay."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph))
+    return options
+
+
+_loops = itertools.count(MOST_GRAPHS + 1)
+
+
+def loop_options(ort: Any, captures: bool) -> Any:
+    """RunOptions of a run that nobody waits for, with a graph of its own where the session captures."""
+    options = run_options(ort, next(_loops) if captures else NO_GRAPH)
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
     return options
 
 

@@ -1,20 +1,18 @@
 """How long a GPU worked, by its own clock: an event before the work on a stream and one behind it.
 
-The host's clock would also count the launch, and would stop too early where nobody waits. onnxruntime's CUDA provider
-computes on a stream that it shows to nobody, so its session is given one of ours, and events before and behind every
-run: a run's launches are inside, copies to and from arrays are where the library puts them on that stream. Only engines
-that are opened within `timed_engines` are built so: nobody else depends on it. Has not run on a GPU.
+The host's clock would also count the launch, and would stop too early where nobody waits. An onnxruntime session gets a
+stream of ours to compute on, and events before and behind every run: a run's launches are inside, copies to and from
+arrays are where the library puts them on that stream. Has not run on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any
 
+from handfirst.engines.cuda.device import Cuda, Lane
 from handfirst.engines.errors import EngineError
-from handfirst.engines.nvidia.cuda_runtime import Cuda, CudaRuntime
 
 
 class StreamTimer:
@@ -59,73 +57,36 @@ class StreamTimer:
                 self._cuda.forget(event)
 
 
-_wanted: ContextVar[bool] = ContextVar("handfirst_timed_engines", default=False)
-
-
-@contextmanager
-def timed_engines() -> Iterator[None]:
-    """Engines that are opened within the block can tell how long their device computed, where it has a clock."""
-    token = _wanted.set(True)
-    try:
-        yield
-    finally:
-        _wanted.reset(token)
-
-
-class TimingStream:
-    """A stream of ours, for a session to compute on. `handle` is its number."""
-
-    def __init__(self, cuda: Cuda) -> None:
-        self.cuda = cuda
-        self.handle = cuda.stream()
-
-    def close(self) -> None:
-        """Gives it back; what computes on it must be gone."""
-        with suppress(EngineError):  # a lost GPU has nothing left to give back
-            self.cuda.destroy(self.handle)
-
-
-def timing_stream() -> TimingStream | None:
-    """A new one within `timed_engines`; None elsewhere, or without cuda-bindings: the host's clock must do then."""
-    if not _wanted.get():
-        return None
-    try:
-        return TimingStream(CudaRuntime())
-    except EngineError:
-        return None
-
-
 class TimedSession:
-    """An InferenceSession that was opened on `stream`; whatever is not a run is passed on.
+    """An InferenceSession that computes on the stream of `lane`; whatever is not a run is passed on.
 
     Attributes:
-        seconds: of the last run.
+        plain: the session itself.
+        timing: whether runs are timed now.
+        seconds: of the last run that was.
     """
 
-    def __init__(self, session: Any, stream: TimingStream) -> None:
-        self._session, self._stream = session, stream
-        self.seconds = 0.0
+    def __init__(self, session: Any, lane: Lane) -> None:
+        self.plain, self._lane = session, lane
+        self.timing, self.seconds = False, 0.0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+        return getattr(self.plain, name)
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
-        """As the library's, and waits until the stream is done.
+        """As the library's; a run that is timed waits until the stream is done.
 
         Raises:
             EngineError: CUDA failed.
         """
-        cuda, stream = self._stream.cuda, self._stream.handle
-        timer = StreamTimer(cuda, stream)
+        if not self.timing:
+            self.plain.run_with_iobinding(binding, options)
+            return
+        timer = StreamTimer(self._lane.cuda, self._lane.stream)
         try:
             with timer.work():
-                self._session.run_with_iobinding(binding, options)
-            cuda.wait(stream)
+                self.plain.run_with_iobinding(binding, options)
+            self._lane.cuda.wait(self._lane.stream)
             self.seconds = timer.seconds()
         finally:
             timer.close()
-
-    def close(self) -> None:
-        """Frees the session, then its stream."""
-        self._session = None
-        self._stream.close()

@@ -9,21 +9,22 @@ TensorRT for RTX, everything else with a stand-in for the library.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.engine import Array, Tensor, check_inputs
+from handfirst.engines.cuda.device import Lane
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.nvidia.driver import nvidia_driver
 from handfirst.engines.nvidia.timing import StreamTimer
-from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, ranged, written
+from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, written
 from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
 from handfirst.engines.nvidia.trt_memory import Arena, process_arena
-from handfirst.engines.nvidia.trt_plan import Plan
+from handfirst.engines.nvidia.trt_plan import Context, Plan
 
 KEPT = 4
 """Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""
@@ -67,7 +68,7 @@ class TrtEngine:
         self._device = str(driver)
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._runtime: Any = None
-        self._shared: Any = None  # the library's engine, where one serves all shapes
+        self._loaded: OrderedDict[str, Any] = OrderedDict()  # the library's engines by profile, weights inside
         self._arena: Arena | None = process_arena() if arena is None else arena
         self._lock = self._arena.lock
         self._arena.join()
@@ -99,6 +100,37 @@ class TrtEngine:
             finally:
                 timer.close()
 
+    captured = True
+    """See StreamEngine."""
+
+    @property
+    def lane(self) -> Lane | None:
+        """See StreamEngine: the arena's stream."""
+        return None if self._arena is None else self._arena.lane
+
+    @property
+    def computes_in(self) -> object:
+        """See StreamEngine: the arena's memory."""
+        arena = self._open_arena()
+        return arena.address, arena.size
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """See StreamEngine. Compiles where there is no plan for these shapes yet."""
+        with self._lock:
+            arena = self._open_arena()
+            check_placed(self.spec, tensors, self.name)
+            shapes = {t.name: tensors[t.name].shape for t in self.spec.inputs}
+            context = Context(self._trt, self._engine(shapes), self._graph, shapes, arena)
+            for name, placed in tensors.items():
+                context.place(name, placed.address)
+
+        def launch() -> None:
+            with self._lock:
+                self._open_arena()
+                context.queue()
+
+        return launch
+
     def prepare(self, shapes: Shapes) -> None:
         """Makes the plan for these shapes, one per input, so that the first run is as fast as all others.
 
@@ -115,7 +147,8 @@ class TrtEngine:
             arena, self._arena = self._arena, None
             while self._plans:
                 self._plans.popitem()[1].close()
-            self._runtime = self._shared = None
+            self._loaded.clear()
+            self._runtime = None
             if arena is not None:
                 arena.leave()
 
@@ -137,16 +170,21 @@ class TrtEngine:
             while len(self._plans) >= KEPT:
                 self._plans.popitem(last=False)[1].close()
             self._plans[key] = Plan(self._trt, self._engine(shapes), self._graph, shapes, self._open_arena())
+        else:
+            self._engine(shapes)  # used again: neither goes before the other
         self._plans.move_to_end(key)
         return self._plans[key]
 
     def _engine(self, shapes: Shapes) -> Any:
         """An ICudaEngine that runs these shapes."""
-        if not ranged(self.spec):
-            return self._load(profile_of(self.spec, shapes))
-        if self._shared is None:
-            self._shared = self._load(profile_of(self.spec, shapes))
-        return self._shared
+        profile = profile_of(self.spec, shapes)
+        key = written(profile)
+        if key not in self._loaded:
+            while len(self._loaded) >= KEPT:
+                self._loaded.popitem(last=False)
+            self._loaded[key] = self._load(profile)
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
 
     def _load(self, profile: Profile) -> Any:
         """From the cache, or built where the cache has none that still loads."""

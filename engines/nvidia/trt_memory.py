@@ -10,8 +10,8 @@ import functools
 import threading
 from contextlib import suppress
 
+from handfirst.engines.cuda.device import Cuda, Lane, process_lane
 from handfirst.engines.errors import EngineError
-from handfirst.engines.nvidia.cuda_runtime import Cuda, CudaRuntime
 
 
 class Arena:
@@ -31,6 +31,7 @@ class Arena:
         self.cuda = cuda
         self._stream: int | None = None
         self._members = 0
+        self._lane: Lane | None = None
 
     def join(self) -> None:
         """One more engine uses it; each calls `leave` once.
@@ -64,6 +65,17 @@ class Arena:
             raise EngineError("TensorRT: the arena has no members; the engine is closed")
         return self._stream
 
+    @property
+    def lane(self) -> Lane:
+        """The GPU and the stream; equal lanes are one object.
+
+        Raises:
+            EngineError: nobody has joined.
+        """
+        if self._lane is None or self._lane.stream != self.stream:
+            self._lane = Lane(self.cuda, self.stream, self.lock)
+        return self._lane
+
     def reserve(self, size: int) -> None:
         """Sees to it that at least `size` bytes are there; growing moves the address and loses the contents.
 
@@ -88,6 +100,6 @@ def process_arena() -> Arena:
     """The one that all engines of this process share.
 
     Raises:
-        EngineError: cuda-bindings is not installed.
+        EngineError: cuda-core is not installed, or no driver answers.
     """
-    return Arena(CudaRuntime())
+    return Arena(process_lane().cuda)

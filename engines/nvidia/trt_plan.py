@@ -21,15 +21,18 @@ from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.spec import Port, check_ports
 
 
-class Plan:
-    """A deserialised engine, ready to run.
+class Context:
+    """A deserialised engine over tensors in fixed places: `queue` runs it once.
 
     Args:
         trt: the library.
         engine: its ICudaEngine, weights inside.
         graph: what it was compiled from.
-        shapes: the ones that it runs, which its profile holds.
+        shapes: of the inputs; the engine's profile holds them.
         arena: whose lock the caller holds during every call, this one too.
+
+    Attributes:
+        outputs: shape and dtype by name.
 
     Raises:
         BundleError: its tensors are not those of the graph's spec.
@@ -41,7 +44,6 @@ class Plan:
         _check_engine(trt, engine, graph)
         self._needs = int(engine.device_memory_size_v2)
         self._memory: tuple[int, int] | None = None
-        self._buffers: dict[str, int] = {}
         arena.reserve(self._needs)
         self._context: Any = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if self._context is None:
@@ -49,14 +51,56 @@ class Plan:
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._refused(f"set_input_shape of {name} to {list(shape)}")
-        self._outputs = {t.name: (self._shape(t.name), _numpy(t.dtype, self._name)) for t in graph.spec.outputs}
-        sizes = {t.name: _size(shapes[t.name], _numpy(t.dtype, self._name)) for t in graph.spec.inputs}
+        self.outputs = {t.name: (self._shape(t.name), _numpy(t.dtype, self._name)) for t in graph.spec.outputs}
+
+    def place(self, name: str, address: int) -> None:
+        """Where an input is read or an output written."""
+        if not self._context.set_tensor_address(name, address):
+            raise self._refused(f"set_tensor_address of {name}")
+
+    def prepare(self) -> tuple[int, int]:
+        """Sees to the memory that it computes in, and tells which that is: what was captured with another is stale."""
+        self._arena.reserve(self._needs)
+        memory = (self._arena.address, self._arena.size)
+        if memory != self._memory:
+            self._context.set_device_memory(*memory)
+            self._memory = memory
+        return memory
+
+    def queue(self) -> None:
+        """One run, on the arena's stream."""
+        self.prepare()
+        if not self._context.execute_async_v3(self._arena.stream):
+            raise self._refused("execute_async_v3")
+
+    def close(self) -> None:
+        """Frees it; the arena stays."""
+        self._context = self._engine = None
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        shape = tuple(self._context.get_tensor_shape(name))
+        if any(size < 0 for size in shape):
+            raise BundleError(f"{self._name}: output {name} has a shape that depends on values, {list(shape)}")
+        return shape
+
+    def _refused(self, call: str) -> EngineError:
+        return EngineError(f"{self._name}: TensorRT: {call} failed: {logger(self._trt).reason()}")
+
+
+class Plan:
+    """A context with buffers of its own, fed from arrays. Arguments and errors are those of Context."""
+
+    def __init__(self, trt: Any, engine: Any, graph: Graph, shapes: Shapes, arena: Arena) -> None:
+        self._arena = arena
+        self._context = Context(trt, engine, graph, shapes, arena)
+        self._outputs = self._context.outputs
+        self._buffers: dict[str, int] = {}
+        sizes = {t.name: _size(shapes[t.name], _numpy(t.dtype, graph.role)) for t in graph.spec.inputs}
         sizes |= {name: _size(shape, dtype) for name, (shape, dtype) in self._outputs.items()}
         try:
             for name, size in sizes.items():
                 self._buffers[name] = arena.cuda.allocate(size)
-                if not self._context.set_tensor_address(name, self._buffers[name]):
-                    raise self._refused(f"set_tensor_address of {name}")
+                self._context.place(name, self._buffers[name])
         except EngineError:
             self.close()
             raise
@@ -72,15 +116,13 @@ class Plan:
             EngineError: TensorRT or CUDA failed.
         """
         arena, stream = self._arena, self._arena.stream
-        self._use_arena()
-        feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}  # alive until the stream is done
+        self._context.prepare()
         outputs = {name: np.empty(shape, dtype) for name, (shape, dtype) in self._outputs.items()}
         try:
-            for name, array in feed.items():
-                arena.cuda.upload(self._buffers[name], array, stream)
+            for name, array in inputs.items():
+                arena.cuda.upload(self._buffers[name], np.ascontiguousarray(array), stream)
             with timer.work() if timer else nullcontext():
-                if not self._context.execute_async_v3(stream):
-                    raise self._refused("execute_async_v3")
+                self._context.queue()
             for name, array in outputs.items():
                 arena.cuda.download(array, self._buffers[name], stream)
         finally:
@@ -89,27 +131,11 @@ class Plan:
 
     def close(self) -> None:
         """Frees its buffers; the arena stays."""
-        self._context = self._engine = None
+        self._context.close()
         buffers, self._buffers = self._buffers, {}
         for address in buffers.values():
             with suppress(EngineError):  # a lost GPU has nothing left to give back
                 self._arena.cuda.free(address)
-
-    def _use_arena(self) -> None:
-        self._arena.reserve(self._needs)
-        memory = (self._arena.address, self._arena.size)
-        if memory != self._memory:
-            self._context.set_device_memory(*memory)
-            self._memory = memory
-
-    def _shape(self, name: str) -> tuple[int, ...]:
-        shape = tuple(self._context.get_tensor_shape(name))
-        if any(size < 0 for size in shape):
-            raise BundleError(f"{self._name}: output {name} has a shape that depends on values, {list(shape)}")
-        return shape
-
-    def _refused(self, call: str) -> EngineError:
-        return EngineError(f"{self._name}: TensorRT: {call} failed: {logger(self._trt).reason()}")
 
 
 def _check_engine(trt: Any, engine: Any, graph: Graph) -> None:

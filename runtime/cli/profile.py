@@ -51,7 +51,6 @@ def profile(
         if target is not None:
             output.file_target(target, suffix)
 
-    from handfirst.engines.nvidia.timing import timed_engines
     from handfirst.runtime.profile.profile import Plan, measure
     from handfirst.runtime.timing.spans import recording
 
@@ -66,8 +65,7 @@ def profile(
             print(f"metrics on http://127.0.0.1:{port}/metrics", file=sys.stderr)
             stack.enter_context(recording(metrics))
         bars = stack.enter_context(Bars(options.show_progress(progress, json)))
-        with timed_engines():
-            system = pipeline.open_pipeline(bundle, engine, threads, resident)
+        system = pipeline.open_pipeline(bundle, engine, threads, resident)
         found = measure(system, request, Plan(warmup, jobs, batch_limit, threads, resident), bars.update)
     _write(found, out, trace)
     if json:

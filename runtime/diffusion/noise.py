@@ -55,19 +55,22 @@ class Streams:
         seeds: one per part.
         shape: of one part, [C, h, w].
         steps: S if fresh noise is needed in every step, else 0.
+
+    Attributes:
+        draws: all of it, float32 [B, 1 + steps, C, h, w].
     """
 
     def __init__(self, seeds: Sequence[int], shape: tuple[int, int, int], steps: int = 0) -> None:
-        self._draws = np.stack([randn(seed, (1 + steps, *shape)) for seed in seeds])
+        self.draws = np.stack([randn(seed, (1 + steps, *shape)) for seed in seeds])
 
     @property
     def x_T(self) -> NDArray[np.float32]:  # noqa: N802
         """The starting noise, float32 [B, C, h, w]."""
-        return self._draws[:, 0]
+        return self.draws[:, 0]
 
     def fresh(self, index: int) -> NDArray[np.float32]:
         """The noise of step 1..S, float32 [B, C, h, w]."""
-        return self._draws[:, index]
+        return self.draws[:, index]
 
 
 def _words(twister: np.random.RandomState, count: int) -> NDArray[np.uint32]:

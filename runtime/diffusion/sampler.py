@@ -35,13 +35,16 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One finished step: index 1..total, the time it started from, the new x_t, the clean estimate, the extras."""
+    """One finished step: index 1..total, the time it started from, the new x_t, the clean estimate, the extras.
+
+    A loop on a device (device.py) leaves tensors there, which hold until the next step is asked for.
+    """
 
     index: int
     total: int
     timestep: int
-    x_t: Latents
-    x_0: Latents
+    x_t: Tensor
+    x_0: Tensor
     extras: Mapping[str, Tensor]
 
 

@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from handfirst.engines.cuda.device import process_lane
 from handfirst.engines.errors import EngineError
-from handfirst.engines.nvidia.cuda_runtime import CudaRuntime
 
 _PROCESS = Path("/proc/self")
 ON_GPU = ("cuda", "tensorrt")
@@ -46,7 +46,7 @@ def gpu_bytes(engine: str) -> int | None:
     if engine not in ON_GPU:
         return None
     try:
-        free, total = CudaRuntime().memory()
+        free, total = process_lane().cuda.memory()
     except EngineError:
         return None
     return total - free

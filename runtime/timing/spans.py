@@ -6,7 +6,7 @@ that entered `recording`; whoever starts threads enters it in each of them. Know
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from math import prod
@@ -16,7 +16,9 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Tensor, TimedEngine
+from handfirst.engines.cuda.device import Lane
+from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Placed, StreamEngine, Tensor, TimedEngine
+from handfirst.engines.errors import EngineError
 
 Kind = Literal["stage", "engine", "host"]
 
@@ -156,7 +158,7 @@ class Clock:
 
 
 def recorded(engine: Engine) -> Engine:
-    """The same engine, whose calls are spans, and a DeviceEngine again if it is one. Tensors stay where they were."""
+    """The same engine, whose calls are spans, and a DeviceEngine or StreamEngine again if it is one."""
     return RecordedDeviceEngine(engine) if isinstance(engine, DeviceEngine) else RecordedEngine(engine)
 
 
@@ -168,6 +170,28 @@ class RecordedEngine:
         self.spec = engine.spec
         self._engine = engine
         self._timed = engine if isinstance(engine, TimedEngine) else None
+        self._streams = engine if isinstance(engine, StreamEngine) else None
+
+    @property
+    def lane(self) -> Lane | None:
+        """See StreamEngine; None for an engine that is none."""
+        return None if self._streams is None else self._streams.lane
+
+    @property
+    def captured(self) -> bool:
+        """See StreamEngine."""
+        return self._streams is not None and self._streams.captured
+
+    @property
+    def computes_in(self) -> object:
+        """See StreamEngine."""
+        return None if self._streams is None else self._streams.computes_in
+
+    def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
+        """See StreamEngine; who queues the run makes the span, as only they know when it is done."""
+        if self._streams is None:
+            raise EngineError(f"{self.name}: this engine has no stream to share")
+        return self._streams.bind(tensors)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Engine."""

@@ -13,12 +13,13 @@ from support.fake_engine import FakeEngine
 from support.fake_onnxruntime import FakeOnnxRuntime
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
-from handfirst.engines.engine import Array, DeviceEngine, Engine
+from handfirst.engines.engine import Array, DeviceEngine, Engine, Placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
 from handfirst.engines.spec import AxisLimits
 from handfirst.runtime import running
+from handfirst.runtime.profile.peak import product_graph
 from handfirst.runtime.running import MOST_ROWS
 from handfirst.runtime.systems.two_stage.job import demo_pose
 from handfirst.runtime.systems.two_stage.request import Request
@@ -176,3 +177,24 @@ def test_what_an_engine_may_not_take_at_once_is_not_kept() -> None:
 def test_no_graph_names_a_remedy(data: bytes) -> None:
     with pytest.raises(BundleError, match=r"small: not a graph that onnxruntime can load \(.*\); export the bundle"):
         OrtEngine(replace(graph(), model=data))
+
+
+def test_bound_runs_read_and_write_memory_of_others() -> None:
+    """What a loop on a device does with onnxruntime, here in memory of the processor."""
+    graph = product_graph(8, 3, "float32")
+    engine = OrtEngine(graph, "cpu", 1)
+    x, w, y = (np.zeros((8, 8), np.float32) for _ in range(3))
+    placed = {name: Placed(a.ctypes.data, a.shape, "float32") for name, a in {"x": x, "w": w, "y": y}.items()}
+    launch = engine.bind(placed)
+    for seed in (1, 2):
+        x[:], w[:] = np.random.default_rng(seed).standard_normal((2, 8, 8)).astype(np.float32)
+        launch()
+        np.testing.assert_array_equal(y, engine.run({"x": x, "w": w})["y"])
+    assert engine.lane is None
+    with pytest.raises(EngineError, match=r"expected float32 .*8.*got float32 .*7"):
+        engine.bind(placed | {"x": Placed(0, (7, 8), "float32")})
+    with pytest.raises(EngineError, match="no memory was given for output y"):
+        engine.bind({name: placed[name] for name in "xw"})
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        launch()

@@ -19,6 +19,7 @@ from torch import Tensor
 from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.diffusion.sampler import Known, Latents, Prediction, denoise
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.running import host
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.recipe.bodies import BodyData
@@ -141,7 +142,7 @@ def _repaint(
     if kept is not None and isinstance(data, BodyData):
         known = Known(data.canvases[i].float().cpu().numpy(), eps_0, kept)
     *_, last = denoise(predict, x_T, table, known, draw)
-    return last.x_t
+    return host(last.x_t)
 
 
 def _rest(table: StepTable, first: int) -> StepTable:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.device import DeviceLoop, Launch, Loops, common_lane, loop_shape
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.noise import Streams
 from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, Step, denoise
@@ -36,6 +38,11 @@ class BodyStage:
         self._unet = unet
         self._codec = codec
         self._settings = settings
+        self._loops: Loops[list[Launch]] = Loops()
+
+    def close(self) -> None:
+        """Gives back what loops hold on a device."""
+        self._loops.close()
 
     def steps(
         self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, table: StepTable
@@ -54,28 +61,55 @@ class BodyStage:
         seeds = [request.seed for request in requests]
         streams = Streams(seeds, (channels, rows, columns), table.noisy)
         known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(table))))
-        hint_feature = upload(guided.rows(self._hint_feature(requests, canvases)), self._controlnet)
+        hint_feature = guided.rows(self._hint_feature(requests, canvases))
+        lane = common_lane(len(hint_feature), self._controlnet, self._unet)
+        if lane is None:
+            yield from self._on_host(guided, table, streams, known, hint_feature)
+        else:
+            yield from self._on_device(lane, guided, table, streams, known, hint_feature)
+
+    def _on_host(
+        self, guided: Guided, table: StepTable, streams: Streams, known: Known, hint_feature: NDArray[np.float32]
+    ) -> Iterator[Step]:
+        hint = upload(hint_feature, self._controlnet)
         context = upload(guided.context, self._controlnet, self._unet)
         residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
             inputs = guided.inputs(x_t, timestep, context)
-            hinted = {**inputs, "hint_feature": hint_feature}
-            residuals = run_kept(self._controlnet, hinted, residual_names, self._unet)
+            residuals = run_kept(self._controlnet, {**inputs, "hint_feature": hint}, residual_names, self._unet)
             return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
 
         yield from denoise(predict, streams.x_T, table, known, streams.fresh)
+
+    def _on_device(
+        self, lane: Lane, guided: Guided, table: StepTable, streams: Streams, known: Known,
+        hint_feature: NDArray[np.float32],
+    ) -> Iterator[Step]:  # fmt: skip
+        def bind(loop: DeviceLoop) -> list[Launch]:
+            inputs = {"sample": loop.sample, "timestep": loop.timestep, "context": loop.place("context", context)}
+            hinted = {**inputs, "hint_feature": loop.place("hint_feature", hint_feature)}
+            residuals = loop.outputs(self._controlnet.spec, hinted)
+            controlnet = Launch.of(self._controlnet, {**hinted, **residuals})
+            return [controlnet, Launch.of(self._unet, {**inputs, **residuals, "prediction": loop.prediction})]
+
+        context = guided.context
+        shape = loop_shape(table, streams.x_T, guided, streams.x_T.shape[1], known=True)
+        with self._loops.taken(lane, shape, (context.shape, hint_feature.shape), bind) as (loop, launches):
+            loop.place("context", context)
+            loop.place("hint_feature", hint_feature)
+            yield from loop.run(table, streams.draws, launches, known=known)
 
     def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
         """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""
         return [
             paste(image, canvas.image, canvas.mask, request.feather)
-            for image, canvas, request in zip(self._codec.decode(last.x_t), canvases, requests, strict=True)
+            for image, canvas, request in zip(self._codec.decode(host(last.x_t)), canvases, requests, strict=True)
         ]
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """The first picture as it stands at `step`, sketched."""
-        image: NDArray[np.uint8] = self._codec.sketch(step.x_0[:1])[0]
+        image: NDArray[np.uint8] = self._codec.sketch(host(step.x_0)[:1])[0]
         return image
 
     def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.device import DeviceLoop, Launch, Loops, common_lane, loop_shape
 from handfirst.runtime.diffusion.masks import binarise
 from handfirst.runtime.diffusion.noise import Streams, part_seed
 from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise
@@ -97,6 +99,11 @@ class HandStage:
         self._mask_head = mask_head
         self._codec = codec
         self._settings = settings
+        self._loops: Loops[list[Launch]] = Loops()
+
+    def close(self) -> None:
+        """Gives back what loops hold on a device."""
+        self._loops.close()
 
     def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
         """Denoises all hands together; a step's extras hold the feature [B or 2 B, F, h, w], the prompted rows last.
@@ -111,6 +118,13 @@ class HandStage:
         shape = (self._settings.latent.channels, *c_p.shape[-2:])
         streams = Streams([hand.seed for hand in hands], shape, table.noisy)
 
+        lane = common_lane(len(guided.rows(c_p)), self._unet)
+        if lane is None:
+            yield from self._on_host(guided, table, streams, c_p)
+        else:
+            yield from self._on_device(lane, guided, table, streams, c_p)
+
+    def _on_host(self, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]) -> Iterator[Step]:
         context = upload(guided.context, self._unet)
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
@@ -120,9 +134,24 @@ class HandStage:
 
         yield from denoise(predict, streams.x_T, table, noise=streams.fresh)
 
+    def _on_device(
+        self, lane: Lane, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]
+    ) -> Iterator[Step]:
+        def bind(loop: DeviceLoop) -> list[Launch]:
+            inputs = {"sample": loop.sample, "timestep": loop.timestep, "context": loop.place("context", context)}
+            feature = loop.outputs(self._unet.spec, inputs, ("feature",))
+            return [Launch.of(self._unet, {**inputs, **feature, "prediction": loop.prediction})]
+
+        context = guided.context
+        shape = loop_shape(table, streams.x_T, guided, streams.x_T.shape[1] + c_p.shape[1], known=False)
+        with self._loops.taken(lane, shape, context.shape, bind) as (loop, launches):
+            loop.place("context", context)
+            extras = {"feature": launches[0].tensors["feature"]}
+            yield from loop.run(table, streams.draws, launches, condition=c_p, extras=extras)
+
     def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
         """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""
-        images = self._codec.decode(last.x_t)
+        images = self._codec.decode(host(last.x_t))
         feature = host(last.extras["feature"])[-len(hands) :]
         predicted = run_rows(self._mask_head, {"feature": feature})["mask"][:, 0]
         masks = binarise(predicted, self._settings.hand.mask_threshold)
@@ -134,7 +163,7 @@ class HandStage:
     def preview(self, hands: Sequence[Hand], step: Step) -> list[HandResult]:
         """The hands as they stand at `step`, sketched, whole squares: the mask is not known yet."""
         whole = np.ones((self._settings.hand.size,) * 2, np.bool_)
-        images = self._codec.sketch(step.x_0[: len(hands)])
+        images = self._codec.sketch(host(step.x_0)[: len(hands)])
         return [HandResult(h.person, h.crop, image, whole) for h, image in zip(hands, images, strict=True)]
 
 

@@ -25,6 +25,7 @@ from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.residency import open_resident
+from handfirst.runtime.running import host
 from handfirst.runtime.system import Progress, Resident
 from handfirst.runtime.systems.two_stage.body import BodyStage
 from handfirst.runtime.systems.two_stage.canvas import Canvas
@@ -145,7 +146,9 @@ class TwoStage:
         return self._bundle
 
     def close(self) -> None:
-        """Frees the engines."""
+        """Frees the engines, and what loops hold on a device."""
+        for stage in (self._hands, self._body):
+            stage.close()
         for engine in self._engines.values():
             engine.close()
 
@@ -231,7 +234,7 @@ class TwoStage:
                 hands=drawn.hands[i],
                 canvas=canvases[i].image,
                 mask=canvases[i].mask,
-                latents=step.x_t[i],
+                latents=host(step.x_t)[i],
                 request=request,
                 seconds=clock.seconds,
                 warnings=drawn.warnings[i],

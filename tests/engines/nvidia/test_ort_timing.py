@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ from support.fake_cuda import FakeCuda
 from support.fake_onnxruntime import FakeOnnxRuntime, Session
 
 from handfirst.engines import ort
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.engine import TimedEngine
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia import timing
-from handfirst.engines.nvidia.timing import timed_engines
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.engines.spec import EngineSpec, TensorSpec
@@ -32,7 +32,8 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **refusals: bool) -> None:
         self.cuda, self.library = FakeCuda(), FakeOnnxRuntime(**refusals)
         monkeypatch.setattr(ort, "import_onnxruntime", lambda: self.library)
-        monkeypatch.setattr(timing, "CudaRuntime", lambda: self.cuda)
+        self.lane = Lane(self.cuda, self.cuda.stream())
+        monkeypatch.setattr(ort, "process_lane", lambda index: self.lane)
         plain = Session.run_with_iobinding
 
         def run(session: Session, binding: Any, options: Any) -> None:
@@ -46,17 +47,29 @@ class World:
         self.cuda.now += TAKES
 
     def open(self) -> OrtEngine:
-        with timed_engines():
-            return OrtEngine(GRAPH, "cuda")
+        return OrtEngine(GRAPH, "cuda")
 
 
-def test_the_stream_is_handed_over_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_session_computes_on_the_stream_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "user_compute_stream" not in cuda_settings(CudaOptions(), "float32", False)
-    assert cuda_settings(CudaOptions(stream=4711), "float32", False)["user_compute_stream"] == "4711"
     world = World(monkeypatch)
-    plain = OrtEngine(GRAPH, "cuda")
-    assert plain.run_timed(INPUTS)[1] is None
-    assert not world.cuda.streams
+    engines = [world.open() for _ in range(2)]
+    handed = [session.settings["user_compute_stream"] for session in world.library.sessions]
+    assert handed == [str(world.lane.stream)] * 2
+    assert all(engine.lane is world.lane for engine in engines)
+
+
+def test_a_session_that_a_pool_opens_tells_the_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        engine = pool.submit(world.open).result()
+    assert engine.run_timed(INPUTS)[1] == TAKES
+
+
+def test_nobody_waits_for_the_clock_who_did_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.open().run(INPUTS)
+    assert not world.cuda.counts["wait"] and not world.cuda.events
 
 
 def test_a_run_tells_the_time_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +86,6 @@ def test_a_run_tells_the_time_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     assert world.library.sessions[0].log == [-1, -1, 1, 1]
     assert not world.cuda.events
     engine.close()
-    assert not world.cuda.streams
     with pytest.raises(EngineError, match="closed"):
         engine.run_timed(INPUTS)
 
@@ -87,19 +99,12 @@ def test_spans_of_both_kinds_of_run_hold_it(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(found["z"], 2 * INPUTS["x"])
 
 
-def test_a_session_that_cannot_be_opened_gives_its_stream_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, broken=True)
-    with pytest.raises(BundleError):
-        world.open()
-    assert not world.cuda.streams
-
-
-def test_without_cuda_bindings_the_hosts_clock_must_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> FakeCuda:
-        raise EngineError("cuda-bindings is not installed")
+def test_without_cuda_core_the_hosts_clock_must_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(index: int) -> Lane:
+        raise EngineError("cuda-core is not installed")
 
     world = World(monkeypatch)
-    monkeypatch.setattr(timing, "CudaRuntime", absent)
+    monkeypatch.setattr(ort, "process_lane", absent)
     outputs, seconds = world.open().run_timed(INPUTS)
     assert seconds is None
     np.testing.assert_array_equal(outputs["y"], INPUTS["x"] + 1)
@@ -109,8 +114,7 @@ def test_on_the_cpu_there_is_no_other_clock() -> None:
     from handfirst.runtime.profile.peak import product_graph
 
     graph = product_graph(4, 1, "float32")
-    with timed_engines():
-        engine = OrtEngine(graph, "cpu", 1)
+    engine = OrtEngine(graph, "cpu", 1)
     given = {name: np.eye(4, dtype=np.float32) for name in "xw"}
     outputs, seconds = engine.run_timed(given)
     assert seconds is None

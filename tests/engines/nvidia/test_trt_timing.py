@@ -12,6 +12,7 @@ from support.fake_trt_engine import COMPUTING
 from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.cache import EngineCache
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.files import sha256
@@ -110,15 +111,15 @@ def test_a_span_holds_the_device_time(engine: TrtEngine, cuda: FakeCuda) -> None
 
 
 def test_gpu_memory_is_what_is_not_free(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "CudaRuntime", lambda: cuda)
+    monkeypatch.setattr(memory, "process_lane", lambda: Lane(cuda, 0))
     cuda.allocate(12345)
     assert memory.gpu_bytes("cuda") == 12345
     assert memory.gpu_bytes("cpu") is None
 
 
 def test_a_machine_without_cuda_has_no_gpu_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> FakeCuda:
-        raise EngineError("cuda-bindings is not installed")
+    def absent() -> Lane:
+        raise EngineError("cuda-core is not installed")
 
-    monkeypatch.setattr(memory, "CudaRuntime", absent)
+    monkeypatch.setattr(memory, "process_lane", absent)
     assert memory.gpu_bytes("tensorrt") is None

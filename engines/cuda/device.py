@@ -1,0 +1,375 @@
+"""One NVIDIA GPU through cuda.core: memory, streams, events, graphs, and the step kernel.
+
+Addresses and streams are plain integers here, so that they fit into what onnxruntime and TensorRT take. Arrays travel
+through pinned memory: a copy is queued and the caller's array is free at once. Every call makes the device the calling
+thread's own, as CUDA asks per thread. A driver is looked for in a process of its own first (driver.py): without one,
+cuda.core fails late and may hang. Nothing here has run on a GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.engine import Array
+from handfirst.engines.errors import EngineError
+from handfirst.engines.nvidia.driver import nvidia_driver
+
+BLOCK = 256
+"""Threads of a block of the step kernel."""
+
+BLOCKS = 1024
+"""Most blocks per picture; more values than BLOCK x BLOCKS are strided over."""
+
+BUILT = ((12, 0), (10, 0), (9, 0), (8, 9), (8, 6), (8, 0))
+"""Compute capabilities that the step kernel is built for (scripts/cubins)."""
+
+
+class Cuda(Protocol):
+    """What engines and loops ask of a GPU. Every method raises EngineError, naming the call that failed."""
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` bytes on the GPU, aligned to 256."""
+        ...
+
+    def free(self, address: int) -> None:
+        """Gives them back."""
+        ...
+
+    def stream(self) -> int:
+        """A new stream that does not wait for the default one."""
+        ...
+
+    def destroy(self, stream: int) -> None:
+        """Gives a stream back."""
+        ...
+
+    def upload(self, address: int, array: Array, stream: int) -> None:
+        """Queues a copy of a contiguous array to the GPU; the array may change as soon as this returns."""
+        ...
+
+    def download(self, array: Array, address: int, stream: int) -> None:
+        """Queues a copy from the GPU into a contiguous array, which is complete once the stream has been waited for."""
+        ...
+
+    def wait(self, stream: int) -> None:
+        """Until all that the stream was given is done."""
+        ...
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the GPU that are free, and all of them."""
+        ...
+
+    def event(self) -> int:
+        """A new event that can be timed."""
+        ...
+
+    def record(self, event: int, stream: int) -> None:
+        """The event happens when all that the stream was given so far is done."""
+        ...
+
+    def happened(self, event: int) -> None:
+        """Waits for the event; what the stream was given after it may still be under way."""
+        ...
+
+    def elapsed(self, start: int, end: int) -> float:
+        """Seconds of the GPU between two events that have happened; resolution half a microsecond."""
+        ...
+
+    def forget(self, event: int) -> None:
+        """Gives an event back."""
+        ...
+
+    def step(self, loop: int, batch: int, values: int, stream: int) -> None:
+        """Queues the step kernel (step.cu).
+
+        Args:
+            loop: address of a LOOP (layout.py) on the GPU.
+            batch, values: its own sizes; they choose the grid.
+        """
+        ...
+
+    def capture(self, work: Callable[[], None], stream: int) -> int:
+        """A graph of what `work` queues on the stream, none of which runs now."""
+        ...
+
+    def launch(self, graph: int, stream: int) -> None:
+        """Queues all of a graph at once."""
+        ...
+
+    def drop(self, graph: int) -> None:
+        """Gives a graph back."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """A GPU, and the stream on it that engines and loops share: what is queued later runs later.
+
+    Attributes:
+        lock: held by whoever queues what must stay together.
+    """
+
+    cuda: Cuda
+    stream: int
+    lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
+
+
+@functools.cache
+def process_lane(index: int = 0) -> Lane:
+    """The one that all onnxruntime sessions of this process compute on.
+
+    Args:
+        index: which GPU, as CUDA counts them.
+
+    Raises:
+        EngineError: as CudaDevice.
+    """
+    cuda = CudaDevice(index)
+    return Lane(cuda, cuda.stream())
+
+
+class CudaDevice:
+    """`Cuda` over cuda.core.
+
+    Args:
+        index: which GPU, as CUDA counts them.
+
+    Raises:
+        EngineError: cuda-core is not installed, no driver answers, or it is too old for the step kernel.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        try:
+            from cuda import core
+        except ImportError as error:
+            raise EngineError("cuda-core is not installed; run: pip install 'handfirst[cuda]'") from error
+        if nvidia_driver() is None:
+            raise EngineError("no NVIDIA driver answers here; use engine 'cpu'")
+        self._core: Any = core
+        self._lock = threading.Lock()
+        self._held: dict[int, Any] = {}  # blocks, streams, events and graphs by address or handle
+        self._staging = _Staging(core)
+        with self._asking("Device"):
+            self._device = core.Device(index)
+            self._device.set_current()
+        with self._asking("loading the step kernel"):
+            self._kernel = _kernel(core, tuple(self._device.compute_capability))
+
+    def allocate(self, size: int) -> int:
+        """See Cuda."""
+        with self._asking("allocate"):
+            return self._hold(self._device.allocate(max(size, 1), stream=self._device.default_stream))
+
+    def free(self, address: int) -> None:
+        """See Cuda."""
+        self._let_go(address)
+
+    def stream(self) -> int:
+        """See Cuda."""
+        with self._asking("create_stream"):
+            return self._hold(self._device.create_stream(options=self._core.StreamOptions(nonblocking=True)))
+
+    def destroy(self, stream: int) -> None:
+        """See Cuda."""
+        self._let_go(stream)
+
+    def upload(self, address: int, array: Array, stream: int) -> None:
+        """See Cuda."""
+        _check_contiguous(array)
+        with self._asking("copy to the GPU"):
+            queue = self._held[stream]
+            with self._staging.block(array.nbytes, queue) as (buffer, memory):
+                memory[:] = array.reshape(-1).view(np.uint8)
+                self._part(address, array.nbytes).copy_from(buffer, stream=queue)
+
+    def download(self, array: Array, address: int, stream: int) -> None:
+        """See Cuda."""
+        _check_contiguous(array)
+        with self._asking("copy from the GPU"):
+            queue = self._held[stream]
+            buffer, memory = self._staging.take(array.nbytes)
+            self._part(address, array.nbytes).copy_to(buffer, stream=queue)
+            self._staging.arrives(stream, buffer, memory, array)
+
+    def wait(self, stream: int) -> None:
+        """See Cuda."""
+        with self._asking("synchronize"):
+            self._held[stream].sync()
+            self._staging.arrived(stream)
+
+    def memory(self) -> tuple[int, int]:
+        """See Cuda."""
+        from cuda.bindings import driver
+
+        with self._asking("cuMemGetInfo"):
+            status, free, total = driver.cuMemGetInfo()
+            if int(status):
+                raise RuntimeError(status.name)
+        return int(free), int(total)
+
+    def event(self) -> int:
+        """See Cuda."""
+        with self._asking("create_event"):
+            options = self._core.EventOptions(timing_enabled=True, blocking_sync=True)
+            return self._hold(self._device.create_event(options))
+
+    def record(self, event: int, stream: int) -> None:
+        """See Cuda."""
+        with self._asking("record"):
+            self._held[stream].record(self._held[event])
+
+    def happened(self, event: int) -> None:
+        """See Cuda."""
+        with self._asking("wait for an event"):
+            self._held[event].sync()
+
+    def elapsed(self, start: int, end: int) -> float:
+        """See Cuda."""
+        with self._asking("elapsed"):
+            return float(self._held[end] - self._held[start]) / 1e3
+
+    def forget(self, event: int) -> None:
+        """See Cuda."""
+        self._let_go(event)
+
+    def step(self, loop: int, batch: int, values: int, stream: int) -> None:
+        """See Cuda."""
+        with self._asking("launch"):
+            grid = (min(BLOCKS, -(-values // BLOCK)), batch)
+            config = self._core.LaunchConfig(grid=grid, block=BLOCK)
+            self._core.launch(self._held[stream], config, self._kernel, np.uint64(loop))
+
+    def capture(self, work: Callable[[], None], stream: int) -> int:
+        """See Cuda."""
+        with self._asking("capture"):
+            builder = self._held[stream].create_graph_builder().begin_building("thread_local")
+            try:
+                work()
+            finally:
+                builder.end_building()
+            return self._hold(builder.complete())
+
+    def launch(self, graph: int, stream: int) -> None:
+        """See Cuda."""
+        with self._asking("launch a graph"):
+            self._held[graph].launch(self._held[stream])
+
+    def drop(self, graph: int) -> None:
+        """See Cuda."""
+        self._let_go(graph)
+
+    def _hold(self, thing: Any) -> int:
+        with self._lock:
+            handle = int(thing.handle)
+            self._held[handle] = thing
+            return handle
+
+    def _let_go(self, handle: int) -> None:
+        with self._asking("close"):
+            self._held.pop(handle).close()
+
+    def _part(self, address: int, size: int) -> Any:
+        """The first bytes of a block that is held, or of memory inside one."""
+        return self._core.Buffer.from_handle(address, size, owner=self._held.get(address))
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """The device is this thread's; whatever the library raises becomes one line with a remedy."""
+        try:
+            if hasattr(self, "_device"):
+                self._device.set_current()
+            yield
+        except EngineError:
+            raise
+        except Exception as error:  # the library raises kinds of its own
+            reason = " ".join(str(error).split())[:200]
+            raise EngineError(f"CUDA: {what} failed: {reason}{_remedy(reason)}") from error
+
+
+class _Staging:
+    """Pinned blocks of the host that copies go through; one is used again once the GPU is done with it."""
+
+    def __init__(self, core: Any) -> None:
+        self._resource = core.LegacyPinnedMemoryResource()
+        self._options = core.EventOptions(timing_enabled=False)
+        self._lock = threading.Lock()
+        self._busy: list[tuple[Any, Any]] = []  # event, block
+        self._free: list[Any] = []
+        self._coming: dict[int, list[tuple[Any, NDArray[np.uint8], Array]]] = {}
+
+    @contextmanager
+    def block(self, size: int, queue: Any) -> Iterator[tuple[Any, NDArray[np.uint8]]]:
+        """A block of `size` bytes and its memory; what is queued within the block may still read it afterwards."""
+        buffer, memory = self.take(size)
+        yield buffer, memory
+        with self._lock:
+            self._busy.append((queue.record(options=self._options), buffer))
+
+    def take(self, size: int) -> tuple[Any, NDArray[np.uint8]]:
+        """The smallest block that is free and large enough, or a new one."""
+        with self._lock:
+            done = [pair for pair in self._busy if pair[0].is_done]
+            self._busy = [pair for pair in self._busy if pair not in done]
+            self._free += [buffer for _, buffer in done]
+            fits = [buffer for buffer in self._free if size <= buffer.size <= 2 * size + 4096]
+            if fits:
+                buffer = min(fits, key=lambda b: b.size)
+                self._free.remove(buffer)
+            else:
+                self._free.clear()  # sizes of a job repeat; those of the last job need not stay
+                buffer = self._resource.allocate(max(size, 1))
+        memory = (ctypes.c_uint8 * max(size, 1)).from_address(int(buffer.handle))
+        return buffer, np.ctypeslib.as_array(memory)[:size]
+
+    def arrives(self, stream: int, buffer: Any, memory: NDArray[np.uint8], array: Array) -> None:
+        """`array` gets the bytes when the stream is done."""
+        with self._lock:
+            self._coming.setdefault(stream, []).append((buffer, memory, array))
+
+    def arrived(self, stream: int) -> None:
+        """The stream is done."""
+        with self._lock:
+            coming = self._coming.pop(stream, [])
+            for buffer, memory, array in coming:
+                array.reshape(-1).view(np.uint8)[:] = memory
+                self._free.append(buffer)
+
+
+def _kernel(core: Any, capability: tuple[int, ...]) -> Any:
+    """The step kernel as it was built for the GPU; for one that is newer than any of them the driver compiles it."""
+    if capability < (8, 0):
+        raise RuntimeError(f"compute capability {capability[0]}.{capability[1]} is older than 8.0; use engine 'cpu'")
+    name = cubin_of((capability[0], capability[1]))
+    code = (resources.files("handfirst.engines.cuda") / "built" / name).read_bytes()
+    load = core.ObjectCode.from_ptx if name.endswith(".ptx") else core.ObjectCode.from_cubin
+    return load(code, name="step").get_kernel("step")
+
+
+def cubin_of(capability: tuple[int, int]) -> str:
+    """The file of built/ for a GPU: a cubin runs on later minor versions of its major one, PTX on all later ones."""
+    fits = [c for c in BUILT if c[0] == capability[0] and c[1] <= capability[1]]
+    return f"step_{fits[0][0]}{fits[0][1]}.cubin" if fits else "step.ptx"
+
+
+def _check_contiguous(array: Array) -> None:
+    if not array.flags.c_contiguous:
+        raise ValueError("expected a contiguous array")
+
+
+def _remedy(reason: str) -> str:
+    """What to do about the failures that a user can mend."""
+    if "OUT_OF_MEMORY" in reason or "MemoryAllocation" in reason:
+        return "; the GPU's memory is full: close what else runs on it, or ask for smaller pictures or batches"
+    if "INSUFFICIENT_DRIVER" in reason or "NO_DEVICE" in reason or "NOT_FOUND" in reason:
+        return "; no NVIDIA driver, or one that is too old, for the installed cuda-bindings: update the driver"
+    return ""

@@ -1,0 +1,443 @@
+"""The sampling loop on a GPU: x_t, canvas, noise, masks and residuals stay there from the first step to the last.
+
+What sampler.py does with arrays is queued here on the stream of the engines: their runs, then the step kernel
+(engines/cuda/step.cu), which finds its row, masks and noise by a counter on the device. The host copies nothing between
+two steps and waits once, when the last x_t comes back; it runs at most AHEAD steps ahead, so that progress tells the
+truth and a caller who stops, stops the work within as many steps. Engines that can be captured run with the kernel as
+one CUDA graph. Nothing here has run on a GPU; with a stand-in for one, latents equal sampler.py's to the last bit.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from math import prod
+from time import perf_counter_ns
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.layout import LOOP, PREDICTIONS, ROW
+from handfirst.engines.engine import Array, Engine, Placed, StreamEngine, nbytes
+from handfirst.engines.errors import EngineError
+from handfirst.engines.spec import EngineSpec
+from handfirst.runtime.diffusion.sampler import STEP, Guided, Known, Latents, Step
+from handfirst.runtime.diffusion.table import StepTable
+from handfirst.runtime.running import most_rows
+from handfirst.runtime.timing.spans import listened, record
+
+AHEAD = 2
+"""Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
+
+KEPT = 4
+"""Loops whose memory and graphs stay for the next job of the same shape; a full-size one holds about 0.1 GB."""
+
+
+def pack_rows(table: StepTable) -> NDArray[np.void]:
+    """The table as the kernel reads it: ROW [S], every weight rounded to float32 as sampler.py rounds it."""
+    rows = np.zeros(len(table), ROW)
+    for at, row in enumerate(map(table.row, range(1, len(table) + 1))):
+        earlier, before = row.earlier
+        rows[at] = (
+            row.guidance, row.signal, row.noise, row.clean, row.direction, earlier, before,
+            row.sigma, row.known_signal, row.known_noise, PREDICTIONS[row.prediction], row.blend, row.timestep,
+        )  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """An engine's part in every step, over the memory of a loop."""
+
+    engine: StreamEngine
+    tensors: Mapping[str, Placed]
+    queue: Callable[[], None]
+    """See StreamEngine.bind."""
+
+    @staticmethod
+    def of(engine: Engine, tensors: Mapping[str, Placed]) -> Launch:
+        """Binds an engine of which `common_lane` has told."""
+        assert isinstance(engine, StreamEngine)
+        return Launch(engine, tensors, engine.bind(tensors))
+
+
+def common_lane(rows: int, *engines: Engine) -> Lane | None:
+    """The GPU stream that all of them work on; None where one of them cannot, or takes fewer rows at once: the loop
+    must then be NumPy's."""
+    lanes = [engine.lane if isinstance(engine, StreamEngine) else None for engine in engines]
+    fits = all(rows <= most_rows(engine.spec) for engine in engines)
+    return lanes[0] if fits and all(lane is not None and lane is lanes[0] for lane in lanes) else None
+
+
+@dataclass(frozen=True)
+class LoopShape:
+    """All that fixes the memory of a loop: loops of one shape may use it after each other."""
+
+    batch: int
+    """B."""
+    latent: tuple[int, int, int]
+    """C, h, w."""
+    steps: int
+    copies: int
+    """2 with guidance, else 1."""
+    channels: int
+    """Of the network's input: C, and those of a condition behind them."""
+    known: bool
+    """Whether a canvas is blended in."""
+    noisy: bool
+    """Whether steps draw fresh noise."""
+    history: bool
+    """Whether steps read earlier estimates."""
+
+    @property
+    def rows(self) -> int:
+        """Of the network's batch."""
+        return self.copies * self.batch
+
+
+class DeviceLoop:
+    """The memory of one loop, and the loop itself. One caller at a time.
+
+    Args:
+        lane: where all of it happens.
+        shape: of the loop.
+
+    Attributes:
+        sample, timestep, prediction: what the network takes and gives, as it must be bound.
+    """
+
+    def __init__(self, lane: Lane, shape: LoopShape) -> None:
+        self.lane, self.shape = lane, shape
+        self._held: dict[str, Placed] = {}
+        self._graph: int | None = None
+        self._computes_in: list[object] = []  # what the engines computed in when the graph was captured
+        self._replays = True
+        B, (C, h, w), S = shape.batch, shape.latent, shape.steps
+        self.sample = self.room("sample", (shape.rows, shape.channels, h, w), "float32")
+        self.timestep = self.room("timestep", (shape.rows,), "int64")
+        self.prediction = self.room("prediction", (shape.rows, C, h, w), "float32")
+        self._x_t = self.room("x_t", (B, C, h, w), "float32")
+        self._x_0 = self.room("x_0", (B, C, h, w), "float32")
+        self.room("state", (2,), "uint32")
+        self._raw("rows", S * ROW.itemsize)
+        if shape.history:
+            self.room("x_0_before", (B, C, h, w), "float32")
+        if shape.noisy:
+            self.room("noise", (B, 1 + S, C, h, w), "float32")
+        if shape.known:
+            self.room("x_c", (B, C, h, w), "float32")
+            self.room("eps_0", (B, C, h, w), "float32")
+            self.room("kept", (B, S, h, w), "bool")
+        loop = np.zeros(1, LOOP)
+        for name in set(LOOP.names or ()) & self._held.keys():
+            loop[name] = self._held[name].address
+        for name, size in (
+            ("steps", S), ("batch", B), ("values", C * h * w), ("cells", h * w), ("copies", shape.copies),
+            ("sample_stride", shape.channels * h * w),
+        ):  # fmt: skip
+            loop[name] = size
+        self._loop = self._raw("loop", LOOP.itemsize)
+        lane.cuda.upload(self._loop.address, loop, lane.stream)
+
+    def room(self, name: str, shape: tuple[int, ...], dtype: str) -> Placed:
+        """Memory for a tensor, the same for the same name; it holds nothing yet."""
+        if name not in self._held:
+            self._held[name] = Placed(self.lane.cuda.allocate(nbytes(shape, dtype)), shape, dtype)
+        return self._held[name]
+
+    def place(self, name: str, array: Array) -> Placed:
+        """As `room`, with the array's values from now on."""
+        placed = self.room(name, array.shape, str(array.dtype))
+        self.lane.cuda.upload(placed.address, np.ascontiguousarray(array), self.lane.stream)
+        return placed
+
+    def outputs(
+        self, spec: EngineSpec, inputs: Mapping[str, Placed], names: Sequence[str] | None = None
+    ) -> dict[str, Placed]:
+        """Memory for an engine's outputs, whose free axes have the sizes that they have in its inputs.
+
+        Args:
+            names: of some of them; None: all.
+        """
+        sizes = {
+            axis: size
+            for tensor in spec.inputs
+            if tensor.name in inputs
+            for axis, size in zip(tensor.shape, inputs[tensor.name].shape, strict=True)
+        }
+        return {
+            tensor.name: self.room(tensor.name, tuple(_size(axis, sizes) for axis in tensor.shape), tensor.dtype)
+            for tensor in spec.outputs
+            if names is None or tensor.name in names
+        }
+
+    def run(
+        self,
+        table: StepTable,
+        draws: Latents,
+        launches: Sequence[Launch],
+        condition: Latents | None = None,
+        known: Known | None = None,
+        extras: Mapping[str, Placed] | None = None,
+    ) -> Iterator[Step]:
+        """As sampler.denoise. A step's tensors are on the device and hold until the next step is asked for; the last
+        step's are arrays.
+
+        Args:
+            table: of `shape.steps` rows.
+            draws: x_T and the fresh noise of every step, [B, 1 + S or 1, C, h, w].
+            launches: the engines of a step in their order.
+            condition: channels of the network's input behind x_t's, [B, K, h, w].
+            known: region to keep.
+            extras: what else a step tells, by name.
+        """
+        cuda, stream = self.lane.cuda, self.lane.stream
+        extras = extras or {}
+        self._begin(table, draws, condition, known)
+        spans = _Spans(self.lane) if listened() else None  # which part took how long is only seen one by one
+        marks = [cuda.event() for _ in range(AHEAD)]
+        try:
+            for index, timestep in enumerate(table.timestep.tolist(), 1):
+                mark = marks[index % AHEAD]
+                if index > AHEAD:
+                    cuda.happened(mark)
+                with self.lane.lock:
+                    self._step(index, launches, spans)
+                    cuda.record(mark, stream)
+                if index < len(table):
+                    late = {name: _OnDevice(self.lane, placed) for name, placed in extras.items()}
+                    here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
+                    yield Step(index, len(table), timestep, *here, late)
+            x_t, x_0, *rest = self._bring(self._x_t, self._x_0, *extras.values())
+            if spans is not None:
+                spans.tell()
+            yield Step(len(table), len(table), timestep, x_t, x_0, dict(zip(extras, rest, strict=True)))
+        finally:
+            if spans is not None:
+                spans.close()
+            for mark in marks:
+                with suppress(EngineError):  # a lost GPU has nothing left to give back
+                    cuda.forget(mark)
+
+    def close(self) -> None:
+        """Frees its memory, once all that was queued is done."""
+        cuda = self.lane.cuda
+        with suppress(EngineError):  # a lost GPU has nothing left to give back
+            cuda.wait(self.lane.stream)
+            if self._graph is not None:
+                cuda.drop(self._graph)
+            for placed in self._held.values():
+                cuda.free(placed.address)
+        self._graph, self._held = None, {}
+
+    def _begin(self, table: StepTable, draws: Latents, condition: Latents | None, known: Known | None) -> None:
+        """Everything that a job brings goes up, before its first step."""
+        x_T = np.ascontiguousarray(draws[:, 0])
+        first = x_T if condition is None else np.concatenate([x_T, condition], 1)
+        given: dict[str, Array] = {
+            "x_t": x_T,
+            "sample": np.concatenate([first] * self.shape.copies),
+            "timestep": np.full(self.shape.rows, table.timestep[0]),
+            "state": np.zeros(2, np.uint32),
+            "rows": pack_rows(table).view(np.uint8),
+        }
+        if self.shape.noisy:
+            given["noise"] = draws
+        if known is not None:
+            given |= {"x_c": known.x_c, "eps_0": known.eps_0, "kept": known.kept}
+        for name, array in given.items():
+            self.place(name, array)
+
+    def _step(self, index: int, launches: Sequence[Launch], spans: _Spans | None) -> None:
+        cuda, stream = self.lane.cuda, self.lane.stream
+
+        def queue() -> None:
+            for launch in launches:
+                with nullcontext() if spans is None else spans.of(launch.engine.name, launch):
+                    launch.queue()
+            with nullcontext() if spans is None else spans.of(STEP):
+                cuda.step(self._loop.address, self.shape.batch, prod(self.shape.latent), stream)
+
+        computes_in = [launch.engine.computes_in for launch in launches]
+        if self._graph is not None and computes_in != self._computes_in:
+            cuda.wait(stream)
+            cuda.drop(self._graph)
+            self._graph, index = None, 1
+        whole = self._replays and spans is None and all(launch.engine.captured for launch in launches)
+        if not whole or (self._graph is None and index == 1):
+            queue()  # the first run as it is: libraries take memory then, which a capture forbids
+        elif self._graph is None:
+            self._graph, self._computes_in = cuda.capture(queue, stream), computes_in
+            self._prove(index, queue)
+        else:
+            cuda.launch(self._graph, stream)
+
+    def _prove(self, index: int, queue: Callable[[], None]) -> None:
+        """The first replay: a graph that was captured while another device was current is empty, and says nothing."""
+        cuda, stream = self.lane.cuda, self.lane.stream
+        assert self._graph is not None
+        cuda.upload(self.prediction.address, np.full(self.prediction.shape, np.nan, np.float32), stream)
+        cuda.launch(self._graph, stream)
+        state, prediction = self._bring(self._held["state"], self.prediction)
+        if state[0] == index and not np.isnan(prediction).all():
+            return
+        graph, self._graph, self._replays = self._graph, None, False
+        cuda.drop(graph)
+        warnings.warn("a captured step changed nothing; steps run without a CUDA graph", RuntimeWarning, stacklevel=2)
+        queue()
+
+    def _bring(self, *tensors: Placed) -> list[Array]:
+        """Arrays of their values once all that was queued is done."""
+        arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
+        for array, placed in zip(arrays, tensors, strict=True):
+            self.lane.cuda.download(array, placed.address, self.lane.stream)
+        self.lane.cuda.wait(self.lane.stream)
+        return arrays
+
+    def _raw(self, name: str, size: int) -> Placed:
+        return self.room(name, (size,), "uint8")
+
+
+B = TypeVar("B")
+
+
+class Loops(Generic[B]):
+    """Loops of a stage: memory and graphs stay for the next job of the same shape. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: OrderedDict[tuple[Hashable, int], tuple[DeviceLoop, B]] = OrderedDict()
+        self._count = 0
+
+    @contextmanager
+    def taken(
+        self, lane: Lane, shape: LoopShape, key: Hashable, bind: Callable[[DeviceLoop], B]
+    ) -> Iterator[tuple[DeviceLoop, B]]:
+        """A loop that nobody else uses meanwhile, and what `bind` made for it when it was new.
+
+        Args:
+            key: what else must be equal for a loop to be used again.
+        """
+        with self._lock:
+            found = next((k for k in self._free if k[0] == (lane, shape, key)), None)
+            held = self._free.pop(found) if found else None
+        if held is None:
+            loop = DeviceLoop(lane, shape)
+            bound = bind(loop)
+        else:
+            loop, bound = held
+        try:
+            yield loop, bound
+        except EngineError:
+            loop.close()  # what failed may have left anything in it
+            raise
+        except GeneratorExit:  # a caller who stopped: what is queued still runs, before anything that comes later
+            self._give_back((lane, shape, key), loop, bound)
+            raise
+        self._give_back((lane, shape, key), loop, bound)
+
+    def _give_back(self, key: Hashable, loop: DeviceLoop, bound: B) -> None:
+        with self._lock:
+            self._count += 1
+            self._free[key, self._count] = (loop, bound)
+            old = [self._free.popitem(last=False)[1][0] for _ in range(len(self._free) - KEPT)]
+        for each in old:
+            each.close()
+
+    def close(self) -> None:
+        """Frees the memory of all that are not in use."""
+        with self._lock:
+            loops, self._free = [loop for loop, _ in self._free.values()], OrderedDict()
+        for loop in loops:
+            loop.close()
+
+
+def loop_shape(table: StepTable, x_T: Latents, guided: Guided, channels: int, known: bool) -> LoopShape:
+    """Of a loop over `x_T` [B, C, h, w]; see LoopShape."""
+    batch, *latent = x_T.shape
+    return LoopShape(
+        batch=batch,
+        latent=(latent[0], latent[1], latent[2]),
+        steps=len(table),
+        copies=1 if guided.unconditional is None else 2,
+        channels=channels,
+        known=known,
+        noisy=bool(table.noisy),
+        history=bool(table.earlier.any()),
+    )
+
+
+def _size(axis: int | str, sizes: Mapping[int | str, int]) -> int:
+    """Of an output's axis: fixed, or an input's, or, as export names the axes of smaller maps, a share of an input's:
+    "rows_4" is a quarter of "rows"."""
+    if isinstance(axis, int) or axis in sizes:
+        return axis if isinstance(axis, int) else sizes[axis]
+    whole, _, share = axis.rpartition("_")
+    return sizes[whole] // int(share)
+
+
+@dataclass(frozen=True, eq=False)
+class _OnDevice:
+    """A DeviceArray of a loop under way: it holds until the next step is asked for."""
+
+    lane: Lane
+    placed: Placed
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.placed.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.placed.dtype
+
+    @property
+    def place(self) -> str:
+        return f"loop on stream {self.lane.stream}"
+
+    def numpy(self) -> Array:
+        array = np.empty(self.placed.shape, self.placed.dtype)
+        self.lane.cuda.download(array, self.placed.address, self.lane.stream)
+        self.lane.cuda.wait(self.lane.stream)
+        return array
+
+
+class _Spans:
+    """Spans of what a loop queues, with the device's own times, told when the loop is done."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._made: list[tuple[str, Launch | None, int, int, int, int]] = []
+
+    @contextmanager
+    def of(self, name: str, launch: Launch | None = None) -> Iterator[None]:
+        cuda, stream = self._lane.cuda, self._lane.stream
+        before, after = cuda.event(), cuda.event()
+        start = perf_counter_ns()
+        cuda.record(before, stream)
+        yield
+        cuda.record(after, stream)
+        self._made.append((name, launch, start, perf_counter_ns(), before, after))
+
+    def tell(self) -> None:
+        """The stream has been waited for."""
+        for name, launch, start, end, before, after in self._made:
+            device = round(self._lane.cuda.elapsed(before, after) * 1e9)
+            if launch is None:
+                record(name, "host", start, end, device=device)
+                continue
+            size = sum(placed.nbytes for placed in launch.tensors.values())
+            shapes = tuple(launch.tensors[tensor.name].shape for tensor in launch.engine.spec.inputs)
+            record(name, "engine", start, end, size, shapes, device)
+
+    def close(self) -> None:
+        for *_, before, after in self._made:
+            for event in (before, after):
+                with suppress(EngineError):  # a lost GPU has nothing left to give back
+                    self._lane.cuda.forget(event)

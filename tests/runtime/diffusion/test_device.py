@@ -1,0 +1,193 @@
+"""The loop on a stand-in for a GPU against the NumPy loop: the same latents to the last bit, and what the host does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.arithmetic_model import FUNCTIONS, SETTINGS, person, request, spec, tokenizer
+from support.fake_cuda import FakeCuda
+from support.fake_engine import FakeEngine
+from support.fake_stream_engine import FakeStreamEngine
+
+from handfirst.engines.cuda.device import Lane
+from handfirst.engines.engine import StreamEngine
+from handfirst.engines.errors import EngineError
+from handfirst.engines.opening import open_engine
+from handfirst.runtime.diffusion import device
+from handfirst.runtime.profile.peak import product_graph
+from handfirst.runtime.systems.two_stage.system import TwoStage
+from handfirst.runtime.timing.spans import Recording, recording
+
+LOOPING = ("hand_unet", "controlnet", "body_unet")
+
+
+class World:
+    """The arithmetic model over a fake GPU, whose networks' parts lie on its stream."""
+
+    def __init__(self, captured: bool, **functions: Any) -> None:
+        self.cuda = FakeCuda()
+        self.lane = Lane(self.cuda, self.cuda.stream())
+        engines = {role: FakeEngine(spec(role), role, functions.get(role, FUNCTIONS[role])) for role in FUNCTIONS}
+        self.on_stream = {role: FakeStreamEngine(engines[role], self.lane, captured) for role in LOOPING}
+        self.model = TwoStage(SETTINGS, {**engines, **self.on_stream}, tokenizer())
+
+
+@pytest.fixture(params=[False, True], ids=["each engine by itself", "one graph"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(request.param)
+    yield made
+    made.model.close()
+    assert not made.cuda.blocks and not made.cuda.graphs and not made.cuda.events
+
+
+def plain() -> TwoStage:
+    engines = {role: FakeEngine(spec(role), role, function) for role, function in FUNCTIONS.items()}
+    return TwoStage(SETTINGS, engines, tokenizer())
+
+
+ASKED = [
+    {},
+    {"eta": 1.0, "blend": "naive"},
+    {"guidance": 1.0, "hand_guidance": 1.0, "steps": 2},
+    {"steps": 1},
+]
+
+
+@pytest.mark.parametrize("fields", ASKED, ids=str)
+def test_pictures_equal_the_host_loops_to_the_last_bit(world: World, fields: dict[str, Any]) -> None:
+    asked = request(**fields)
+    for _ in range(3):  # new memory, the same memory, the same graph
+        found, wanted = world.model.render(asked), plain().render(asked)
+        np.testing.assert_array_equal(found.latents, wanted.latents)
+        np.testing.assert_array_equal(found.image, wanted.image)
+        np.testing.assert_array_equal(found.mask, wanted.mask)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0.0, 1.0]), st.integers(0, 9)), min_size=1, max_size=4))
+def test_any_row_of_jobs_equals_the_host_loops(jobs: list[tuple[int, float, int]]) -> None:
+    """Memory and graphs are used again by jobs of the same shape, and nothing of one job reaches the next."""
+    world, host = World(True), plain()
+    for steps, eta, seed in jobs:
+        asked = [request(steps=steps, eta=eta, seed=seed), request(person(right=None), steps=steps, eta=eta, seed=1)]
+        for found, wanted in zip(world.model.render_batch(asked), host.render_batch(asked), strict=True):
+            np.testing.assert_array_equal(found.latents, wanted.latents)
+            np.testing.assert_array_equal(found.image, wanted.image)
+
+
+def test_between_two_steps_the_host_copies_and_waits_for_nothing(world: World) -> None:
+    """The second job of a shape: what six steps more cost is launches alone."""
+    counted = {}
+    for steps in (6, 12):
+        world.model.render(request(steps=steps))
+        world.cuda.counts.clear()
+        world.model.render(request(steps=steps))
+        counted[steps] = world.cuda.counts.copy()
+    more = {name: counted[12][name] - counted[6][name] for name in counted[12]}
+    assert {name for name, count in more.items() if count} == (
+        {"graph"} if world.on_stream["body_unet"].captured else {"engine", "step"}
+    )
+    if world.on_stream["body_unet"].captured:
+        assert more["graph"] == 12  # one launch a step, in both stages
+    else:
+        assert (more["step"], more["engine"]) == (12, 18)
+    assert counted[6]["wait"] == 2  # one per stage, when its last latents come back
+
+
+def test_a_preview_costs_one_wait_and_shows_its_step(world: World) -> None:
+    for here, there in zip(world.model.steps(request()), plain().steps(request()), strict=True):
+        np.testing.assert_array_equal(here.preview(), there.preview())
+        assert (here.stage, here.step) == (there.stage, there.step)
+
+
+def test_the_host_is_at_most_two_steps_ahead(world: World) -> None:
+    done: list[int] = []
+    world.on_stream["body_unet"].__dict__["takes"] = 0
+
+    for progress in world.model.steps(request(steps=10)):
+        if progress.stage == "body" and progress.step < 10:
+            queue = world.cuda.streams[world.lane.stream]
+            done.append(sum(work.__qualname__.endswith("compute") for work in queue))
+    # two engines a step
+    assert max(done) <= 2 * device.AHEAD and done[-1] > 0
+
+
+def test_a_caller_who_stops_leaves_the_loop_fit_for_the_next(world: World) -> None:
+    for stop in (3, 5, 9):
+        steps = world.model.steps(request())
+        list(islice(steps, stop))
+        steps.close()
+    found, wanted = world.model.render(request()), plain().render(request())
+    np.testing.assert_array_equal(found.latents, wanted.latents)
+
+
+def test_two_jobs_step_by_step_in_turns(world: World) -> None:
+    requests = [request(seed=1), request(seed=2)]
+    rows = list(zip(*(world.model.steps(each) for each in requests), strict=True))
+    for found, asked in zip(rows[-1], requests, strict=True):
+        np.testing.assert_array_equal(found.result.latents, plain().render(asked).latents)
+
+
+def test_a_graph_that_captured_nothing_is_not_trusted() -> None:
+    world = World(True)
+    world.cuda.captures_nothing = True
+    with pytest.warns(RuntimeWarning, match="changed nothing"):
+        found = world.model.render(request())
+    np.testing.assert_array_equal(found.latents, plain().render(request()).latents)
+    assert not world.cuda.graphs
+
+
+def test_what_was_captured_over_memory_that_moved_is_captured_anew() -> None:
+    world = World(True)
+    world.model.render(request())
+    for engine in world.on_stream.values():
+        engine.computes_in = 2
+    world.cuda.counts.clear()
+    found = world.model.render(request())
+    np.testing.assert_array_equal(found.latents, plain().render(request()).latents)
+    assert world.cuda.counts["capture"] == 2
+
+
+def test_a_failure_gives_the_memory_back_and_the_next_job_works() -> None:
+    broken = [True]
+
+    def unet(inputs: Any) -> Any:
+        if broken[0]:
+            raise EngineError("body_unet: out of memory")
+        return FUNCTIONS["body_unet"](inputs)
+
+    world = World(True, body_unet=unet)
+    with pytest.raises(EngineError, match="out of memory"):
+        world.model.render(request())
+    broken[0] = False
+    found = world.model.render(request())
+    np.testing.assert_array_equal(found.latents, plain().render(request()).latents)
+
+
+def test_spans_have_the_devices_time_part_by_part(world: World) -> None:
+    with recording(Recording()) as heard:
+        world.model.render(request(steps=4))
+    spans = [span for span in heard.spans if span.name in ("body_unet", "step")]
+    assert sum(span.name == "body_unet" for span in spans) == 4
+    assert all(span.device == 0.5e9 and span.shapes for span in spans if span.name == "body_unet")
+    assert all(span.device == 0 for span in spans if span.name == "step")
+
+
+def test_engines_of_two_lanes_or_of_none_have_no_loop_on_a_device() -> None:
+    world = World(True)
+    other = Lane(world.cuda, world.cuda.stream())
+    unet, controlnet = world.on_stream["body_unet"], world.on_stream["controlnet"]
+    assert device.common_lane(2, unet, controlnet) is world.lane
+    controlnet.lane = other
+    assert device.common_lane(2, unet, controlnet) is None
+    controlnet.lane = None
+    assert device.common_lane(2, unet, controlnet) is None
+    assert device.common_lane(2, open_engine(product_graph(4, 1, "float32"), "cpu", 1)) is None
+    assert device.common_lane(17, unet) is None
+    assert isinstance(unet, StreamEngine)
