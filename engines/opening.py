@@ -65,7 +65,7 @@ def _open(graph: Graph, engine: str, threads: int | None) -> Engine:
 
         return OvEngine(graph, "bfloat16" if engine == "openvino-bf16" else "float32", threads)
     if engine == "tensorrt":
-        from handfirst.engines.nvidia.trt import TrtEngine
+        from handfirst.engines.tensorrt.engine import TrtEngine
 
         return TrtEngine(graph, cache=EngineCache())
     raise EngineError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")

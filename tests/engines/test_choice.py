@@ -34,7 +34,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, has: str, bfloat16: bool, gpu: bool
     monkeypatch.setattr(choice, "importable", lambda module: module in [modules.get(n, n) for n in names])
     monkeypatch.setattr(choice, "distributed", lambda name: name in names)
     monkeypatch.setattr(choice, "computes_bfloat16", lambda: bfloat16)
-    monkeypatch.setitem(sys.modules, "handfirst.engines.nvidia.driver", SimpleNamespace(nvidia_driver=nvidia_driver))
+    monkeypatch.setitem(sys.modules, "handfirst.engines.cuda.driver", SimpleNamespace(nvidia_driver=nvidia_driver))
     return asked
 
 
@@ -110,7 +110,7 @@ def test_tensorrt_gets_the_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("HANDFIRST_CACHE", str(tmp_path))
     given = []
     opened = SimpleNamespace(TrtEngine=lambda graph, cache: given.append((graph, cache.folder)))
-    monkeypatch.setitem(sys.modules, "handfirst.engines.nvidia.trt", opened)
+    monkeypatch.setitem(sys.modules, "handfirst.engines.tensorrt.engine", opened)
     open_engine(GRAPH, "tensorrt")
     assert given == [(GRAPH, tmp_path)]
 
