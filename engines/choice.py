@@ -16,6 +16,9 @@ ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
 
 ON_CPU = ("cpu", "openvino", "openvino-bf16")
 
+ON_GPU = ("cuda", "tensorrt")
+"""These may name a GPU: "cuda:1" is the second that CUDA counts."""
+
 AUTO = "auto"
 
 WORTH_COMPILING = 50_000_000
@@ -52,9 +55,22 @@ def choose(asked: str = AUTO, model_bytes: int | None = None) -> Choice:
     """
     if asked == AUTO:
         return _on_gpu() or _on_cpu(model_bytes)
-    if asked not in ENGINES:
-        raise EngineError(f"engine must be one of {', '.join((AUTO, *ENGINES))}, got {asked!r}")
+    library_and_gpu(asked)
     return Choice(asked, "asked for")
+
+
+def library_and_gpu(engine: str) -> tuple[str, int]:
+    """One of ENGINES and which GPU, as CUDA counts them: "cuda:1" is ("cuda", 1), "cuda" is ("cuda", 0).
+
+    Raises:
+        EngineError: no such engine, or a number behind one that runs on no GPU.
+    """
+    name, colon, index = engine.partition(":")
+    if name not in ENGINES or (colon and (name not in ON_GPU or not index.isdecimal() or len(index) > 3)):
+        raise EngineError(
+            f"engine must be one of {', '.join((AUTO, *ENGINES))}, or cuda:1 for a second GPU, got {engine!r}"
+        )
+    return name, int(index or 0)
 
 
 def _on_gpu() -> Choice | None:

@@ -5,9 +5,14 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 
 from __future__ import annotations
 
+import ctypes
+import io
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,10 +35,8 @@ ARENA = 1 << 29
 """Bytes of a graph below which freed memory of the CPU is kept for the next run."""
 
 
-NO_CUDA = (
-    "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9, run: "
-    "pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
-)
+NO_CUDA = "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9"
+_INSTALL_CUDA = "run: pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
 
 
 class OrtEngine:
@@ -173,11 +176,39 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
     try:
         return ort.InferenceSession(graph.model, options, providers=providers, enable_fallback=False)
     except Exception as error:  # the library raises many kinds, none of them documented as the full list
-        reason = " ".join(str(error).split())[:200]
-        raise BundleError(
-            f"{graph.source or graph.role}: not a graph that onnxruntime can load ({reason}); export the bundle "
-            "again, or upgrade onnxruntime"
-        ) from error
+        raise _opening_failed(graph, " ".join(str(error).split())[:300]) from error
+
+
+_NO_MEMORY = re.compile(
+    r"out of memory|failed to allocate|bad_alloc|CUDNN_STATUS_ALLOC_FAILED|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+_NO_LIBRARY = re.compile(r"cannot open shared object|error loading \"|LoadLibrary failed|DllNotFound", re.IGNORECASE)
+_NO_GRAPH = re.compile(r"CUDA ?Graph", re.IGNORECASE)
+
+
+def _opening_failed(graph: Graph, reason: str) -> EngineError | BundleError:
+    """Memory and libraries can be mended here; what is left is said of the graph."""
+    source = graph.source or graph.role
+    if _NO_MEMORY.search(reason):
+        return EngineError(
+            f"{source}: not enough memory to open it ({reason}); close what else runs, or use --low-memory"
+        )
+    if _NO_LIBRARY.search(reason):
+        return EngineError(f"{source}: onnxruntime lacks a library ({reason}); {_INSTALL_CUDA}")
+    return BundleError(
+        f"{source}: not a graph that onnxruntime can load ({reason}); export the bundle again, or upgrade onnxruntime"
+    )
+
+
+def _missing_library(ort: Any) -> str:
+    """What the CUDA provider lacks, as the system's loader says it; the library itself writes it to a log alone."""
+    folder = Path(getattr(ort, "__file__", "") or ".").parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        return " ".join(str(error).split())[:200]
+    return ""
 
 
 def _lane(device: int) -> Lane | None:
@@ -202,13 +233,15 @@ def _session_on(ort: Any, graph: Graph, threads: int, options: CudaOptions, lane
 def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
     """A session on the GPU, and whether it can capture graphs."""
     if hasattr(ort, "preload_dlls"):  # CUDA and cuDNN may have come as wheels, where no loader looks
-        ort.preload_dlls()
+        with redirect_stdout(io.StringIO()):  # it prints what it misses where --json is to be read
+            ort.preload_dlls()
 
     def opened(graphs: bool) -> Any:
         provider = PROVIDERS["cuda"], cuda_settings(options, graph.precision, graphs)
         session = _session(ort, graph, threads, [provider])
         if PROVIDERS["cuda"] not in session.get_providers():  # the library goes on without, and says nothing
-            raise EngineError(NO_CUDA)
+            lacks = _missing_library(ort)
+            raise EngineError(f"{NO_CUDA} ({lacks}); {_INSTALL_CUDA}" if lacks else f"{NO_CUDA}; {_INSTALL_CUDA}")
         return session
 
     if not options.graphs:
@@ -216,9 +249,10 @@ def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) ->
     try:
         return opened(True), True
     except BundleError as error:
-        session = opened(False)  # what the graph itself lacks is said by this one
+        if not _NO_GRAPH.search(str(error)):
+            raise
         warn(graph.role, error.__cause__ if isinstance(error.__cause__, Exception) else error)
-        return session, False
+        return opened(False), False
 
 
 def import_onnxruntime() -> Any:

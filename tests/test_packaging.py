@@ -1,5 +1,6 @@
 """What goes into the wheel follows from the folders, and nothing can fall out of it in silence."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_only_one_onnxruntime_per_extra():
 def test_exporting_goes_with_either_onnxruntime(extra, runtime):
     """onnxruntime and onnxruntime-gpu overwrite each other, so only one of the two extras may bring one."""
     extras = PROJECT["project"]["optional-dependencies"]
-    names = [line.partition(">")[0] for line in (*extras[extra], *extras[runtime])]
+    names = [re.split(r"[\[>]", line)[0] for line in (*extras[extra], *extras[runtime])]
     assert [name for name in names if name.startswith("onnxruntime")] == [
         {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}[runtime]
     ]

@@ -37,6 +37,10 @@ BUILT = ((12, 0), (10, 0), (9, 0), (8, 9), (8, 6), (8, 0))
 class Cuda(Protocol):
     """What engines and loops ask of a GPU. Every method raises EngineError, naming the call that failed."""
 
+    def current(self) -> None:
+        """Makes the GPU the calling thread's own, for libraries that look there."""
+        ...
+
     def allocate(self, size: int) -> int:
         """The address of `size` bytes on the GPU, aligned to 256."""
         ...
@@ -153,8 +157,9 @@ class CudaDevice:
             from cuda import core
         except ImportError as error:
             raise EngineError("cuda-core is not installed; run: pip install 'handfirst[cuda]'") from error
-        if nvidia_driver() is None:
-            raise EngineError("no NVIDIA driver answers here; use engine 'cpu'")
+        if nvidia_driver(index) is None:
+            what = "no NVIDIA driver answers here" if nvidia_driver() is None else f"there is no GPU {index} here"
+            raise EngineError(f"{what}; use engine 'cpu'")
         self._core: Any = core
         self._lock = threading.Lock()
         self._held: dict[int, Any] = {}  # blocks, streams, events and graphs by address or handle
@@ -164,6 +169,11 @@ class CudaDevice:
             self._device.set_current()
         with self._asking("loading the step kernel"):
             self._kernel = _kernel(core, tuple(self._device.compute_capability))
+
+    def current(self) -> None:
+        """See Cuda."""
+        with self._asking("set_current"):
+            self._device.set_current()
 
     def allocate(self, size: int) -> int:
         """See Cuda."""

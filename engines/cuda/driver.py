@@ -1,7 +1,7 @@
 """Which NVIDIA GPU is here, asked of the driver itself (libcuda): nothing to install.
 
-The question is put in a process of its own: a broken driver then crashes or hangs that process and not this one. Only
-the first GPU that CUDA counts is looked at (CUDA_VISIBLE_DEVICES decides which that is). A program that was frozen
+The question is put in a process of its own: a broken driver then crashes or hangs that process and not this one. GPUs
+are counted as CUDA counts them (CUDA_VISIBLE_DEVICES decides). A program that was frozen
 into one executable has no Python to ask with, and is told that there is no GPU. Has not run on a machine with a GPU.
 """
 
@@ -26,7 +26,7 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MIN
 
 @dataclass(frozen=True)
 class Driver:
-    """The first GPU and its driver.
+    """A GPU and its driver.
 
     Attributes:
         gpu: its name: "NVIDIA H200".
@@ -43,12 +43,12 @@ class Driver:
 
 
 @functools.cache
-def nvidia_driver() -> Driver | None:
-    """The first GPU; None where there is none, or no driver that answers. Asked once per process."""
+def nvidia_driver(index: int = 0) -> Driver | None:
+    """A GPU as CUDA counts them; None where there is none, or no driver that answers. Asked once per process."""
     if getattr(sys, "frozen", False):  # sys.executable is then the program itself and would be started again
         return None
     # By path: the package need not be importable there. -P: the files beside this one are no library modules.
-    return ask([sys.executable, "-P", __file__])
+    return ask([sys.executable, "-P", __file__, str(index)])
 
 
 def ask(command: Sequence[str], timeout: float | None = None) -> Driver | None:
@@ -66,7 +66,7 @@ def ask(command: Sequence[str], timeout: float | None = None) -> Driver | None:
         return None
 
 
-def query() -> dict[str, Any] | None:
+def query(index: int = 0) -> dict[str, Any] | None:
     """The fields of Driver, asked of libcuda in this very process; None if any question fails."""
     cuda = _libcuda()
     if cuda is None or cuda.cuInit(0):
@@ -74,10 +74,10 @@ def query() -> dict[str, Any] | None:
     count, device, version = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     major, minor = ctypes.c_int(), ctypes.c_int()
     name = ctypes.create_string_buffer(256)
-    if cuda.cuDeviceGetCount(ctypes.byref(count)) or count.value < 1:
+    if cuda.cuDeviceGetCount(ctypes.byref(count)) or count.value <= index:
         return None
     failed = (
-        cuda.cuDeviceGet(ctypes.byref(device), 0)
+        cuda.cuDeviceGet(ctypes.byref(device), index)
         or cuda.cuDeviceGetName(name, len(name), device)
         or cuda.cuDriverGetVersion(ctypes.byref(version))
         or cuda.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device)
@@ -103,7 +103,7 @@ def _libcuda() -> Any:
 
 
 if __name__ == "__main__":
-    found = json.dumps(query())
+    found = json.dumps(query(*map(int, sys.argv[1:])))
     sys.stdout.write(found)
     sys.stdout.flush()
     os._exit(0)  # the driver's own clean-up at exit is none of the question

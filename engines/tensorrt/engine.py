@@ -8,6 +8,7 @@ TensorRT for RTX, everything else with a stand-in for the library.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -26,6 +27,9 @@ from handfirst.engines.tensorrt.library import check_library, import_tensorrt, l
 from handfirst.engines.tensorrt.memory import Arena, process_arena
 from handfirst.engines.tensorrt.plan import Context, Plan
 
+_BUILDING = threading.Lock()
+"""One build at a time: it times kernels on the GPU, and takes gigabytes of the host."""
+
 KEPT = 4
 """Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""
 
@@ -41,6 +45,7 @@ class TrtEngine:
         cache: where plans are kept; None: the default one.
         library: the tensorrt module; None: the installed one.
         arena: what it computes in; None: the one that all engines of this process share.
+        gpu: which one, as CUDA counts them.
 
     Raises:
         EngineError: no GPU, TensorRT or cuda-bindings are not installed, or the graph cannot be compiled.
@@ -53,10 +58,11 @@ class TrtEngine:
         cache: EngineCache | None = None,
         library: Any = None,
         arena: Arena | None = None,
+        gpu: int = 0,
     ) -> None:
         self.name = graph.role
         self.spec = graph.spec
-        driver = nvidia_driver()
+        driver = nvidia_driver(gpu)
         if driver is None:  # asked first: without a driver the library's Runtime ends the process
             raise EngineError(
                 f"{self.name}: TensorRT needs an NVIDIA GPU, and no driver answers here; use engine 'cpu'"
@@ -69,7 +75,8 @@ class TrtEngine:
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._runtime: Any = None
         self._loaded: OrderedDict[str, Any] = OrderedDict()  # the library's engines by profile, weights inside
-        self._arena: Arena | None = process_arena() if arena is None else arena
+        self._built: dict[str, bytes] = {}  # plans that nobody has loaded yet: a cache may keep nothing
+        self._arena: Arena | None = process_arena(gpu) if arena is None else arena
         self._lock = self._arena.lock
         self._arena.join()
         try:
@@ -92,6 +99,9 @@ class TrtEngine:
         self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
     ) -> tuple[dict[str, Tensor], float | None]:
         """As `run`; see TimedEngine. Compiling, copies and waiting for other engines are not counted."""
+        self._open_arena()
+        check_inputs(self.spec, inputs, self.name)
+        self._build_missing({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs})
         with self._lock:
             arena = self._open_arena()
             timer = StreamTimer(arena.cuda, arena.stream)
@@ -116,10 +126,11 @@ class TrtEngine:
 
     def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
         """See StreamEngine. Compiles where there is no plan for these shapes yet."""
+        check_placed(self.spec, tensors, self.name)
+        shapes = {t.name: tensors[t.name].shape for t in self.spec.inputs}
+        self._build_missing(shapes)
         with self._lock:
             arena = self._open_arena()
-            check_placed(self.spec, tensors, self.name)
-            shapes = {t.name: tensors[t.name].shape for t in self.spec.inputs}
             context = Context(self._trt, self._engine(shapes), self._graph, shapes, arena)
             for name, placed in tensors.items():
                 context.place(name, placed.address)
@@ -137,6 +148,8 @@ class TrtEngine:
         Raises:
             EngineError, BundleError: as for `run`.
         """
+        self._open_arena()
+        self._build_missing(shapes)
         with self._lock:
             self._open_arena()
             self._plan(shapes)
@@ -153,16 +166,30 @@ class TrtEngine:
                 arena.leave()
 
     def _run(self, inputs: Mapping[str, Tensor], timer: StreamTimer | None) -> dict[str, Array]:
+        self._open_arena()
+        check_inputs(self.spec, inputs, self.name)
+        arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+        shapes = {t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}
+        self._build_missing(shapes)
         with self._lock:
             self._open_arena()
-            check_inputs(self.spec, inputs, self.name)
-            arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
-            return self._plan({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}).run(arrays, timer)
+            return self._plan(shapes).run(arrays, timer)
 
     def _open_arena(self) -> Arena:
         if self._arena is None:
             raise EngineError(f"{self.name}: the engine is closed")
+        self._arena.cuda.current()
         return self._arena
+
+    def _build_missing(self, shapes: Shapes) -> None:
+        """Compiles before the arena's lock is taken: that takes minutes, and every engine would wait."""
+        profile = profile_of(self.spec, shapes)
+        if written(profile) in self._loaded:
+            return
+        with _BUILDING:
+            key = self._key(profile)
+            if written(profile) not in self._built and not self._cache.load(key):
+                self._built[written(profile)] = self._build(key, profile)
 
     def _plan(self, shapes: Shapes) -> Plan:
         key = written({name: (shape, shape, shape) for name, shape in shapes.items()})
@@ -189,7 +216,7 @@ class TrtEngine:
     def _load(self, profile: Profile) -> Any:
         """From the cache, or built where the cache has none that still loads."""
         key = self._key(profile)
-        plan = self._cache.load(key)
+        plan = self._built.pop(written(profile), None) or self._cache.load(key)
         engine = self._deserialise(plan) if plan else None
         if engine is None:
             engine = self._deserialise(self._build(key, profile))

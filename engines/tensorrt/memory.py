@@ -96,10 +96,10 @@ class Arena:
 
 
 @functools.cache
-def process_arena() -> Arena:
-    """The one that all engines of this process share.
+def process_arena(gpu: int = 0) -> Arena:
+    """The one that all engines of this process share on a GPU.
 
     Raises:
         EngineError: cuda-core is not installed, or no driver answers.
     """
-    return Arena(process_lane().cuda)
+    return Arena(process_lane(gpu).cuda)

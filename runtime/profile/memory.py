@@ -10,11 +10,11 @@ import re
 import sys
 from pathlib import Path
 
+from handfirst.engines.choice import ON_GPU, library_and_gpu
 from handfirst.engines.cuda.device import process_lane
 from handfirst.engines.errors import EngineError
 
 _PROCESS = Path("/proc/self")
-ON_GPU = ("cuda", "tensorrt")
 
 
 def peak_bytes(process: Path = _PROCESS) -> int | None:
@@ -42,11 +42,12 @@ def forget_peak(process: Path = _PROCESS) -> bool:
 
 
 def gpu_bytes(engine: str) -> int | None:
-    """What the first GPU's memory holds now; None for engines that use none, or where CUDA does not say."""
-    if engine not in ON_GPU:
+    """What the engine's GPU's memory holds now; None for engines that use none, or where CUDA does not say."""
+    library, gpu = library_and_gpu(engine)
+    if library not in ON_GPU:
         return None
     try:
-        free, total = process_lane().cuda.memory()
+        free, total = process_lane(gpu).cuda.memory()
     except EngineError:
         return None
     return total - free

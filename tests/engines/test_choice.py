@@ -14,6 +14,7 @@ from handfirst.engines.choice import AUTO, ENGINES, TOLERANCE, WORTH_COMPILING, 
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.opening import open_engine
+from handfirst.engines.ort_cuda import CudaOptions
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 TENSOR = TensorSpec(name="x", dtype="float32", shape=("b",))
@@ -103,16 +104,31 @@ def test_each_name_opens_its_own(
 ) -> None:
     opened = SimpleNamespace(**{name: lambda *given: given})
     monkeypatch.setitem(sys.modules, f"handfirst.engines.{module}", opened)
-    assert open_engine(GRAPH, engine, 3) == arguments  # type: ignore[comparison-overlap]
+    assert open_engine(GRAPH, engine, 3)[: len(arguments)] == arguments  # type: ignore[comparison-overlap]
 
 
 def test_tensorrt_gets_the_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HANDFIRST_CACHE", str(tmp_path))
     given = []
-    opened = SimpleNamespace(TrtEngine=lambda graph, cache: given.append((graph, cache.folder)))
+    opened = SimpleNamespace(TrtEngine=lambda graph, cache, gpu: given.append((graph, cache.folder, gpu)))
     monkeypatch.setitem(sys.modules, "handfirst.engines.tensorrt.engine", opened)
     open_engine(GRAPH, "tensorrt")
-    assert given == [(GRAPH, tmp_path)]
+    open_engine(GRAPH, "tensorrt:1")
+    assert given == [(GRAPH, tmp_path, 0), (GRAPH, tmp_path, 1)]
+
+
+def test_an_engine_may_name_its_gpu() -> None:
+    assert choice.library_and_gpu("cuda:1") == ("cuda", 1) and choice.library_and_gpu("tensorrt") == ("tensorrt", 0)
+    assert choice.choose("cuda:1").engine == "cuda:1"
+    for wrong in ("cpu:1", "openvino:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "cuda:10000", ":1"):
+        with pytest.raises(EngineError, match="or cuda:1 for a second GPU"):
+            choice.choose(wrong)
+
+
+def test_a_gpu_by_number_reaches_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = SimpleNamespace(OrtEngine=lambda *given: given)
+    monkeypatch.setitem(sys.modules, "handfirst.engines.ort", opened)
+    assert open_engine(GRAPH, "cuda:2", 3) == (GRAPH, "cuda", 3, CudaOptions(device=2))  # type: ignore[comparison-overlap]
 
 
 def test_arithmetic_has_a_bar() -> None:

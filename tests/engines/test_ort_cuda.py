@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.doubling_graph import cuda, numbers
 from support.fake_onnxruntime import FakeOnnxRuntime, Value
 
-from handfirst.engines import ort_cuda
+from handfirst.engines import ort, ort_cuda
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
@@ -122,3 +124,44 @@ def test_what_is_wrong_is_said_in_one_line_without_a_warning(monkeypatch: pytest
             cuda(FakeOnnxRuntime(broken=True), monkeypatch)
         with pytest.raises(EngineError, match=r"does not start.*onnxruntime-gpu\[cuda,cudnn\]"):
             cuda(FakeOnnxRuntime(no_driver=True), monkeypatch)
+
+
+class Refusing(FakeOnnxRuntime):
+    """Says `reason` to whoever opens a session."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason, self.opened = reason, 0
+
+    def InferenceSession(self, *_: object, **__: object) -> None:  # noqa: N802
+        self.opened += 1
+        raise RuntimeError(self.reason)
+
+    def preload_dlls(self) -> None:
+        print("Failed to load libcublasLt.so.13")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "advice"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=x", EngineError, "--low-memory"),
+        ("BFCArena: Failed to allocate memory for requested buffer of size 4096", EngineError, "--low-memory"),
+        ("/x/libcudnn.so.9: cannot open shared object file: No such file", EngineError, r"gpu\[cuda,cudnn\]"),
+        ('Error loading "onnxruntime_providers_cuda.dll" which depends on "x.dll"', EngineError, r"gpu\[cuda,cudnn\]"),
+        ("Load model failed: protobuf parsing failed", BundleError, "export the bundle again"),
+    ],
+)
+def test_three_kinds_of_failure_are_three_messages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: str, kind: type, advice: str
+) -> None:
+    library = Refusing(reason)
+    with pytest.raises(kind, match=advice) as caught:
+        cuda(library, monkeypatch)
+    assert library.opened == 1 and reason[:30] in str(caught.value) and "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_the_provider_lacks_is_asked_of_the_loader(tmp_path: Path) -> None:
+    (tmp_path / "capi").mkdir()
+    module = SimpleNamespace(__file__=str(tmp_path / "__init__.py"))
+    assert "libonnxruntime_providers_shared.so: cannot open shared object file" in ort._missing_library(module)

@@ -34,6 +34,8 @@ class FakeCuda:
         self.now = 0.0
         self._next = 0x7000
 
+    def current(self) -> None: ...
+
     def allocate(self, size: int) -> int:
         if size > self.room - sum(map(len, self.blocks.values())):
             raise EngineError("CUDA: allocate failed: CUDA_ERROR_OUT_OF_MEMORY")

@@ -36,7 +36,7 @@ class World:
 
     def have(self, gpu: str, driver: str = "13.0") -> None:
         self.library.gpu = gpu
-        self.monkeypatch.setattr(trt, "nvidia_driver", lambda: Driver(gpu, driver, (9, 0)))
+        self.monkeypatch.setattr(trt, "nvidia_driver", lambda index=0: Driver(gpu, driver, (9, 0)))
 
     def open(self, graph: Graph, **options: Any) -> TrtEngine:
         return TrtEngine(graph, self.cache, self.library, self.arena, **options)

@@ -43,7 +43,7 @@ def test_an_older_gpu_is_told_so() -> None:
 
 def test_without_a_driver_the_library_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cuda.core")
-    monkeypatch.setattr(device, "nvidia_driver", lambda: None)
+    monkeypatch.setattr(device, "nvidia_driver", lambda index=0: None)
     with pytest.raises(EngineError, match="no NVIDIA driver answers"):
         CudaDevice()
 

@@ -163,7 +163,7 @@ from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from support.weighted_graph import SPEC
 for driver in (None, Driver("x", "13.0", (9, 0))):
-    trt.nvidia_driver = lambda: driver
+    trt.nvidia_driver = lambda index=0: driver
     try:
         trt.TrtEngine(Graph("net", SPEC, b""), cache=object())
     except EngineError as error:

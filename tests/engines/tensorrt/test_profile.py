@@ -61,7 +61,7 @@ def test_a_plan_is_for_all_sizes_where_they_are_free_within_limits() -> None:
 
 @pytest.mark.parametrize("api", [10, 11])
 def test_one_plan_runs_every_size_and_nothing_beyond(api: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trt, "nvidia_driver", lambda: Driver("Fake GPU", "13.0", (9, 0)))
+    monkeypatch.setattr(trt, "nvidia_driver", lambda index=0: Driver("Fake GPU", "13.0", (9, 0)))
     cuda = FakeCuda()
     library, cache = FakeTensorRT(api, cuda), EngineCache(tmp_path / "cache")
     graph = Graph("net", FREE, weighted().SerializeToString(), digest="d", source="net.onnx")

@@ -36,7 +36,7 @@ def cuda() -> FakeCuda:
 
 @pytest.fixture
 def engine(cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrtEngine:
-    monkeypatch.setattr(trt, "nvidia_driver", lambda: Driver("Fake GPU", "13.0", (9, 0)))
+    monkeypatch.setattr(trt, "nvidia_driver", lambda index=0: Driver("Fake GPU", "13.0", (9, 0)))
     return TrtEngine(graph(), EngineCache(tmp_path), FakeTensorRT(10, cuda), Arena(cuda))
 
 
@@ -111,14 +111,14 @@ def test_a_span_holds_the_device_time(engine: TrtEngine, cuda: FakeCuda) -> None
 
 
 def test_gpu_memory_is_what_is_not_free(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "process_lane", lambda: Lane(cuda, 0))
+    monkeypatch.setattr(memory, "process_lane", lambda gpu: Lane(cuda, 0))
     cuda.allocate(12345)
     assert memory.gpu_bytes("cuda") == 12345
     assert memory.gpu_bytes("cpu") is None
 
 
 def test_a_machine_without_cuda_has_no_gpu_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> Lane:
+    def absent(gpu: int) -> Lane:
         raise EngineError("cuda-core is not installed")
 
     monkeypatch.setattr(memory, "process_lane", absent)
