@@ -1,8 +1,8 @@
 """Do a hand's 21 points make five fingers: length, order and bend of each finger's chain, against limits.
 
-This definition is ours. The limits are the 1st and 99th percentile of the renderer's true hands, seen from all sides
-(`benchmarks/finger_limits.py` derives them), so that of true hands, too, some are outside: read a share beside that of
-the true renders, and beside the share of hands that were found at all. A landmark network has learnt what hands look
+This definition is ours. The limits are the 1st and 99th percentile of the renderer's true hands, seen from all sides,
+with a landmark network's usual error (`benchmarks/finger_limits.py` derives them), so that of true hands, too, some are
+outside: read a share beside that of the true renders, and beside the share of hands that were found at all. A landmark network has learnt what hands look
 like and seldom draws an impossible one: this counts what it could not explain away. Knows nothing about pictures.
 """
 
@@ -19,7 +19,13 @@ NEXT = ((0, 1), (1, 2), (2, 3), (3, 4), (3, 4))  # the neighbours whose order a 
 BASES = tuple(finger[0] for finger in FINGERS)
 
 # LIMITS[finger] = (length, order, bend), each (low, high)
-LIMITS: tuple[tuple[tuple[float, float], ...], ...] = ()
+LIMITS: tuple[tuple[tuple[float, float], ...], ...] = (
+    ((0.299, 0.982), (-21.69, 72.12), (0, 34.296)),  # thumb
+    ((0.22, 0.805), (-1.928, 31.947), (0, 47.337)),  # index
+    ((0.241, 0.941), (-1.383, 29.635), (0, 37.66)),  # middle
+    ((0.2, 0.874), (-1.696, 33.295), (0, 55.494)),  # ring
+    ((0.149, 0.692), (-1.696, 33.295), (0, 66.207)),  # pinky
+)
 
 
 def chains(points: Points) -> NDArray[np.float64]:
