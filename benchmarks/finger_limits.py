@@ -3,8 +3,8 @@
     python benchmarks/finger_limits.py            # -> results/finger-limits.json, and the constants to copy
 
 Single hands with all gestures and views, of seeds that nothing else draws. A rendered finger bends in one plane to the
-last bit and a landmark network is never that exact: each point is moved by a normal error of .02 of the hand's box (half
-of the median error of MediaPipe on true renders). The 1st and 99th percentile of each figure are the limits of
+last bit and a landmark network is never that exact: each point is moved by a normal error of .02 of the hand's box
+(half of the median error of MediaPipe on true renders). The 1st and 99th percentile of each figure are the limits of
 training/evaluate/judging/fingers.py; a bend has no lower one. Environment: .[train]
 """
 

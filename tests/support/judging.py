@@ -23,7 +23,7 @@ def open_hand(x: float = 0, y: float = 0) -> NDArray[np.float64]:
     for finger in range(5):
         for joint in range(4):
             points[1 + 4 * finger + joint] = 20 * finger, 60 - 10 * joint
-    return points + (x, y)
+    return points + np.array([x, y])
 
 
 def pairs(points: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
@@ -36,9 +36,14 @@ def seen(points: NDArray[np.float64], side: Side | None = "left", score: float =
     return SeenHand(score=score, side=side, points=pairs(points))
 
 
+def true_hand(points: NDArray[np.float64], side: Side = "left") -> TrueHand:
+    """With the area of its own box."""
+    return TrueHand(side=side, points=pairs(points), area=float(np.ptp(points, axis=0).prod()))
+
+
 def asked(points: NDArray[np.float64], *finds: SeenHand, side: Side = "left", face: bool | None = None) -> Look:
     """A picture of one hand."""
-    return Look(hands=(HandLook(true=(TrueHand(side=side, points=pairs(points)),), seen=finds),), face=face)
+    return Look(hands=(HandLook(true=(true_hand(points, side),), seen=finds),), face=face)
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Truthful:
         """The hand of the sample, in a picture that was enlarged to the square."""
         side: Side = "left" if self.sample.attributes["side"] == "left" else "right"
         points = self.sample.keypoints[HANDS[side], :2].astype(np.float64) * len(square) / len(self.sample.rgb)
-        return (seen(points + (self.shift, 0), side),)
+        return (seen(points + np.array([self.shift, 0]), side),)
 
     def face(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> bool:
         """Always."""

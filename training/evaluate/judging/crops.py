@@ -1,10 +1,10 @@
 """Distances between crops of drawn hands and of true ones: KID by one recipe, FID from 2,000 crops on.
 
 The recipe: every whole hand of the held-out people, cut from the finished picture as the square of 1.5 times its
-points' box and brought to 128 pixels, beside the same square of the true render; 192 features of the published Inception
-network (inception.py). KID is the unbiased squared MMD of the kernel (x.y / D + 1)^3 over all pairs, no subsets; what
-stands beside it is that between the renders of every other person and the rest. Knows nothing about where pictures
-come from.
+points' box and brought to 128 pixels, beside the same square of the true render; 192 features of the published
+Inception network (inception.py). KID is the unbiased squared MMD of the kernel (x.y / D + 1)^3 over all pairs, no
+subsets; what stands beside it is that between the renders of every other person and the rest. Knows nothing about
+where pictures come from.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 
 from handfirst.runtime.pose.topology import LEFT_HAND
 from handfirst.runtime.pose.view import hand_view
-from handfirst.training.evaluate.average_precision import SIGMAS, average_precision, box_area, match, oks
+from handfirst.training.evaluate.average_precision import SIGMAS, average_precision, match, oks
 from handfirst.training.evaluate.judging.fingers import five_fingers
 from handfirst.training.evaluate.judging.judges import Points, SeenHand
 from handfirst.training.evaluate.judging.looks import HandLook, Look, TrueHand
@@ -59,9 +59,10 @@ def points_in_place(found: Points, true: Points) -> Points:
 
 
 def _precision(looks: Sequence[Look]) -> Measure:
-    """COCO's AP of 21 points: each square is an image with its true hands; the area is that of a hand's own box.
+    """COCO's AP of 21 points: each square is an image with its true hands.
 
-    COCO takes a person's area, also for hands; a picture of one hand has none, and the hand's own asks for more.
+    Of people's hands with the person's area, as COCO-WholeBody has it; of a hand alone with its own box's, which asks
+    for far more: figures of the two sets are not to be compared.
     """
     squares = [(i, hand) for i, look in enumerate(looks) for hand in look.hands]
     matches = match(
@@ -74,14 +75,14 @@ def _precision(looks: Sequence[Look]) -> Measure:
     def precision(weights: Weights) -> float:
         return float(average_precision(matches, weights[owner]).mean()) if len(owner) else float("nan")
 
-    return Measure("hand_ap", "AP of hands, own box", "higher", precision, counts)
+    return Measure("hand_ap", "AP of hands", "higher", precision, counts)
 
 
 def square_similarity(hand: HandLook) -> Points:
     """OKS of the seen hands with the true ones, [D, G]."""
     true = np.stack([each.array() for each in hand.true])
     seen = np.stack([each.array() for each in hand.seen]) if hand.seen else np.zeros((0, 21, 2))
-    return oks(seen, true, box_area(true), HAND_SIGMAS)
+    return oks(seen, true, np.array([each.area for each in hand.true]), HAND_SIGMAS)
 
 
 def _fingers(_: TrueHand, seen: SeenHand) -> float:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from handfirst.runtime.geometry import Similarity
-from handfirst.runtime.pose.person import Person
-from handfirst.runtime.pose.topology import HANDS, SIDES, Side
+from handfirst.runtime.pose.topology import SIDES, Side
 from handfirst.training.data.procedural.sample import Sample
+from handfirst.training.evaluate.average_precision import box_area
 from handfirst.training.evaluate.detect import cut_out, square_around
 from handfirst.training.evaluate.judging.held_out import Kind, person_of
 from handfirst.training.evaluate.judging.judges import Image, Judge, Points, SeenHand, Twenty1
@@ -27,10 +27,13 @@ class _Model(BaseModel):
 
 
 class TrueHand(_Model):
-    """A hand that is there: its side and its points in the square's pixels."""
+    """A hand that is there: its side, its points in the square's pixels, and the area in pixels that COCO's AP takes:
+    that of the box of all points of its person, as for every part of COCO-WholeBody; of a hand alone, its own box.
+    """
 
     side: Side
     points: Twenty1
+    area: float
 
     def array(self) -> Points:
         """[21, 2]."""
@@ -73,16 +76,15 @@ def look(judge: Judge, image: Image, sample: Sample, kind: Kind) -> Look:
     for side in sides:
         points = person.hand(side)
         to_square = square_around(points, SQUARE) if kind == "people" else Similarity(SQUARE / len(image), 0.0, 0.0)
-        true = [TrueHand(side=side, points=_pairs(to_square.apply(points)))]
-        true += [hand for hand in _others(person, sides, side, to_square) if _centre_in_square(hand)]
+        area = float(box_area(person.points)) * to_square.scale**2
+        there = [
+            TrueHand(side=s, points=_pairs(to_square.apply(person.hand(s))), area=area)
+            for s in sorted(sides, key=lambda s: s != side)
+        ]
+        true = [there[0], *(hand for hand in there[1:] if _centre_in_square(hand))]
         looks.append(HandLook(true=tuple(true), seen=judge.hands(cut_out(image, to_square, SQUARE))))
     face = judge.face(image, person.face) if np.isfinite(person.face).all(1).any() else None
     return Look(hands=tuple(looks), face=face)
-
-
-def _others(person: Person, sides: tuple[Side, ...], side: Side, to_square: Similarity) -> list[TrueHand]:
-    others = [other for other in HANDS if other != side and other in sides]
-    return [TrueHand(side=other, points=_pairs(to_square.apply(person.hand(other)))) for other in others]
 
 
 def _centre_in_square(hand: TrueHand) -> bool:

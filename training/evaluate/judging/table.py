@@ -177,6 +177,6 @@ def _line(row: Row) -> list[str]:
 
     interval = "-" if row.low is None else f"{shown(row.low)} .. {shown(row.high)}"
     return [
-        row.judge, row.metric, ARROWS[row.better], shown(row.value), interval, str(row.n),
+        row.judge.partition(" ")[0], row.metric, ARROWS[row.better], shown(row.value), interval, str(row.n),
         shown(row.renders), shown(row.share),
     ]  # fmt: skip

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from support.judging import Blind, Truthful, asked, open_hand, pairs, seen
+from support.judging import Blind, Truthful, asked, open_hand, seen, true_hand
 
 from handfirst.training.data.procedural.sample import Sample
 from handfirst.training.evaluate.judging.hands import HAND_SIGMAS, METRICS, hand_measures
 from handfirst.training.evaluate.judging.held_out import held_out, render
 from handfirst.training.evaluate.judging.judges import Judge
-from handfirst.training.evaluate.judging.looks import HandLook, Look, TrueHand, look
+from handfirst.training.evaluate.judging.looks import HandLook, Look, look
 from handfirst.training.evaluate.measure import figure
 
 TRUE = open_hand(60, 60)  # in a square of 256
@@ -55,6 +55,21 @@ def test_a_judge_that_is_off(hand: Sample) -> None:
     near, far = judged(Truthful(hand, 17.0), hand), judged(Truthful(hand, 17.2), hand)
     assert (near["hand_pck"], far["hand_pck"]) == (1, 0)
     assert (near["side_right"], far["view_right"], far["hand_found"]) == (1, 1, 1)
+
+
+def test_a_hand_is_measured_with_its_persons_area() -> None:
+    """COCO-WholeBody's way: the box of all points of the person, in the pixels of the square; a lone hand's own box."""
+    (person,), (lone,) = held_out(people=1, hands=0), held_out(people=0, hands=1)
+    sample = render(person, 64)
+    known = sample.keypoints[sample.keypoints[:, 2] > 0, :2].astype(float)
+    for square in look(Blind(), sample.rgb, sample, "people").hands:
+        hand = square.true[0]
+        own = sample.keypoints[91:112] if hand.side == "left" else sample.keypoints[112:]
+        scale = 256 / (2.2 * np.ptp(own[:, :2], axis=0).max())
+        assert hand.area == pytest.approx(np.ptp(known, axis=0).prod() * scale**2, rel=1e-5)
+    sample = render(lone, 0)
+    (square,) = look(Blind(), sample.rgb, sample, "hands").hands
+    assert square.true[0].area == pytest.approx(np.ptp(square.true[0].array(), axis=0).prod(), rel=1e-3)
 
 
 def test_points_are_counted_one_by_one_and_missed_hands_as_wrong() -> None:
@@ -105,7 +120,7 @@ def random_look(rng: np.random.Generator) -> Look:
         scores = rng.permutation(np.linspace(0.1, 0.9, 200))[: len(finds)]
         hands.append(
             HandLook(
-                true=tuple(TrueHand(side="left", points=pairs(p)) for p in true),
+                true=tuple(true_hand(p) for p in true),
                 seen=tuple(seen(p, "left", float(s)) for p, s in zip(finds, scores, strict=True)),
             )
         )
