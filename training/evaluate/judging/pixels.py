@@ -63,7 +63,8 @@ def true_look(sample: Sample) -> PixelLook:
     hands = sample.hands > 0
     background, top = _colours(sample.rgb, sample) if person else (None, None)
     seam = seam_energy(sample.rgb, hands) if person and hands.any() else None
-    return PixelLook(seam_energy=seam, background_colour=background, top_colour=top)
+    overlap = None if person else intersection_over_union(hands, hands)
+    return PixelLook(seam_energy=seam, mask_iou=overlap, background_colour=background, top_colour=top)
 
 
 def seam_energy(image: Rgb, mask: Mask) -> float | None:

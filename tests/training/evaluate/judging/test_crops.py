@@ -7,9 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from handfirst.training.evaluate.distances import Given
+from handfirst.training.evaluate.inception import InceptionFront
 from handfirst.training.evaluate.judging.crops import (
     CROP_SIZE,
     distance_rows,
@@ -58,6 +60,27 @@ def test_halves_share_no_picture() -> None:
     owner = np.array([0, 1, 2, 3])
     halves = kid_of_halves((owner % 2).astype(np.float64)[:, None], owner, 4)
     assert halves.statistic(np.ones(4)) == pytest.approx(7)
+
+
+def test_rows_are_those_of_the_features_of_the_saved_crops(tmp_path) -> None:
+    """Random weights in the published layout, four crops a side; FID needs 2,000."""
+    torch.manual_seed(0)
+    network = InceptionFront()
+    weights = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), weights)
+    rng, features = np.random.default_rng(0), {}
+    for name in ("made", "true"):
+        (tmp_path / name).mkdir()
+        pictures = rng.integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
+        for i, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / name / f"person-00{i // 2}-{i % 2}.png")
+        with torch.no_grad():
+            features[name] = network(torch.from_numpy(pictures).permute(0, 3, 1, 2)).double().numpy()
+    keys = ["hand-000", "person-000", "person-001"]  # hands' pictures have no crops
+    kid, fid = distance_rows(tmp_path, keys, ("two-stage", "d"), weights, Sampling(0), lambda *_: None)
+    expected = kid_measure(features["made"], features["true"], np.array([1, 1, 2, 2]), 3).statistic(np.ones(3))
+    assert kid.value == pytest.approx(expected, rel=1e-3) and kid.n == 4
+    assert fid.value is None and fid.why == "2000 crops are the least, there are 4"
 
 
 def test_crops_are_of_whole_hands_alone() -> None:
