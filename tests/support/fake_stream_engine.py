@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ class FakeStreamEngine:
         self.computes_in: object = 1
         self._engine = engine
 
-    def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
-        return self._engine.run(inputs)
+    def run(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], wanted: Collection[str] | None = None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        return self._engine.run(inputs, wanted)
 
     def close(self) -> None:
         self._engine.close()
