@@ -49,8 +49,7 @@ class FakeStreamEngine:
                 views[name][...] = array
 
         def launch() -> None:
-            cuda.counts["engine"] += 1
-            cuda.streams[lane.stream].append(compute)
+            cuda.put(lane.stream, compute, "engine")
 
         assert bound_to is not None
         return launch
