@@ -1,5 +1,5 @@
-"""The step kernel of a GPU against the NumPy loop (runtime/diffusion/sampler.py), over random tables: how many values are
-equal to the last bit, and how far the worst one is, in units in the last place.
+"""The step kernel of a GPU against the NumPy loop (runtime/diffusion/sampler.py), over random tables: how many values
+are equal to the last bit, and how far the worst one is, in units in the last place.
 
 What a network would predict is random too and given to both, so that nothing but the kernel can differ.
 """

@@ -77,7 +77,9 @@ class OrtEngine:
             with self._place.turn():
                 self._session, captures = _session_on(ort, graph, threads, options, self._lane)
             if captures:
-                self._graphs = CudaGraphs(ort, self._session, self._place, [t.name for t in self.spec.outputs], self.name)
+                self._graphs = CudaGraphs(
+                    ort, self._session, self._place, [t.name for t in self.spec.outputs], self.name
+                )
         ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
         check_ports(graph.spec, *ports, graph.source or graph.role)
 

@@ -93,7 +93,8 @@ class OvEngine:
         self._lock = threading.Lock()
 
     def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
-        """See the Engine protocol; it computes all outputs whatever is wanted. The first run with new shapes compiles."""
+        """See the Engine protocol; all outputs are computed, whatever is wanted. The first run with new shapes
+        compiles."""
         if self._model is None:
             raise EngineError(f"{self.name}: the engine is closed")
         check_inputs(self.spec, inputs, self.name)

@@ -1,8 +1,9 @@
 """What this machine computes at best through an engine: a chain of large matrix products, timed.
 
 The engine, its arithmetic and its threads are those of the model, so that a part's achieved FLOP/s has a yardstick of
-its own kind. On a GPU the matrices lie there and its own events say how long it computed. Convolutions may come out above it where an engine computes them with fewer operations than they are
-counted with (Winograd). Knows nothing about models.
+its own kind. On a GPU the matrices lie in its memory, and its own events tell how long it computed. Convolutions may
+come out above it where an engine computes them with fewer operations than they are counted with (Winograd). Knows
+nothing about models. Nothing here has run on a GPU.
 """
 
 from __future__ import annotations
