@@ -203,8 +203,8 @@ def _open(jobs: Jobs, rules: Rules, kind: str) -> tuple[Counting | None, dict[st
     lane = process_lane()
     counting: Any = Counting(lane.cuda)
     if kind == "TensorRT":
-        from handfirst.engines.nvidia.trt import TrtEngine
-        from handfirst.engines.nvidia.trt_memory import Arena
+        from handfirst.engines.tensorrt.engine import TrtEngine
+        from handfirst.engines.tensorrt.memory import Arena
 
         arena = Arena(counting)
         return counting, {role: TrtEngine(graph, arena=arena) for role, graph in graphs.items()}

@@ -17,11 +17,11 @@ import numpy as np
 
 from handfirst.engines.choice import ON_CPU, arithmetic
 from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import DeviceEngine, Engine, Placed, StreamEngine, nbytes
 from handfirst.engines.errors import EngineError
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph, Precision
-from handfirst.engines.nvidia.timing import StreamTimer
 from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
 

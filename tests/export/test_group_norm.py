@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from handfirst.export.group_norm import FLOAT32
+from handfirst.export.to_onnx import FLOAT32
 
 
 def exported(module: nn.Module, x: torch.Tensor) -> Any:
