@@ -1,21 +1,35 @@
-"""Every graph on an NVIDIA GPU, against torch on the same GPU: is it right, and how fast is it?
+"""An NVIDIA GPU against torch and NumPy on the same machine: is every part right, and how fast is it?
 
     pip install -e '.[export,cuda]' matplotlib
     python benchmarks/gpu_proof.py                          # full size -> benchmarks/results/gpu-<name>.json and .png
     python benchmarks/gpu_proof.py --device cpu --tiny      # tries the script itself, without a GPU, in two minutes
 
-Each graph is exported from random weights in Stable Diffusion 1.5's sizes (or taken from a bundle: --bundle), run by
-onnxruntime's CUDA provider (and by TensorRT where it is installed), and compared with torch in float32 with TF32 off.
-The same module in the same precision races in torch, eager and compiled, in turn with the others. Results are written
-after every graph and added to what the file holds, so a run that is cut off keeps what it has, and one role at a time
-is as good as all at once. The figures do not depend on what the weights know. What to carry to a machine without a
-package index: benchmarks/README.md. Exit code 2: no GPU, or arguments that make no sense. Has not run on a GPU yet.
+Three parts (--parts), of which each adds rows of its own to one JSON, under the GPU's name:
+    kernel  the step kernel against the NumPy loop over random tables: values equal to the last bit, the worst one's ulp
+    jobs    whole two-stage pictures, 1, 4 and 8 at once, with every engine: the loop on the GPU against the NumPy loop
+            (latents, pixels, milliseconds of a job and of a step, what the host asked of CUDA), and torch's own loop,
+            eager and compiled (max-autotune)
+    graphs  each graph in each precision, exported from random weights in Stable Diffusion 1.5's sizes (or taken from a
+            bundle: --bundle), against torch in float32 with TF32 off; torch eager and compiled race with it
+
+One command ends within nine minutes: nothing new is begun after seven (--minutes). What is left is the next command's:
+a row that is there is not measured again (--again does), and every row is written as soon as it is known. So the same
+line is called until it says that nothing is left. `--graphs DIR` keeps exported graphs for the next command, if that
+runs on the same disk (about 6 GB in float16). Where commands may take ten minutes and no package index is at hand:
+
+    carry   the working tree, and the wheels that are missing there, in pieces of at most 64 MiB (benchmarks/README.md)
+    run     python benchmarks/gpu_proof.py --parts kernel jobs --graphs /tmp/graphs --name h200 --out $OUT
+    bring   gpu-h200.json (under 1 MB) and the .png; give the .json back in --out of the next command: it goes on there
+
+The figures do not depend on what the weights know. Exit code 2: no GPU, or arguments that make no sense. Has not run on
+a GPU yet; without one, what needs it is named in its row as skipped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +43,7 @@ LIBRARIES = (
     "numpy",
 )  # fmt: skip
 PRECISIONS = ("float32", "float16", "bfloat16")
+PARTS = ("kernel", "jobs", "graphs")
 
 
 def main() -> int:
@@ -37,30 +52,77 @@ def main() -> int:
     if complaint := _complaint(options):
         print(complaint, file=sys.stderr)
         return 2
-    from proof_model import free_memory, honest_float32
-    from proof_race import Rules, race
+    from proof_model import honest_float32
+    from proof_race import Rules, key
 
     honest_float32()
-    deadline = time.monotonic() + 60 * options.minutes
-    rules = Rules(
-        options.device, options.rounds, options.compile_backend, options.compile_mode, not options.no_compile,
-        options.nhwc, deadline,
-    )  # fmt: skip
     report = _report(options)
     if report is None:
         print(f"{_out(options)} holds another machine's results; give another --name", file=sys.stderr)
         return 2
-    for subject in _subjects(options):
-        print(f"{subject.role} in {subject.precision} ...", flush=True)
-        _add(report, race(subject, rules))
-        _write(report, _out(options))
-        del subject  # one graph at a time
-        free_memory()
-        if time.monotonic() > deadline:
-            print("the time is up; what follows is left out", flush=True)
-            break
-    print(f"{_out(options)}: {len(report['graphs'])} rows")
+    rules = Rules(
+        options.device, options.rounds, options.compile_backend, options.compile_mode, not options.no_compile,
+        options.nhwc, time.monotonic() + 60 * options.minutes,
+        () if options.again else {key(row) for row in report["graphs"]},
+    )  # fmt: skip
+    makes = {"kernel": _kernel, "jobs": _jobs, "graphs": _graphs}
+    for part in options.parts:
+        for row in makes[part](options, rules, [] if options.again else list(report[part])):
+            print(f"{part}: {row}", flush=True)
+            _add(report, part, row)
+            _write(report, _out(options))
+    late = time.monotonic() > rules.deadline
+    print(
+        "the time is up; the same command goes on from here" if late else "nothing is left of these parts", flush=True
+    )
+    print(f"{_out(options)}: {sum(len(report[part]) for part in PARTS)} rows")
     return 0
+
+
+Rows = list[dict[str, Any]]
+
+
+def _kernel(options: argparse.Namespace, rules: Any, there: Rows) -> Iterator[dict[str, Any]]:
+    """The step kernel: one row."""
+    from proof_kernel import TABLES, kernel_row
+    from proof_race import refusal
+
+    if there:
+        return
+    heading = {"where": "GPU" if options.device == "cuda" else "its source compiled for the processor"}
+    if options.device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+        yield heading | {"skipped": "no GPU and no C++ compiler"}
+        return
+    try:
+        yield heading | kernel_row(options.device, tables=TABLES, side=8 if options.tiny else 64)
+    except Exception as error:  # whatever a library raises is a finding
+        yield heading | refusal(error)
+
+
+def _jobs(options: argparse.Namespace, rules: Any, there: Rows) -> Iterator[dict[str, Any]]:
+    """Whole pictures."""
+    from proof_jobs import Jobs, job_rows
+
+    store = _store(options)
+    jobs = Jobs(
+        store, store.model.tokenizer(), options.job_precision, tuple(options.batches), options.steps, options.job_rounds
+    )
+    known = {_key("jobs", row) for row in there}
+    yield from job_rows(jobs, rules, lambda row: _key("jobs", row) in known)
+
+
+def _graphs(options: argparse.Namespace, rules: Any, there: Rows) -> Iterator[dict[str, Any]]:
+    """One graph at a time."""
+    from proof_model import free_memory
+    from proof_race import race
+
+    for subject in _subjects(options, rules):
+        print(f"{subject.role} in {subject.precision} ...", flush=True)
+        yield from race(subject, rules)
+        del subject
+        free_memory()
+        if time.monotonic() > rules.deadline:
+            return
 
 
 def _options() -> argparse.Namespace:
@@ -69,11 +131,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="the tests' tiny model instead of full size")
     parser.add_argument("--bundle", type=Path, help="take graphs, inputs and reference from a bundle")
     parser.add_argument("--model", type=Path, help="with --bundle: the folder that it was exported from, for torch")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="in this order; default: all")
+    parser.add_argument("--again", action="store_true", help="measure rows that are there already once more")
+    parser.add_argument("--graphs", type=Path, help="folder where exported graphs stay for the next command")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8], help="of jobs: pictures at once")
+    parser.add_argument("--steps", type=int, help="of a job's stages; twice as many are timed too")
+    parser.add_argument("--job-precision", choices=PRECISIONS, help="default: float16; float32 on the CPU")
+    parser.add_argument("--job-rounds", type=int, default=3, help="timed jobs of each kind")
     parser.add_argument("--roles", nargs="+", help="some graphs only; default: all, the heaviest first")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="default: all; float32 on the CPU")
     parser.add_argument("--batch", type=int, default=2, help="2 is guidance of one picture")
     parser.add_argument("--rounds", type=int, default=20, help="timed runs of each contestant")
-    parser.add_argument("--minutes", type=float, default=60, help="nothing new is begun after that")
+    parser.add_argument("--minutes", type=float, default=7, help="nothing new is begun after that")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--compile-backend", help="default: inductor; aot_eager on the CPU, which needs no compiler")
     parser.add_argument("--compile-mode", help="for example reduce-overhead (CUDA graphs) or max-autotune")
@@ -83,6 +152,10 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.compile_backend = options.compile_backend or ("inductor" if options.device == "cuda" else "aot_eager")
     options.precisions = options.precisions or (PRECISIONS if options.device == "cuda" else PRECISIONS[:1])
+    options.job_precision = options.job_precision or ("float16" if options.device == "cuda" else "float32")
+    options.steps = options.steps or (2 if options.tiny else 20)
+    if options.bundle:
+        options.parts = ["graphs"]
     return options
 
 
@@ -104,18 +177,34 @@ def _complaint(options: argparse.Namespace) -> str | None:
     return None
 
 
-def _subjects(options: argparse.Namespace) -> Iterator[Any]:
-    """One graph at a time; nothing here holds on to one."""
-    from proof_model import ROLES, RandomModel, TinyModel, exported, from_bundle
+def _store(options: argparse.Namespace) -> Any:
+    """The graphs of a model with random weights."""
+    from proof_model import RandomModel, Store, TinyModel
+
+    size = "tiny" if options.tiny else "full"
+    folder = options.graphs / size if options.graphs else None
+    return Store(TinyModel() if options.tiny else RandomModel(options.device), folder)
+
+
+def _subjects(options: argparse.Namespace, rules: Any) -> Iterator[Any]:
+    """One graph at a time, of those that somebody has not run yet; nothing here holds on to one."""
+    from proof_model import ROLES, exported, from_bundle
+    from proof_race import contestants
 
     from handfirst.engines.bundle import Bundle
 
-    model = None if options.bundle else TinyModel() if options.tiny else RandomModel(options.device)
+    names = contestants(rules)
     for role in options.roles or ROLES:
-        if model is None:
+        if options.bundle:
             yield from_bundle(Bundle.open(options.bundle), role, options.model)
-        else:
-            yield from exported(model, role, options.precisions, options.batch, options.device)
+            continue
+        left = [
+            precision
+            for precision in options.precisions
+            if any((role, precision, name, options.batch) not in rules.done for name in names)
+        ]
+        if left:
+            yield from exported(_store(options), role, left, options.batch, options.device)
 
 
 def _report(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -132,14 +221,14 @@ def _report(options: argparse.Namespace) -> dict[str, Any] | None:
         "against torch in float32 without TF32; outputs of 'resident' and torch stay on the device",
         "hardware": hardware,
         "machine": machine(LIBRARIES),
-        "graphs": [],
+        **{part: [] for part in PARTS},
     }
     try:
         old = json.loads(_out(options).read_text())
     except (OSError, ValueError):
         return fresh
     same = old.get("hardware") == hardware and old.get("size") == fresh["size"]
-    return fresh | {"graphs": old["graphs"]} if same else None
+    return fresh | {part: old.get(part, []) for part in PARTS} if same else None
 
 
 def _hardware(device: str) -> dict[str, Any]:
@@ -166,13 +255,18 @@ def _hardware(device: str) -> dict[str, Any]:
     }
 
 
-def _add(report: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """A row replaces the one of the same graph, precision, contestant and batch; others stay."""
+def _key(part: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    names = {
+        "kernel": ("where",),
+        "jobs": ("contestant", "precision", "batch", "steps"),
+        "graphs": ("role", "precision", "contestant", "batch"),
+    }
+    return tuple(row[name] for name in names[part])
 
-    def key(row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["role"], row["precision"], row["contestant"], row["batch"]
 
-    report["graphs"] = [*({key(row): row for row in [*report["graphs"], *rows]}.values())]
+def _add(report: dict[str, Any], part: str, row: dict[str, Any]) -> None:
+    """A row replaces the one that is about the same; others stay."""
+    report[part] = [*({_key(part, each): each for each in [*report[part], row]}.values())]
 
 
 def _out(options: argparse.Namespace) -> Path:

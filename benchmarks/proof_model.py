@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.graph import Graph, Precision
 from handfirst.export.examples import example
-from handfirst.export.graph_files import read_graph, write_graph
+from handfirst.export.graph_files import GraphFiles, read_graph, write_graph
 from handfirst.export.part import InPrecision, Part
-from handfirst.export.systems.two_stage.parts import Networks, part_makers
+from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import DTYPES, to_onnx
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.systems.two_stage.model_folder import ModelFolder, NetworkName
@@ -47,7 +48,7 @@ class Subject:
         graph: as an engine takes it.
         module: takes and gives float32 as the graph does, computes in `precision`, on the CPU; None: no torch to race.
         inputs, reference: by name; the reference is torch's, in float32 with TF32 off.
-        export_seconds: what the export took.
+        export_seconds: what the export took, or reading it again.
     """
 
     role: str
@@ -81,6 +82,13 @@ class RandomModel:
         with torch.device("meta"):
             return _build(name, self.settings)
 
+    def tokenizer(self) -> bytes:
+        """A tokenizer.json of CLIP's vocabulary, whose words mean nothing."""
+        vocabulary = {"a": 0, "<unknown>": 1} | {f"<{i}>": i for i in range(2, self.settings.text.end + 1)}
+        made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
+        made.pre_tokenizer = pre_tokenizers.Whitespace()
+        return made.to_str().encode()
+
 
 class TinyModel:
     """The model that the tests use; a network is fresh every time, as the export of half precision changes it."""
@@ -93,6 +101,10 @@ class TinyModel:
         return _tiny().network(name)
 
     outline = network
+
+    def tokenizer(self) -> bytes:
+        """Its tokenizer.json."""
+        return _tiny().tokenizer.to_str().encode()
 
 
 def _tiny() -> Any:
@@ -137,20 +149,54 @@ def _build(name: NetworkName, settings: TwoStageSettings) -> Any:
     return controlnet
 
 
-def exported(model: Networks, role: str, precisions: Sequence[Precision], batch: int, device: str) -> Iterator[Subject]:
+class Store:
+    """A model's graphs, exported when they are first asked for.
+
+    Args:
+        model: whose.
+        folder: where they stay, so that a later command reads them again; None: nowhere. Give each model its own.
+    """
+
+    def __init__(self, model: Any, folder: Path | None = None) -> None:
+        self.model, self._folder = model, folder
+
+    def graph(self, role: str, precision: Precision) -> Graph:
+        """As an engine takes it."""
+        part = part_makers(self.model)[role]()
+        if self._folder is None:
+            with tempfile.TemporaryDirectory(prefix="handfirst-proof-") as folder:
+                return _export(part, precision, Path(folder))
+        place = self._folder / f"{role}-{precision}"
+        if place.is_dir():
+            data = tuple(path.name for path in place.glob("*.weights"))
+            return read_graph(place, GraphFiles(f"{role}.onnx", data), role, part.spec, precision)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+        graph = _export(part, precision, unfinished)
+        unfinished.rename(place)  # never half a graph
+        return graph
+
+
+def exported(store: Store, role: str, precisions: Sequence[Precision], batch: int, device: str) -> Iterator[Subject]:
     """One graph in every precision, one after the other in memory."""
-    make = part_makers(model)[role]
-    part, settings = make(), model.settings
+    make = part_makers(store.model)[role]
+    part, settings = make(), store.model.settings
     factor = settings.latent.factor
     inputs = example(part, batch, cells=(settings.body.height // factor, settings.body.width // factor))
     reference = torch_outputs(part.module, part, inputs, device)
     del part
     for precision in precisions:
-        started, part = time.monotonic(), make()  # anew: the export converts it in place
-        graph = _export(part, precision)
-        module = part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision])
-        yield Subject(role, precision, graph, module, inputs, reference, round(time.monotonic() - started, 1))
-        del part, graph, module
+        started = time.monotonic()
+        graph = store.graph(role, precision)
+        seconds = round(time.monotonic() - started, 1)
+        module = in_precision(make(), precision)
+        yield Subject(role, precision, graph, module, inputs, reference, seconds)
+        del graph, module
+
+
+def in_precision(part: Part, precision: Precision) -> nn.Module:
+    """The part's module, computing as its graph does; its weights are converted in place."""
+    return part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision])
 
 
 def from_bundle(bundle: Bundle, role: str, folder: Path | None) -> Subject:
@@ -160,15 +206,13 @@ def from_bundle(bundle: Bundle, role: str, folder: Path | None) -> Subject:
     reference = {t.name: golden[f"{role}.out.{t.name}"] for t in graph.spec.outputs}
     module: nn.Module | None = None
     if folder is not None:
-        module = part_makers(ModelFolder(folder))[role]().module.eval()
-        module = module if graph.precision == "float32" else InPrecision(module, DTYPES[graph.precision])
+        module = in_precision(part_makers(ModelFolder(folder))[role](), graph.precision)
     return Subject(role, graph.precision, graph, module, inputs, reference)
 
 
-def _export(part: Part, precision: Precision) -> Graph:
-    with tempfile.TemporaryDirectory(prefix="handfirst-proof-") as folder:
-        files = write_graph(to_onnx(part, "float32", precision), Path(folder), part.role)
-        return read_graph(Path(folder), files, part.role, part.spec, precision)
+def _export(part: Part, precision: Precision, folder: Path) -> Graph:
+    files = write_graph(to_onnx(part, "float32", precision), folder, part.role)
+    return read_graph(folder, files, part.role, part.spec, precision)
 
 
 @torch.no_grad()

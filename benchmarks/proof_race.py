@@ -9,9 +9,10 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Rules:
         compiles: whether torch.compile takes part.
         nhwc: whether onnxruntime runs once more with channels last.
         deadline: time.monotonic() after which no contestant is opened.
+        done: rows that are there already, as (role, precision, contestant, batch).
     """
 
     device: str
@@ -51,6 +53,7 @@ class Rules:
     compiles: bool
     nhwc: bool
     deadline: float
+    done: Collection[tuple[Any, ...]] = ()
 
 
 @dataclass
@@ -76,6 +79,8 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
     opened: dict[str, Contestant] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name, opens in _field(subject, rules):
+        if key(_heading(subject, name)) in rules.done:
+            continue
         if time.monotonic() > rules.deadline:
             print(f"{name}: the time is up", flush=True)
             continue
@@ -86,7 +91,7 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
                 opened[name].run()
         except Exception as error:  # whatever a library raises is a finding
             opened.pop(name, None)
-            rows[name] = _refusal(error)
+            rows[name] = refusal(error)
         print(f"{name}: {rows[name]}", flush=True)
     seconds = _time(opened, rules.rounds, synchroniser(rules.device), rows)
     for name, values in seconds.items():
@@ -94,6 +99,17 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
     for contestant in opened.values():
         contestant.close()
     return [_heading(subject, name) | row for name, row in rows.items()]
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What a row of `race` is about: role, precision, contestant, batch."""
+    return row["role"], row["precision"], row["contestant"], row["batch"]
+
+
+def contestants(rules: Rules) -> list[str]:
+    """Their names, for a graph that torch takes part in."""
+    anything: Any = SimpleNamespace(module=True)
+    return [name for name, _ in _field(anything, rules)]
 
 
 def _field(subject: Subject, rules: Rules) -> Iterator[tuple[str, Callable[[], Contestant]]]:
@@ -184,7 +200,7 @@ def _time(
                 wait()
                 seconds[name].append(time.perf_counter() - started)
             except Exception as error:
-                rows[name] = _refusal(error)
+                rows[name] = refusal(error)
                 del seconds[name]
     return seconds
 
@@ -199,7 +215,8 @@ def _heading(subject: Subject, name: str) -> dict[str, Any]:
     }
 
 
-def _refusal(error: Exception) -> dict[str, Any]:
+def refusal(error: Exception) -> dict[str, Any]:
+    """What a row says in place of a time."""
     return {"refused": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
 
 

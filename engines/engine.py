@@ -36,8 +36,15 @@ class Engine(Protocol):
         """What it takes and gives."""
         ...
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name. Raises EngineError if an input does not match the spec."""
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """Outputs by name.
+
+        Args:
+            wanted: outputs that are needed, the only ones that come back; None: all of them.
+
+        Raises:
+            EngineError: an input does not match the spec, or there is no such output.
+        """
         ...
 
     def close(self) -> None:
@@ -84,11 +91,13 @@ class DeviceEngine(Engine, Protocol):
         """A copy of the array on the device."""
         ...
 
-    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
-        """All outputs by name: those in `keep` as handles, the others as arrays.
+    def run_resident(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str], wanted: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """As `run`, but outputs in `keep` are handles.
 
         Raises:
-            EngineError: an input does not match the spec, or is a handle of another place.
+            EngineError: as `run`, or an input is a handle of another place.
         """
         ...
 
@@ -98,9 +107,9 @@ class TimedEngine(Engine, Protocol):
     """An engine whose device tells how long it computed."""
 
     def run_timed(
-        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = (), wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Tensor], float | None]:
-        """All outputs by name, and the seconds that the device computed by its own clock; None where it has none.
+        """As `run`, and the seconds that the device computed by its own clock; None where it has none.
 
         Args:
             keep: outputs that stay on the device as handles; for a DeviceEngine alone.
@@ -207,18 +216,33 @@ def check_inputs(spec: EngineSpec, inputs: Mapping[str, Tensor], name: str, plac
             )
 
 
+def wanted_outputs(spec: EngineSpec, wanted: Collection[str] | None, name: str) -> tuple[TensorSpec, ...]:
+    """The outputs that are asked for, in the order of the spec; see Engine.run.
+
+    Raises:
+        EngineError: one line with the outputs that there are not.
+    """
+    if wanted is None:
+        return spec.outputs
+    if unknown := sorted(set(wanted) - {tensor.name for tensor in spec.outputs}):
+        there = ", ".join(tensor.name for tensor in spec.outputs)
+        raise EngineError(f"{name}: unknown output {', '.join(unknown)}; it gives {there}")
+    return tuple(tensor for tensor in spec.outputs if tensor.name in wanted)
+
+
 def check_outputs(spec: EngineSpec, inputs: Mapping[str, Tensor], outputs: Mapping[str, Any], name: str) -> None:
     """What a graph gave against the spec; axes have the sizes that they have in the inputs.
 
     Args:
         inputs: that were checked.
+        outputs: those that were wanted.
 
     Raises:
         EngineError: one line with the output, what was expected and what came: the graph is not what it says.
     """
     sizes = {axis: n for t in spec.inputs for axis, n in zip(t.shape, inputs[t.name].shape, strict=True)}
     known = {axis: n for axis, n in sizes.items() if isinstance(axis, str)}
-    for tensor in spec.outputs:
+    for tensor in wanted_outputs(spec, outputs.keys(), name):
         output = outputs[tensor.name]
         fits = str(output.dtype) == tensor.dtype and len(output.shape) == len(tensor.shape)
         if not fits or any(

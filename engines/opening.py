@@ -5,7 +5,7 @@ Knows nothing about what the engines mean to each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -94,11 +94,12 @@ class RowByRow:
         self.spec = engine.spec
         self._engine = engine
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name, as the engine would give them for the whole batch."""
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """As the engine would answer for the whole batch; see the Engine protocol."""
         check_inputs(self.spec, inputs, self.name)
         count = len(next(iter(inputs.values())))
-        rows = [self._engine.run({name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
+        pieces = ({name: value[i : i + 1] for name, value in inputs.items()} for i in range(count))
+        rows = [self._engine.run(piece, wanted) for piece in pieces]
         return rows[0] if count == 1 else {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from handfirst.engines.cuda.device import Lane, process_lane
 from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.timing import TimedSession
-from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
@@ -77,7 +77,9 @@ class OrtEngine:
             with self._place.turn():
                 self._session, captures = _session_on(ort, graph, threads, options, self._lane)
             if captures:
-                self._graphs = CudaGraphs(ort, self._session, self._place, self.name)
+                self._graphs = CudaGraphs(
+                    ort, self._session, self._place, [t.name for t in self.spec.outputs], self.name
+                )
         ports = _ports(self._session.get_inputs()), _ports(self._session.get_outputs())
         check_ports(graph.spec, *ports, graph.source or graph.role)
 
@@ -90,17 +92,20 @@ class OrtEngine:
         """A copy of the array on the device; see DeviceEngine."""
         return OrtArray(self._place.upload(array), self._place)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name; see the Engine protocol."""
-        return {name: value for name, value in self.run_resident(inputs, ()).items() if isinstance(value, np.ndarray)}
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """See the Engine protocol."""
+        found = self.run_resident(inputs, (), wanted)
+        return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
-    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
-        """All outputs by name, those in `keep` as handles; see DeviceEngine."""
+    def run_resident(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str], wanted: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """See DeviceEngine. An output that is not wanted is not bound: no memory for it, no copy."""
         session, graphs = self._session, self._graphs
         if session is None:
             raise EngineError(f"{self.name}: the engine is closed")
         check_inputs(self.spec, inputs, self.name, self.place)
-        names = [tensor.name for tensor in self.spec.outputs]
+        names = [tensor.name for tensor in wanted_outputs(self.spec, wanted, self.name)]
         feed = {key: v if isinstance(v, OrtArray) else np.asarray(v, order="C") for key, v in inputs.items()}
         try:
             outputs: dict[str, Tensor]
@@ -115,16 +120,16 @@ class OrtEngine:
         return outputs
 
     def run_timed(
-        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = (), wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Tensor], float | None]:
         """As `run_resident`; see TimedEngine. Only on a GPU, and with cuda-core installed, there are seconds."""
         with self._place.turn():
             session = self._session
             if not isinstance(session, TimedSession):
-                return self.run_resident(inputs, keep), None
+                return self.run_resident(inputs, keep, wanted), None
             session.timing = True
             try:
-                return self.run_resident(inputs, keep), session.seconds
+                return self.run_resident(inputs, keep, wanted), session.seconds
             finally:
                 session.timing = False
 

@@ -6,13 +6,13 @@ specs; ort.py checks. The CPU provider goes the same way, and there it is tested
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from handfirst.engines.cuda.device import TURNS
 from handfirst.engines.engine import Array, Placed
 
 DTYPES = {
@@ -24,9 +24,6 @@ DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
-
-_GPU = threading.RLock()
-"""Whatever touches a GPU takes turns: while one thread captures a graph, CUDA forbids most calls of all others."""
 
 
 class Place:
@@ -47,7 +44,7 @@ class Place:
 
     def turn(self) -> AbstractContextManager[Any]:
         """To hold while the device works; may be taken again by the thread that holds it."""
-        return nullcontext() if self.device[0] == "cpu" else _GPU
+        return nullcontext() if self.device[0] == "cpu" else TURNS
 
     def wrap(self, array: Array) -> Any:
         """An OrtValue on the host over the array's own memory."""

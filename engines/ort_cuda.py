@@ -77,13 +77,15 @@ class CudaGraphs:
         ort: the library.
         session: its session.
         place: its GPU.
+        outputs: all of its outputs. A graph writes each of them; those that are not wanted are not copied out of it.
         name: for the warning.
     """
 
-    def __init__(self, ort: Any, session: Any, place: Place, name: str) -> None:
+    def __init__(self, ort: Any, session: Any, place: Place, outputs: Sequence[str], name: str) -> None:
         self._ort = ort
         self._session = session
         self._place = place
+        self._outputs = outputs
         self._name = name
         self._runs: Counter[_Shapes] = Counter()
         self._sizes: dict[_Shapes, dict[str, tuple[tuple[int, ...], str]]] = {}
@@ -91,19 +93,19 @@ class CudaGraphs:
         self._refused = False
 
     def run(
-        self, inputs: Mapping[str, Array | OrtArray], outputs: Sequence[str], keep: Collection[str]
+        self, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
     ) -> dict[str, Array | OrtArray]:
         """As `run_bound`."""
         shapes = tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items()))
         with self._place.turn():
             if self._wants_graph(shapes):
                 try:
-                    return self._replay(shapes, inputs, keep)
+                    return self._replay(shapes, inputs, wanted, keep)
                 except Exception as error:  # the library raises many kinds
                     self._refused = True
                     self._captured.clear()
                     warn(self._name, error)
-            return self._plain(shapes, inputs, outputs, keep)
+            return self._plain(shapes, inputs, wanted, keep)
 
     def _wants_graph(self, shapes: _Shapes) -> bool:
         if self._refused or self._runs[shapes] < RUNS_BEFORE:
@@ -111,24 +113,26 @@ class CudaGraphs:
         return shapes in self._captured or len(self._captured) < MOST_GRAPHS
 
     def _plain(
-        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], outputs: Sequence[str], keep: Collection[str]
+        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
     ) -> dict[str, Array | OrtArray]:
         """A run without a graph. What is kept moves out of the session's own memory, which graphs write into."""
-        found = run_bound(self._session, self._place, inputs, outputs, keep, run_options(self._ort, NO_GRAPH))
+        stay = {*self._outputs} - ({*wanted} - {*keep})
+        found = run_bound(self._session, self._place, inputs, self._outputs, stay, run_options(self._ort, NO_GRAPH))
         self._sizes[shapes] = {name: (tuple(value.shape), str(value.dtype)) for name, value in found.items()}
         self._runs[shapes] += 1
-        return {name: copied(self._place, v.value) if isinstance(v, OrtArray) else v for name, v in found.items()}
+        outputs = {name: found[name] for name in wanted}
+        return {name: copied(self._place, v.value) if isinstance(v, OrtArray) else v for name, v in outputs.items()}
 
     def _replay(
-        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], keep: Collection[str]
+        self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
     ) -> dict[str, Array | OrtArray]:
         if shapes not in self._captured:
             options = run_options(self._ort, len(self._captured) + 1)
             self._captured[shapes] = _Captured(self._session, self._place, inputs, self._sizes[shapes], options)
         buffers = self._captured[shapes].run(inputs)
         return {
-            name: copied(self._place, value) if name in keep else np.array(value.numpy())
-            for name, value in buffers.items()
+            name: copied(self._place, buffers[name]) if name in keep else np.array(buffers[name].numpy())
+            for name in wanted
         }
 
 

@@ -14,7 +14,7 @@ import platform
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache as once
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.engine import Array, check_inputs, check_outputs
+from handfirst.engines.engine import Array, check_inputs, check_outputs, wanted_outputs
 from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import usable_cores
@@ -92,14 +92,15 @@ class OvEngine:
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name; see the Engine protocol. The first run with new shapes compiles."""
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """See the Engine protocol; all outputs are computed, whatever is wanted. The first run with new shapes
+        compiles."""
         if self._model is None:
             raise EngineError(f"{self.name}: the engine is closed")
         check_inputs(self.spec, inputs, self.name)
         feed = {key: np.asarray(value, order="C") for key, value in inputs.items()}
         try:
-            outputs = self._for(feed).run(feed, self.spec.outputs)
+            outputs = self._for(feed).run(feed, wanted_outputs(self.spec, wanted, self.name))
         except RuntimeError as error:
             raise EngineError(f"{self.name}: OpenVINO failed: {_line(error, 300)}") from error
         check_outputs(self.spec, inputs, outputs, self.name)

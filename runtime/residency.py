@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -91,10 +91,10 @@ class LazyEngine:
         self.spec = spec
         self._turns = turns
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
         """See Engine; also raises what opening raises, and the next run then tries again."""
         with self._turns.taken(self.name) as engine:
-            return engine.run(inputs)
+            return engine.run(inputs, wanted)
 
     def open(self) -> None:
         """Opens it, with its group, before anybody waits for it; raises what opening raises."""

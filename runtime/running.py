@@ -23,12 +23,15 @@ def most_rows(spec: EngineSpec, most: int = MOST_ROWS) -> int:
     return most if spec.most_rows is None else min(most, spec.most_rows)
 
 
-def run_rows(engine: Engine, inputs: Mapping[str, Array], most: int = MOST_ROWS) -> dict[str, Array]:
+def run_rows(
+    engine: Engine, inputs: Mapping[str, Array], most: int = MOST_ROWS, wanted: Collection[str] | None = None
+) -> dict[str, Array]:
     """`engine.run`, at most `most` rows at a time; the first axis of every input and output is the batch."""
     count, most = len(next(iter(inputs.values()))), most_rows(engine.spec, most)
     if count <= most:
-        return engine.run(inputs)
-    pieces = [engine.run({name: rows[i : i + most] for name, rows in inputs.items()}) for i in range(0, count, most)]
+        return engine.run(inputs, wanted)
+    cut = ({name: rows[i : i + most] for name, rows in inputs.items()} for i in range(0, count, most))
+    pieces = [engine.run(piece, wanted) for piece in cut]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
@@ -58,19 +61,24 @@ def upload(array: Array, *takers: Engine) -> Tensor:
 
 
 def run_kept(
-    engine: Engine, inputs: Mapping[str, Tensor], keep: Collection[str] = (), *takers: Engine
+    engine: Engine,
+    inputs: Mapping[str, Tensor],
+    keep: Collection[str] = (),
+    *takers: Engine,
+    wanted: Collection[str] | None = None,
 ) -> dict[str, Tensor]:
     """`run_rows`, but the outputs in `keep` stay on the device where all takers take them there.
 
     Args:
         inputs: arrays, or handles that `upload` or `run_kept` made for this engine.
+        wanted: outputs that are needed; None: all.
     """
     device = _common((engine, *takers))
     rows = next(iter(inputs.values())).shape[0]
     if isinstance(engine, DeviceEngine) and rows <= _most(engine):
         together = device is not None and rows <= min(map(_most, takers), default=rows)
-        return engine.run_resident(inputs, keep if together else ())
-    return {**run_rows(engine, {name: host(value) for name, value in inputs.items()})}
+        return engine.run_resident(inputs, keep if together else (), wanted)
+    return {**run_rows(engine, {name: host(value) for name, value in inputs.items()}, wanted=wanted)}
 
 
 def host(tensor: Tensor) -> Array:

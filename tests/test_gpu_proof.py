@@ -6,10 +6,18 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from support.fake_stream_engine import FakeStreamEngine
 
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.installed import importable
+from handfirst.runtime.systems.two_stage.settings import read_settings
+from handfirst.runtime.systems.two_stage.system import TwoStage
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "engines" / "bundles" / "demo"
@@ -48,19 +56,94 @@ def test_what_cannot_run_is_said_in_one_line(
 
 
 def test_the_dry_run_measures_writes_and_adds(tmp_path: Path, proof: Callable[..., tuple[int, str]]) -> None:
-    out = ("--out", str(tmp_path), "--name", "here", *CPU)
+    out = ("--out", str(tmp_path), "--name", "here", "--parts", "graphs", "--graphs", str(tmp_path / "kept"), *CPU)
     for role in ("mask_head", "hint_encoder"):
         assert proof("--tiny", "--roles", role, "--precisions", "float16", "float32", *out)[0] == 0
     report = json.loads((tmp_path / "gpu-here.json").read_text())
     rows = {(r["role"], r["precision"], r["contestant"]): r for r in report["graphs"]}
+    assert {path.name for path in (tmp_path / "kept" / "tiny").iterdir()} == {
+        f"{role}-{precision}" for role in ("mask_head", "hint_encoder") for precision in ("float16", "float32")
+    }
     assert len(rows) == len(report["graphs"]) == 2 * 2 * 4
     assert all(row["milliseconds"] > 0 for row in rows.values())
     assert rows["mask_head", "float32", "onnxruntime resident"]["relative_error"] < 1e-5
     assert rows["hint_encoder", "float16", "onnxruntime"]["relative_error"] < 1e-2
+    again = ("--tiny", "--roles", "mask_head", "--precisions", "float32", *out)
+    for more in ((), ("--again",)):  # what is there stays; or graphs that were kept are read, and run, once more
+        before = (tmp_path / "gpu-here.json").read_text()
+        assert proof(*again, *more)[0] == 0
+        assert ((tmp_path / "gpu-here.json").read_text() == before) == (not more)
     if importable("matplotlib"):
         assert (tmp_path / "gpu-here.png").read_bytes().startswith(b"\x89PNG")
     code, error = proof("--bundle", str(DEMO), "--roles", "mask_head", *out)
     assert code == 2 and "give another --name" in error  # never mixed with another model's
+
+
+def test_kernel_and_jobs_in_the_dry_run_and_nothing_is_measured_twice(
+    tmp_path: Path,
+    proof: Callable[..., tuple[int, str]],
+    free_sizes: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel's source on the processor equals NumPy; what needs a GPU says that it was skipped. Graphs are those
+    of a bundle that other tests use too, as their export takes longest."""
+    import gpu_proof
+
+    folder, bundle = ModelFolder(free_sizes[0]), Bundle.open(free_sizes[1])
+    model = SimpleNamespace(
+        settings=read_settings(bundle.manifest), network=folder.network, outline=folder.outline,
+        tokenizer=bundle.tokenizer,
+    )  # fmt: skip
+    store = SimpleNamespace(model=model, graph=lambda role, precision: bundle.graph(role))
+    monkeypatch.setattr(gpu_proof, "_store", lambda options: store)
+    out = ("--tiny", "--parts", "kernel", "jobs", "--out", str(tmp_path), "--name", "here", *CPU)
+    jobs = ("--batches", "1", "--steps", "1", "--job-rounds", "1", "--no-compile")
+    assert proof(*out, *jobs)[0] == 0
+    report = json.loads((tmp_path / "gpu-here.json").read_text())
+    (kernel,) = report["kernel"]
+    assert "skipped" in kernel or (kernel["bit_equal"] == kernel["values"] > 10_000 and kernel["worst_ulp"] == 0)
+    engine, eager = report["jobs"]
+    assert (engine["contestant"], eager["contestant"]) == ("onnxruntime", "torch eager")
+    assert engine["NumPy loop"]["milliseconds"] > 0 and "no GPU" in engine["loop on the GPU"]["skipped"]
+    assert eager["milliseconds"] > 0
+    import proof_jobs
+
+    monkeypatch.setattr(proof_jobs, "times", None)  # nobody is timed any more
+    assert proof(*out, *jobs)[0] == 0
+    assert json.loads((tmp_path / "gpu-here.json").read_text()) == report
+    assert proof(*out, *jobs, "--again")[0] == 0
+    assert all("refused" in row for row in json.loads((tmp_path / "gpu-here.json").read_text())["jobs"])
+
+
+def test_both_loops_of_a_job_are_compared_and_counted(proof: Callable[..., tuple[int, str]]) -> None:
+    """The GPU's side over the stand-in for one: equal latents, one wait per stage."""
+    import proof_jobs
+    from support.arithmetic_model import FUNCTIONS, SETTINGS, spec, tokenizer
+    from support.fake_cuda import FakeCuda
+    from support.fake_engine import FakeEngine
+
+    cuda = FakeCuda()
+    counting = proof_jobs.Counting(cuda)
+    lane = Lane(counting, cuda.stream())
+    engines = {role: FakeEngine(spec(role), role, FUNCTIONS[role]) for role in FUNCTIONS}
+    on_stream = {role: FakeStreamEngine(engines[role], lane) for role in ("hand_unet", "controlnet", "body_unet")}
+    plain = {role: proof_jobs.Plain(engine) for role, engine in engines.items()}
+    models = [TwoStage(SETTINGS, each, tokenizer()) for each in ({**engines, **on_stream}, plain)]
+    jobs = proof_jobs.Jobs(None, b"", "float32", (2,), 3, 1)
+    row = proof_jobs._compared(jobs, *models, counting, 2)
+    assert row["latents_max_abs_difference"] == row["pixels_that_differ"] == row["pixels_max_difference"] == 0
+    assert row["latents_max_abs"] > 0
+    asked = row["loop on the GPU"]["asked_of_cuda"]
+    assert (asked["wait"], asked["launch"]) == (2, 6)
+
+
+def test_the_distance_of_floats_is_counted_in_their_own_steps(proof: Callable[..., tuple[int, str]]) -> None:
+    import proof_kernel
+
+    one = np.float32(1)
+    a = np.array([1, 1, 0, -1, 1e-45], np.float32)
+    b = np.array([1, np.nextafter(one, np.float32(2)), -0.0, np.nextafter(-one, -np.float32(2)), -1e-45], np.float32)
+    assert proof_kernel.ulps(a, b).tolist() == [0, 1, 0, 1, 2]
 
 
 def test_a_bundle_is_held_against_its_golden_tensors(tmp_path: Path, proof: Callable[..., tuple[int, str]]) -> None:

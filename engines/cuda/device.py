@@ -115,12 +115,16 @@ class Cuda(Protocol):
         ...
 
 
+TURNS = threading.RLock()
+"""Of this process's threads at its GPUs: while one captures a graph, CUDA forbids most calls of all others."""
+
+
 @dataclass(frozen=True, eq=False)
 class Lane:
     """A GPU, and the stream on it that engines and loops share: what is queued later runs later.
 
     Attributes:
-        lock: held by whoever queues what must stay together.
+        lock: held by whoever gives work to the stream, or waits for it: another thread may be capturing.
     """
 
     cuda: Cuda
@@ -139,7 +143,7 @@ def process_lane(index: int = 0) -> Lane:
         EngineError: as CudaDevice.
     """
     cuda = CudaDevice(index)
-    return Lane(cuda, cuda.stream())
+    return Lane(cuda, cuda.stream(), TURNS)
 
 
 class CudaDevice:

@@ -19,7 +19,7 @@ from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cuda.device import Lane
 from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.timing import StreamTimer
-from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed, wanted_outputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.tensorrt.build import Profile, Shapes, build, external_weights, profile_of, written
@@ -86,17 +86,17 @@ class TrtEngine:
             self.close()
             raise
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name, fresh arrays; see the Engine protocol.
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """Fresh arrays; see the Engine protocol. It computes all outputs whatever is wanted.
 
         Raises:
             EngineError: inputs that do not match the spec, a closed engine, or TensorRT or CUDA failed.
             BundleError: the first run with these shapes, and TensorRT cannot load the graph.
         """
-        return self._run(inputs, None)
+        return self._run(inputs, None, wanted)
 
     def run_timed(
-        self, inputs: Mapping[str, Tensor], keep: Collection[str] = ()
+        self, inputs: Mapping[str, Tensor], keep: Collection[str] = (), wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Tensor], float | None]:
         """As `run`; see TimedEngine. Compiling, copies and waiting for other engines are not counted."""
         self._open_arena()
@@ -106,7 +106,7 @@ class TrtEngine:
             arena = self._open_arena()
             timer = StreamTimer(arena.cuda, arena.stream)
             try:
-                return {**self._run(inputs, timer)}, timer.seconds()
+                return {**self._run(inputs, timer, wanted)}, timer.seconds()
             finally:
                 timer.close()
 
@@ -165,15 +165,18 @@ class TrtEngine:
             if arena is not None:
                 arena.leave()
 
-    def _run(self, inputs: Mapping[str, Tensor], timer: StreamTimer | None) -> dict[str, Array]:
+    def _run(
+        self, inputs: Mapping[str, Tensor], timer: StreamTimer | None, wanted: Collection[str] | None
+    ) -> dict[str, Array]:
         self._open_arena()
         check_inputs(self.spec, inputs, self.name)
+        names = [tensor.name for tensor in wanted_outputs(self.spec, wanted, self.name)]
         arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
         shapes = {t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}
         self._build_missing(shapes)
         with self._lock:
             self._open_arena()
-            return self._plan(shapes).run(arrays, timer)
+            return self._plan(shapes).run(arrays, names, timer)
 
     def _open_arena(self) -> Arena:
         if self._arena is None:

@@ -5,7 +5,7 @@ Computes in the memory, on the stream and under the lock of an arena. Has not ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -105,11 +105,14 @@ class Plan:
             self.close()
             raise
 
-    def run(self, inputs: Mapping[str, Array], timer: StreamTimer | None = None) -> dict[str, Array]:
-        """All outputs by name, fresh arrays.
+    def run(
+        self, inputs: Mapping[str, Array], wanted: Collection[str], timer: StreamTimer | None = None
+    ) -> dict[str, Array]:
+        """Outputs by name, fresh arrays.
 
         Args:
             inputs: already checked, of the shapes that this plan was made for.
+            wanted: names of those that are copied to the host.
             timer: of the arena's stream; times the computing alone, without the copies.
 
         Raises:
@@ -117,7 +120,7 @@ class Plan:
         """
         arena, stream = self._arena, self._arena.stream
         self._context.prepare()
-        outputs = {name: np.empty(shape, dtype) for name, (shape, dtype) in self._outputs.items()}
+        outputs = {name: np.empty(*self._outputs[name]) for name in wanted}
         try:
             for name, array in inputs.items():
                 arena.cuda.upload(self._buffers[name], np.ascontiguousarray(array), stream)

@@ -36,7 +36,8 @@ AHEAD = 2
 """Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
 
 KEPT = 4
-"""Loops whose memory and graphs stay for the next job of the same shape; a full-size one holds about 0.1 GB."""
+"""Loops of a stage whose memory and graphs stay for the next job of the same shape; a full-size one holds about 0.1 GB.
+More may live while more threads paint; what is given back beyond these is freed at once, the oldest first."""
 
 
 def pack_rows(table: StepTable) -> NDArray[np.void]:
@@ -143,18 +144,21 @@ class DeviceLoop:
         ):  # fmt: skip
             loop[name] = size
         self._loop = self._raw("loop", LOOP.itemsize)
-        lane.cuda.upload(self._loop.address, loop, lane.stream)
+        with lane.lock:
+            lane.cuda.upload(self._loop.address, loop, lane.stream)
 
     def room(self, name: str, shape: tuple[int, ...], dtype: str) -> Placed:
         """Memory for a tensor, the same for the same name; it holds nothing yet."""
         if name not in self._held:
-            self._held[name] = Placed(self.lane.cuda.allocate(nbytes(shape, dtype)), shape, dtype)
+            with self.lane.lock:
+                self._held[name] = Placed(self.lane.cuda.allocate(nbytes(shape, dtype)), shape, dtype)
         return self._held[name]
 
     def place(self, name: str, array: Array) -> Placed:
         """As `room`, with the array's values from now on."""
         placed = self.room(name, array.shape, str(array.dtype))
-        self.lane.cuda.upload(placed.address, np.ascontiguousarray(array), self.lane.stream)
+        with self.lane.lock:
+            self.lane.cuda.upload(placed.address, np.ascontiguousarray(array), self.lane.stream)
         return placed
 
     def outputs(
@@ -214,6 +218,7 @@ class DeviceLoop:
                     late = {name: _OnDevice(self.lane, placed) for name, placed in extras.items()}
                     here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
                     yield Step(index, len(table), timestep, *here, late)
+            cuda.happened(mark)  # without the lock, so that others queue meanwhile
             x_t, x_0, *rest = self._bring(self._x_t, self._x_0, *extras.values())
             if spans is not None:
                 spans.tell()
@@ -228,7 +233,7 @@ class DeviceLoop:
     def close(self) -> None:
         """Frees its memory, once all that was queued is done."""
         cuda = self.lane.cuda
-        with suppress(EngineError):  # a lost GPU has nothing left to give back
+        with self.lane.lock, suppress(EngineError):  # a lost GPU has nothing left to give back
             cuda.wait(self.lane.stream)
             if self._graph is not None:
                 cuda.drop(self._graph)
@@ -295,9 +300,10 @@ class DeviceLoop:
     def _bring(self, *tensors: Placed) -> list[Array]:
         """Arrays of their values once all that was queued is done."""
         arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
-        for array, placed in zip(arrays, tensors, strict=True):
-            self.lane.cuda.download(array, placed.address, self.lane.stream)
-        self.lane.cuda.wait(self.lane.stream)
+        with self.lane.lock:
+            for array, placed in zip(arrays, tensors, strict=True):
+                self.lane.cuda.download(array, placed.address, self.lane.stream)
+            self.lane.cuda.wait(self.lane.stream)
         return arrays
 
     def _raw(self, name: str, size: int) -> Placed:
@@ -403,8 +409,9 @@ class _OnDevice:
 
     def numpy(self) -> Array:
         array = np.empty(self.placed.shape, self.placed.dtype)
-        self.lane.cuda.download(array, self.placed.address, self.lane.stream)
-        self.lane.cuda.wait(self.lane.stream)
+        with self.lane.lock:
+            self.lane.cuda.download(array, self.placed.address, self.lane.stream)
+            self.lane.cuda.wait(self.lane.stream)
         return array
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,7 +184,7 @@ class _Nothing:
         inputs = tuple(TensorSpec(name=f"x{i}", dtype="float32", shape=(1,)) for i in range(tensors))
         self.spec = EngineSpec(inputs=inputs, outputs=inputs[:1])
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
         return {"x0": inputs["x0"]}
 
     def close(self) -> None:

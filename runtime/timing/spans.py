@@ -206,17 +206,17 @@ class RecordedEngine:
             raise EngineError(f"{self.name}: this engine has no stream to share")
         return self._streams.bind(tensors)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
         """See Engine."""
         self._origin.check()
         if not listened():
-            return self._engine.run(inputs)
+            return self._engine.run(inputs, wanted)
         start = perf_counter_ns()
         if self._timed is None:
-            outputs = self._engine.run(inputs)
+            outputs = self._engine.run(inputs, wanted)
             self._note(start, inputs, outputs)
             return outputs
-        found, device = self._timed.run_timed(inputs)
+        found, device = self._timed.run_timed(inputs, wanted=wanted)
         self._note(start, inputs, found, device)
         return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
@@ -249,16 +249,18 @@ class RecordedDeviceEngine(RecordedEngine):
         self._origin.check()
         return self._engine.upload(array)
 
-    def run_resident(self, inputs: Mapping[str, Tensor], keep: Collection[str]) -> dict[str, Tensor]:
+    def run_resident(
+        self, inputs: Mapping[str, Tensor], keep: Collection[str], wanted: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
         """See DeviceEngine."""
         self._origin.check()
         if not listened():
-            return self._engine.run_resident(inputs, keep)
+            return self._engine.run_resident(inputs, keep, wanted)
         start, device = perf_counter_ns(), None
         if self._timed is None:
-            outputs = self._engine.run_resident(inputs, keep)
+            outputs = self._engine.run_resident(inputs, keep, wanted)
         else:
-            outputs, device = self._timed.run_timed(inputs, keep)
+            outputs, device = self._timed.run_timed(inputs, keep, wanted)
         self._note(start, inputs, outputs, device)
         return outputs
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,12 +36,20 @@ class Plain:
         self.name, self.spec = engine.name, engine.spec
         self._engine = engine
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
         assert all(isinstance(value, np.ndarray) for value in inputs.values())
-        return self._engine.run(inputs)
+        return self._engine.run(inputs, wanted)
 
     def close(self) -> None:
         self._engine.close()
+
+
+class Everything(Plain):
+    """An engine that computes all of its outputs, whatever is wanted."""
+
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        found = self._engine.run(inputs)
+        return {name: value for name, value in found.items() if wanted is None or name in wanted}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,31 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     monkeypatch.setattr(OrtArray, "numpy", numpy)
     return seen
+
+
+def test_only_what_is_wanted_is_bound() -> None:
+    bound: list[Any] = []
+
+    class Session:
+        def __init__(self, plain: Any) -> None:
+            self.plain = plain
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.plain, name)
+
+        def run_with_iobinding(self, binding: Any, options: Any) -> None:
+            self.plain.run_with_iobinding(binding, options)
+            bound.append([list(value.shape()) for value in binding.get_outputs()])
+
+    engine, x = OrtEngine(graph()), numbers()
+    engine._session = Session(engine._session)
+    found = engine.run({"x": x}, ("z",))
+    assert list(found) == ["z"] and len(bound[0]) == 1
+    np.testing.assert_array_equal(found["z"], (x + x) * x)
+    assert list(engine.run_resident({"x": x}, ("y",), ("y",))) == ["y"]
+    assert list(engine.run({"x": x})) == ["y", "z"]
+    with pytest.raises(EngineError, match="unknown output w; it gives y, z"):
+        engine.run({"x": x}, ("y", "w"))
 
 
 def test_what_is_kept_is_a_handle_and_the_rest_are_arrays() -> None:
@@ -145,7 +179,8 @@ def test_the_demo_paints_the_same_latents_to_the_last_bit(
     plain = system({role: Plain(engine) for role, engine in engines.items()}).render(asked)
     assert len(downloads) == 1
     mixed = {**engines, "controlnet": Plain(engines["controlnet"]), "mask_head": Plain(engines["mask_head"])}
-    for other in (plain, system(mixed).render(asked)):
+    whole = {**engines, "hand_unet": Everything(engines["hand_unet"])}
+    for other in (plain, system(mixed).render(asked), system(whole).render(asked)):
         np.testing.assert_array_equal(kept.latents, other.latents)
         np.testing.assert_array_equal(kept.mask, other.mask)
         np.testing.assert_array_equal(kept.image, other.image)

@@ -66,6 +66,19 @@ def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(running.host(found["z"]), numbers(3, seed) * 2)
 
 
+def test_what_is_not_wanted_is_not_copied_out_of_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs as they are, a capture, a replay: one graph serves whatever is wanted."""
+    library = FakeOnnxRuntime()
+    engine = cuda(library, monkeypatch)
+    for seed, wanted in enumerate([("y",), ("z",), ("y",), ("z",), None]):
+        x = numbers(3, seed)
+        found = {name: running.host(value) for name, value in engine.run_resident({"x": x}, ("y",), wanted).items()}
+        assert set(found) == set(wanted or ("y", "z"))
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, {"y": x + 1, "z": 2 * x}[name])
+    assert library.sessions[0].log == [-1, -1, 1, 1, 1]
+
+
 def test_only_so_many_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FakeOnnxRuntime()
     engine = cuda(library, monkeypatch)

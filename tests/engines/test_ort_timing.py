@@ -39,7 +39,7 @@ class World:
         def run(session: Session, binding: Any, options: Any) -> None:
             plain(session, binding, options)
             if stream := int(session.settings.get("user_compute_stream", 0)):
-                self.cuda.streams[stream].append(self.compute)
+                self.cuda.put(stream, self.compute)
 
         monkeypatch.setattr(Session, "run_with_iobinding", run)
 

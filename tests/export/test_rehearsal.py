@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -32,8 +32,8 @@ class Swapped:
     def __init__(self, engine: Engine, a: str, b: str) -> None:
         self.name, self.spec, self._engine, self._swap = engine.name, engine.spec, engine, {a: b, b: a}
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return {self._swap.get(name, name): value for name, value in self._engine.run(inputs).items()}
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        return {self._swap.get(name, name): value for name, value in self._engine.run(inputs, wanted).items()}
 
     def close(self) -> None:
         self._engine.close()
@@ -83,8 +83,8 @@ class Watched:
         alive.append(engine.name)
         most.append(list(alive))
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self._engine.run(inputs)
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        return self._engine.run(inputs, wanted)
 
     def close(self) -> None:
         self._alive.remove(self.name)

@@ -2,12 +2,14 @@
 
 A stream does nothing until it is waited for, so that what is read too early is wrong here too. The device has a clock
 of its own: a copy takes a second of it, and whatever else a stream is given may add to `now`. `counts` says how often
-the host copied, waited, and launched.
+the host copied, waited, and launched. Threads may share it, as they may share a GPU; as there, whoever gives work to a
+stream that another thread is capturing, or waits for it, is refused.
 """
 
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -32,79 +34,102 @@ class FakeCuda:
         self.counts: Counter[str] = Counter()
         self.captures_nothing = False  # as happens when another device is current
         self.now = 0.0
+        self.most = 0  # bytes that were held at once
         self._next = 0x7000
+        self._lock = threading.RLock()
+        self._capturing: dict[int, tuple[int, list[Callable[[], None]]]] = {}  # by stream: the thread, its work
 
     def current(self) -> None: ...
 
     def allocate(self, size: int) -> int:
-        if size > self.room - sum(map(len, self.blocks.values())):
-            raise EngineError("CUDA: allocate failed: CUDA_ERROR_OUT_OF_MEMORY")
-        block = bytearray(b"\xff" * max(size, 1))  # what was there before is not zero
-        address = ctypes.addressof(ctypes.c_char.from_buffer(block))
-        self.blocks[address] = block
-        self.allocations.append(size)
-        return address
+        with self._lock:
+            held = sum(map(len, self.blocks.values()))
+            if size > self.room - held:
+                raise EngineError("CUDA: allocate failed: CUDA_ERROR_OUT_OF_MEMORY")
+            block = bytearray(b"\xff" * max(size, 1))  # what was there before is not zero
+            address = ctypes.addressof(ctypes.c_char.from_buffer(block))
+            self.blocks[address] = block
+            self.allocations.append(size)
+            self.most = max(self.most, held + len(block))
+            return address
 
     def free(self, address: int) -> None:
-        assert not any(self.streams.values()), "freed while work was under way"
-        del self.blocks[address]
+        with self._lock:
+            assert not any(self.streams.values()), "freed while work was under way"
+            del self.blocks[address]
 
     def stream(self) -> int:
-        self._next += 256
-        self.streams[self._next] = []
-        return self._next
+        with self._lock:
+            self._next += 256
+            self.streams[self._next] = []
+            return self._next
 
     def destroy(self, stream: int) -> None:
-        assert not self.streams.pop(stream)
+        with self._lock:
+            assert not self.streams.pop(stream)
+
+    def put(self, stream: int, work: Callable[[], None], name: str = "") -> None:
+        """Gives the stream a piece of work, or the graph that this thread captures."""
+        with self._lock:
+            captured = self._of_this_thread(stream)
+            if captured is not None:
+                captured.append(work)
+                return
+            self.streams[stream].append(work)
+            if name:
+                self.counts[name] += 1
 
     def upload(self, address: int, array: np.ndarray[Any, Any], stream: int) -> None:
         assert array.flags.c_contiguous and array.nbytes <= len(self.blocks[address])
-        self.counts["upload"] += 1
         data = array.tobytes()
 
         def copy() -> None:
             self.now += 1
             self.blocks[address][: len(data)] = data
 
-        self.streams[stream].append(copy)
+        self.put(stream, copy, "upload")
 
     def download(self, array: np.ndarray[Any, Any], address: int, stream: int) -> None:
         assert array.flags.c_contiguous and array.nbytes <= len(self.blocks[address])
-        self.counts["download"] += 1
 
         def copy() -> None:
             self.now += 1
             array[...] = np.frombuffer(self.blocks[address], array.dtype, array.size).reshape(array.shape)
 
-        self.streams[stream].append(copy)
+        self.put(stream, copy, "download")
 
     def wait(self, stream: int) -> None:
-        self.counts["wait"] += 1
-        work, self.streams[stream] = self.streams[stream], []
-        for piece in work:
-            piece()
+        with self._lock:
+            assert self._of_this_thread(stream) is None, "waited for what is only captured"
+            self.counts["wait"] += 1
+            work, self.streams[stream] = self.streams[stream], []
+            for piece in work:
+                piece()
 
     def memory(self) -> tuple[int, int]:
-        return self.room - sum(map(len, self.blocks.values())), self.room
+        with self._lock:
+            return self.room - sum(map(len, self.blocks.values())), self.room
 
     def event(self) -> int:
-        self._next += 256
-        self.events[self._next] = None
-        return self._next
+        with self._lock:
+            self._next += 256
+            self.events[self._next] = None
+            return self._next
 
     def record(self, event: int, stream: int) -> None:
-        self.events[event] = None
-
         def happen() -> None:
             if event in self.events:  # one that was given back meanwhile is nobody's
                 self.events[event] = self.now
 
-        self.streams[stream].append(happen)
+        with self._lock:
+            self.events[event] = None
+            self.put(stream, happen)
 
     def happened(self, event: int) -> None:
-        queue = next((queue for queue in self.streams.values() if queue), [])
-        while self.events[event] is None:
-            queue.pop(0)()
+        with self._lock:
+            queue = next((queue for queue in self.streams.values() if queue), [])
+            while self.events[event] is None:
+                queue.pop(0)()
 
     def elapsed(self, start: int, end: int) -> float:
         before, after = self.events[start], self.events[end]
@@ -112,32 +137,45 @@ class FakeCuda:
         return after - before
 
     def forget(self, event: int) -> None:
-        del self.events[event]
+        with self._lock:
+            del self.events[event]
 
     def step(self, loop: int, batch: int, values: int, stream: int) -> None:
-        self.counts["step"] += 1
-
         def run() -> None:
             struct = np.frombuffer(self.blocks[loop], LOOP, 1)
             assert (struct["batch"][0], struct["values"][0]) == (batch, values)
             compiled_step()(struct)
 
-        self.streams[stream].append(run)
+        self.put(stream, run, "step")
 
     def capture(self, work: Callable[[], None], stream: int) -> int:
-        self.counts["capture"] += 1
-        before, self.streams[stream] = self.streams[stream], []
-        counts = self.counts.copy()
-        work()
-        self.counts = counts
-        self._next += 256
-        self.graphs[self._next] = [] if self.captures_nothing else self.streams[stream]
-        self.streams[stream] = before
-        return self._next
+        captured: list[Callable[[], None]] = []
+        with self._lock:
+            assert stream not in self._capturing
+            self.counts["capture"] += 1
+            self._capturing[stream] = threading.get_ident(), captured
+        try:
+            work()  # without the lock: other threads go on meanwhile, here as there
+        finally:
+            del self._capturing[stream]
+        with self._lock:
+            self._next += 256
+            self.graphs[self._next] = [] if self.captures_nothing else captured
+            return self._next
 
     def launch(self, graph: int, stream: int) -> None:
-        self.counts["graph"] += 1
-        self.streams[stream].extend(self.graphs[graph])
+        with self._lock:
+            self._of_this_thread(stream)
+            self.counts["graph"] += 1
+            self.streams[stream].extend(self.graphs[graph])
 
     def drop(self, graph: int) -> None:
-        del self.graphs[graph]
+        with self._lock:
+            del self.graphs[graph]
+
+    def _of_this_thread(self, stream: int) -> list[Callable[[], None]] | None:
+        """What this thread captures there; None: nobody captures."""
+        thread, captured = self._capturing.get(stream, (None, None))
+        if thread not in (None, threading.get_ident()):
+            raise EngineError("CUDA: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED")
+        return captured

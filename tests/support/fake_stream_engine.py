@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ class FakeStreamEngine:
         self.computes_in: object = 1
         self._engine = engine
 
-    def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
-        return self._engine.run(inputs)
+    def run(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], wanted: Collection[str] | None = None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        return self._engine.run(inputs, wanted)
 
     def close(self) -> None:
         self._engine.close()
@@ -47,8 +49,7 @@ class FakeStreamEngine:
                 views[name][...] = array
 
         def launch() -> None:
-            cuda.counts["engine"] += 1
-            cuda.streams[lane.stream].append(compute)
+            cuda.put(lane.stream, compute, "engine")
 
         assert bound_to is not None
         return launch

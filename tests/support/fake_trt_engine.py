@@ -126,7 +126,7 @@ class Context:
         assert stream_handle in library.cuda.streams, "not a stream, or the default one"
         assert self.memory is not None and self.memory[0] in library.cuda.blocks, "the arena has moved"
         assert set(self.addresses) == set(self.engine.tensors)
-        library.cuda.streams[stream_handle].append(self._compute)
+        library.cuda.put(stream_handle, self._compute)
         return True
 
     def _compute(self) -> None:

@@ -7,12 +7,12 @@ files. Knows nothing about how graphs are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.engine import Array, Engine
+from handfirst.engines.engine import Array, Engine, wanted_outputs
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import EngineSpec
@@ -72,11 +72,12 @@ class TorchEngine:
         self.spec = part.spec
         self._part: Part | None = part
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One evaluation in float32."""
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """One evaluation in float32; see the Engine protocol."""
         if self._part is None:
             raise ValueError(f"{self.name} is closed")
-        return reference(self._part, inputs)
+        outputs = reference(self._part, inputs)
+        return {tensor.name: outputs[tensor.name] for tensor in wanted_outputs(self.spec, wanted, self.name)}
 
     def close(self) -> None:
         """Frees the module."""

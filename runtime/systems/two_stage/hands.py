@@ -106,9 +106,8 @@ class HandStage:
         self._loops.close()
 
     def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
-        """Denoises all hands together; a step's extras hold the feature [B or 2 B, F, h, w], the prompted rows last.
-
-        It stays on the device where the engine can keep it there: only the last step's is ever looked at.
+        """Denoises all hands together; the last step's extras hold the feature [B or 2 B, F, h, w], the prompted rows
+        last. Earlier steps on the host do not ask for it.
 
         Args:
             hands: B of them, at least one.
@@ -126,11 +125,14 @@ class HandStage:
 
     def _on_host(self, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]) -> Iterator[Step]:
         context = upload(guided.context, self._unet)
+        last = table.timestep[-1]
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
             inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, context)
-            answer = run_kept(self._unet, inputs, ("feature",))
-            return guided.prediction(host(answer["prediction"]), {"feature": answer["feature"]})
+            wanted = ("prediction", "feature") if timestep == last else ("prediction",)
+            answer = run_kept(self._unet, inputs, ("feature",), wanted=wanted)
+            extras = {name: value for name, value in answer.items() if name == "feature"}
+            return guided.prediction(host(answer["prediction"]), extras)
 
         yield from denoise(predict, streams.x_T, table, noise=streams.fresh)
 

@@ -20,7 +20,9 @@ from handfirst.engines.engine import StreamEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine
 from handfirst.runtime.diffusion import device
+from handfirst.runtime.profile import memory
 from handfirst.runtime.profile.peak import product_graph
+from handfirst.runtime.serve.server import Server
 from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.runtime.timing.spans import Recording, recording
 
@@ -177,6 +179,39 @@ def test_spans_have_the_devices_time_part_by_part(world: World) -> None:
     assert sum(span.name == "body_unet" for span in spans) == 4
     assert all(span.device == 0.5e9 and span.shapes for span in spans if span.name == "body_unet")
     assert all(span.device == 0 for span in spans if span.name == "step")
+
+
+def test_old_loops_give_their_memory_back_and_the_profile_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine shapes, one after the other, hold what the last four of them alone hold."""
+    many, few = World(True), World(True)
+    monkeypatch.setattr(memory, "process_lane", lambda gpu: many.lane)
+    for steps in range(1, 10):
+        many.model.render(request(steps=steps))
+        if steps > 9 - device.KEPT:
+            few.model.render(request(steps=steps))
+    held = sum(map(len, many.cuda.blocks.values()))
+    assert memory.gpu_bytes("cuda") == held == sum(map(len, few.cuda.blocks.values())) > 0
+    assert len(many.cuda.graphs) == len(few.cuda.graphs) == 2 * device.KEPT  # two stages
+    assert not many.cuda.events
+    many.model.close()
+    assert memory.gpu_bytes("cuda") == 0
+
+
+def test_threads_of_a_server_share_a_gpu(world: World) -> None:
+    """More shapes at once than loops are kept, so that memory and graphs come and go while others work."""
+    asked = [
+        request(*people, steps=steps, eta=eta, seed=steps)
+        for steps in (2, 3, 4)
+        for eta in (0.0, 1.0)
+        for people in ((), (person(right=None),))
+    ]
+    host = plain()
+    wanted = [host.render(each).latents for each in asked]
+    order = [(7 * i) % len(asked) for i in range(50)]
+    with Server(world.model, workers=4, waiting=50) as server:
+        jobs = [server.submit(asked[i]) for i in order]
+        for i, job in zip(order, jobs, strict=True):
+            np.testing.assert_array_equal(job.result(60).latents, wanted[i])
 
 
 def test_engines_of_two_lanes_or_of_none_have_no_loop_on_a_device() -> None:

@@ -10,13 +10,16 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fake_cuda import FakeCuda
+from support.fake_stream_engine import FakeStreamEngine
 
+from handfirst.engines.cuda.device import Lane
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine
 from handfirst.engines.trust.graph_rules import check_graph_file
 from handfirst.runtime.profile import memory, peak
 from handfirst.runtime.profile.machine import machine
-from handfirst.runtime.profile.peak import ON_A_CPU, measure_peak, product_graph
+from handfirst.runtime.profile.peak import ON_A_CPU, ON_A_GPU, measure_peak, product_graph
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
@@ -57,6 +60,18 @@ def test_the_peak_is_the_best_run_of_all_products(monkeypatch):
     assert timed == [{"x": (side, side), "w": (side, side)}]
     assert found.flops_per_second == 2 * 96 * 96 * 96 * times / 0.25
     assert found.how.startswith(f"{times} products of 96 x 96 in float32 on engine cpu")
+
+
+def test_on_a_gpu_its_events_time_launches_over_matrices_that_lie_there(monkeypatch):
+    """A launch takes half a second of the stand-in's clock, a copy a whole one."""
+    cuda, side, (_, times) = FakeCuda(), 32, ON_A_GPU
+    lane = Lane(cuda, cuda.stream())
+    made = FakeStreamEngine(open_engine(product_graph(side, times, "float32"), "cpu", 1), lane)
+    monkeypatch.setattr(peak, "open_engine", lambda graph, engine, threads: made)
+    found = measure_peak("cuda", "float32", side=side)
+    assert found.flops_per_second == 2 * 32 * 32 * 32 * times / 0.5
+    assert (cuda.counts["upload"], cuda.counts["download"], cuda.counts["engine"]) == (2, 0, peak.ATTEMPTS + 1)
+    assert not cuda.blocks and not cuda.events
 
 
 def test_a_run_takes_time():

@@ -60,8 +60,8 @@ class Resident(FakeEngine):
     def upload(self, array):
         return Handle()
 
-    def run_resident(self, inputs, keep):
-        assert keep == ("y",)
+    def run_resident(self, inputs, keep, wanted=None):
+        assert keep == wanted == ("y",)
         return {"y": Handle()}
 
 
@@ -71,9 +71,9 @@ def test_a_device_engine_stays_one_and_its_handles_are_counted():
     assert not isinstance(recorded(engine()), DeviceEngine)
     assert wrapped.place == "somewhere"
     inputs = {"x": wrapped.upload(INPUTS["x"]), "t": INPUTS["t"]}
-    wrapped.run_resident(inputs, ("y",))
+    wrapped.run_resident(inputs, ("y",), ("y",))
     with recording(Recording()) as heard:
-        wrapped.run_resident(inputs, ("y",))
+        wrapped.run_resident(inputs, ("y",), ("y",))
     assert [each.bytes for each in heard.spans] == [15 * 2 + 5 * 8 + 15 * 2]
 
 

@@ -1,8 +1,21 @@
 """What the networks are told: poses, prompts, masks and crops on their way into the engines."""
 
 import numpy as np
-from support.arithmetic_model import SETTINGS, WORDS, changed, hand_unet, ids_of, model, person, request
+from support.arithmetic_model import (
+    FUNCTIONS,
+    SETTINGS,
+    WORDS,
+    changed,
+    hand_unet,
+    ids_of,
+    model,
+    person,
+    request,
+    spec,
+    tokenizer,
+)
 from support.arithmetic_reference import context_of, reference
+from support.fake_engine import FakeEngine
 
 from handfirst.runtime.diffusion.noise import part_seed, randn
 from handfirst.runtime.diffusion.table import Schedule
@@ -12,6 +25,7 @@ from handfirst.runtime.pose.skeleton import hint
 from handfirst.runtime.systems.two_stage.canvas import Canvas
 from handfirst.runtime.systems.two_stage.condition import condition
 from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.system import TwoStage
 
 
 def test_what_the_hand_unet_is_told():
@@ -41,6 +55,12 @@ def test_the_mask_head_sees_the_prompted_feature_of_the_last_step_once():
     last = tapes["hand_unet"].inputs[-1]
     wanted = hand_unet({name: array[2:] for name, array in last.items()})["feature"]
     np.testing.assert_array_equal(seen["feature"], wanted)
+
+
+def test_the_feature_is_asked_for_at_the_last_step_alone():
+    engines = {role: FakeEngine(spec(role), role, function) for role, function in FUNCTIONS.items()}
+    TwoStage(SETTINGS, engines, tokenizer()).render(request(steps=4))
+    assert engines["hand_unet"].wanted == [("prediction",)] * 3 + [("prediction", "feature")]
 
 
 def test_what_the_body_is_told():

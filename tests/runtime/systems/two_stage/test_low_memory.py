@@ -40,8 +40,8 @@ class Watched:
         self.name, self.spec, self._engine, self._alive = engine.name, engine.spec, engine, alive
         alive.append(self.name)
 
-    def run(self, inputs):
-        return self._engine.run(inputs)
+    def run(self, inputs, wanted=None):
+        return self._engine.run(inputs, wanted)
 
     def close(self):
         self._alive.remove(self.name)
