@@ -21,7 +21,7 @@ from proof_model import Store, free_memory, in_precision, on_device, synchronise
 from proof_race import Rules, refusal
 
 from handfirst.engines import ort
-from handfirst.engines.cuda.device import Cuda, Lane, process_lane
+from handfirst.engines.cuda.lane import Cuda, Lane, process_lane
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.graph import Precision
 from handfirst.engines.installed import importable

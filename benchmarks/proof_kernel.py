@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from proof_model import TESTS
 
-from handfirst.engines.cuda.device import Lane, process_lane
-from handfirst.runtime.diffusion.device import DeviceLoop, Launch, loop_shape
+from handfirst.engines.cuda.lane import Lane, process_lane
+from handfirst.runtime.diffusion.device import DeviceLoop, Launch
+from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table

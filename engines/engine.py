@@ -18,7 +18,7 @@ from handfirst.engines.errors import EngineError
 from handfirst.engines.spec import EngineSpec, TensorSpec
 
 if TYPE_CHECKING:
-    from handfirst.engines.cuda.device import Lane
+    from handfirst.engines.cuda.lane import Lane
 
 Array = NDArray[Any]
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.cuda.device import Lane, process_lane
 from handfirst.engines.cuda.driver import nvidia_driver
+from handfirst.engines.cuda.lane import Lane, process_lane
 from handfirst.engines.cuda.timing import TimedSession
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
 from handfirst.engines.errors import BundleError, EngineError

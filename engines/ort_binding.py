@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.cuda.device import TURNS
+from handfirst.engines.cuda.lane import TURNS
 from handfirst.engines.engine import Array, Placed
 
 DTYPES = {

@@ -13,7 +13,7 @@ import pytest
 from support.fake_stream_engine import FakeStreamEngine
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.installed import importable
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.runtime.systems.two_stage.system import TwoStage

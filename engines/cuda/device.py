@@ -8,19 +8,16 @@ cuda.core fails late and may hang. Nothing here has run on a GPU.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handfirst.engines.cuda.driver import nvidia_driver
+from handfirst.engines.cuda.staging import Staging
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
 
@@ -32,118 +29,6 @@ BLOCKS = 1024
 
 BUILT = ((12, 0), (10, 0), (9, 0), (8, 9), (8, 6), (8, 0))
 """Compute capabilities that the step kernel is built for (scripts/cubins)."""
-
-
-class Cuda(Protocol):
-    """What engines and loops ask of a GPU. Every method raises EngineError, naming the call that failed."""
-
-    def current(self) -> None:
-        """Makes the GPU the calling thread's own, for libraries that look there."""
-        ...
-
-    def allocate(self, size: int) -> int:
-        """The address of `size` bytes on the GPU, aligned to 256."""
-        ...
-
-    def free(self, address: int) -> None:
-        """Gives them back."""
-        ...
-
-    def stream(self) -> int:
-        """A new stream that does not wait for the default one."""
-        ...
-
-    def destroy(self, stream: int) -> None:
-        """Gives a stream back."""
-        ...
-
-    def upload(self, address: int, array: Array, stream: int) -> None:
-        """Queues a copy of a contiguous array to the GPU; the array may change as soon as this returns."""
-        ...
-
-    def download(self, array: Array, address: int, stream: int) -> None:
-        """Queues a copy from the GPU into a contiguous array, which is complete once the stream has been waited for."""
-        ...
-
-    def wait(self, stream: int) -> None:
-        """Until all that the stream was given is done."""
-        ...
-
-    def memory(self) -> tuple[int, int]:
-        """Bytes of the GPU that are free, and all of them."""
-        ...
-
-    def event(self) -> int:
-        """A new event that can be timed."""
-        ...
-
-    def record(self, event: int, stream: int) -> None:
-        """The event happens when all that the stream was given so far is done."""
-        ...
-
-    def happened(self, event: int) -> None:
-        """Waits for the event; what the stream was given after it may still be under way."""
-        ...
-
-    def elapsed(self, start: int, end: int) -> float:
-        """Seconds of the GPU between two events that have happened; resolution half a microsecond."""
-        ...
-
-    def forget(self, event: int) -> None:
-        """Gives an event back."""
-        ...
-
-    def step(self, loop: int, batch: int, values: int, stream: int) -> None:
-        """Queues the step kernel (step.cu).
-
-        Args:
-            loop: address of a LOOP (layout.py) on the GPU.
-            batch, values: its own sizes; they choose the grid.
-        """
-        ...
-
-    def capture(self, work: Callable[[], None], stream: int) -> int:
-        """A graph of what `work` queues on the stream, none of which runs now."""
-        ...
-
-    def launch(self, graph: int, stream: int) -> None:
-        """Queues all of a graph at once."""
-        ...
-
-    def drop(self, graph: int) -> None:
-        """Gives a graph back."""
-        ...
-
-
-TURNS = threading.RLock()
-"""Of this process's threads at its GPUs: while one captures a graph, CUDA forbids most calls of all others."""
-
-
-@dataclass(frozen=True, eq=False)
-class Lane:
-    """A GPU, and the stream on it that engines and loops share: what is queued later runs later.
-
-    Attributes:
-        lock: held by whoever gives work to the stream, or waits for it: another thread may be capturing.
-    """
-
-    cuda: Cuda
-    stream: int
-    lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
-
-
-@functools.cache
-def process_lane(index: int = 0) -> Lane:
-    """The one that all onnxruntime sessions of this process compute on.
-
-    Args:
-        index: which GPU, as CUDA counts them.
-
-    Raises:
-        EngineError: as CudaDevice.
-    """
-    cuda = CudaDevice(index)
-    return Lane(cuda, cuda.stream(), TURNS)
 
 
 class CudaDevice:
@@ -167,7 +52,7 @@ class CudaDevice:
         self._core: Any = core
         self._lock = threading.Lock()
         self._held: dict[int, Any] = {}  # blocks, streams, events and graphs by address or handle
-        self._staging = _Staging(core)
+        self._staging = Staging(core)
         with self._asking("Device"):
             self._device = core.Device(index)
             self._device.set_current()
@@ -308,55 +193,6 @@ class CudaDevice:
         except Exception as error:  # the library raises kinds of its own
             reason = " ".join(str(error).split())[:200]
             raise EngineError(f"CUDA: {what} failed: {reason}{_remedy(reason)}") from error
-
-
-class _Staging:
-    """Pinned blocks of the host that copies go through; one is used again once the GPU is done with it."""
-
-    def __init__(self, core: Any) -> None:
-        self._resource = core.LegacyPinnedMemoryResource()
-        self._options = core.EventOptions(timing_enabled=False)
-        self._lock = threading.Lock()
-        self._busy: list[tuple[Any, Any]] = []  # event, block
-        self._free: list[Any] = []
-        self._coming: dict[int, list[tuple[Any, NDArray[np.uint8], Array]]] = {}
-
-    @contextmanager
-    def block(self, size: int, queue: Any) -> Iterator[tuple[Any, NDArray[np.uint8]]]:
-        """A block of `size` bytes and its memory; what is queued within the block may still read it afterwards."""
-        buffer, memory = self.take(size)
-        yield buffer, memory
-        with self._lock:
-            self._busy.append((queue.record(options=self._options), buffer))
-
-    def take(self, size: int) -> tuple[Any, NDArray[np.uint8]]:
-        """The smallest block that is free and large enough, or a new one."""
-        with self._lock:
-            done = [pair for pair in self._busy if pair[0].is_done]
-            self._busy = [pair for pair in self._busy if pair not in done]
-            self._free += [buffer for _, buffer in done]
-            fits = [buffer for buffer in self._free if size <= buffer.size <= 2 * size + 4096]
-            if fits:
-                buffer = min(fits, key=lambda b: b.size)
-                self._free.remove(buffer)
-            else:
-                self._free.clear()  # sizes of a job repeat; those of the last job need not stay
-                buffer = self._resource.allocate(max(size, 1))
-        memory = (ctypes.c_uint8 * max(size, 1)).from_address(int(buffer.handle))
-        return buffer, np.ctypeslib.as_array(memory)[:size]
-
-    def arrives(self, stream: int, buffer: Any, memory: NDArray[np.uint8], array: Array) -> None:
-        """`array` gets the bytes when the stream is done."""
-        with self._lock:
-            self._coming.setdefault(stream, []).append((buffer, memory, array))
-
-    def arrived(self, stream: int) -> None:
-        """The stream is done."""
-        with self._lock:
-            coming = self._coming.pop(stream, [])
-            for buffer, memory, array in coming:
-                array.reshape(-1).view(np.uint8)[:] = memory
-                self._free.append(buffer)
 
 
 def _kernel(core: Any, capability: tuple[int, ...]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from handfirst.engines.cuda.device import Cuda, Lane
+from handfirst.engines.cuda.lane import Cuda, Lane
 from handfirst.engines.errors import EngineError
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
-from handfirst.engines.cuda.device import Lane
 from handfirst.engines.cuda.driver import nvidia_driver
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed, wanted_outputs
 from handfirst.engines.errors import EngineError

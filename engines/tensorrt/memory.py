@@ -10,7 +10,7 @@ import functools
 import threading
 from contextlib import suppress
 
-from handfirst.engines.cuda.device import Cuda, Lane, process_lane
+from handfirst.engines.cuda.lane import Cuda, Lane, process_lane
 from handfirst.engines.errors import EngineError
 
 

@@ -9,47 +9,28 @@ one CUDA graph. Nothing here has run on a GPU; with a stand-in for one, latents 
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from math import prod
-from time import perf_counter_ns
-from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from handfirst.engines.cuda.device import Lane
-from handfirst.engines.cuda.layout import LOOP, PREDICTIONS, ROW
+from handfirst.engines.cuda.lane import Lane
+from handfirst.engines.cuda.layout import LOOP, ROW
 from handfirst.engines.engine import Array, Engine, Placed, StreamEngine, nbytes
 from handfirst.engines.errors import EngineError
 from handfirst.engines.spec import EngineSpec
-from handfirst.runtime.diffusion.sampler import STEP, Guided, Known, Latents, Step
+from handfirst.runtime.diffusion.loop_shape import LoopShape, pack_rows
+from handfirst.runtime.diffusion.sampler import STEP, Known, Latents, Step
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.running import most_rows
-from handfirst.runtime.timing.spans import listened, record
+from handfirst.runtime.timing.device_spans import DeviceSpans
+from handfirst.runtime.timing.spans import listened
 
 AHEAD = 2
 """Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
-
-KEPT = 4
-"""Loops of a stage whose memory and graphs stay for the next job of the same shape; a full-size one holds about 0.1 GB.
-More may live while more threads paint; what is given back beyond these is freed at once, the oldest first."""
-
-
-def pack_rows(table: StepTable) -> NDArray[np.void]:
-    """The table as the kernel reads it: ROW [S], every weight rounded to float32 as sampler.py rounds it."""
-    rows = np.zeros(len(table), ROW)
-    for at, row in enumerate(map(table.row, range(1, len(table) + 1))):
-        earlier, before = row.earlier
-        rows[at] = (
-            row.guidance, row.signal, row.noise, row.clean, row.direction, earlier, before,
-            row.sigma, row.known_signal, row.known_noise, PREDICTIONS[row.prediction], row.blend, row.timestep,
-        )  # fmt: skip
-    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +41,16 @@ class Launch:
     tensors: Mapping[str, Placed]
     queue: Callable[[], None]
     """See StreamEngine.bind."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors that go in and come out."""
+        return sum(placed.nbytes for placed in self.tensors.values())
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the inputs, in the order of the spec."""
+        return tuple(self.tensors[tensor.name].shape for tensor in self.engine.spec.inputs)
 
     @staticmethod
     def of(engine: Engine, tensors: Mapping[str, Placed]) -> Launch:
@@ -74,32 +65,6 @@ def common_lane(rows: int, *engines: Engine) -> Lane | None:
     lanes = [engine.lane if isinstance(engine, StreamEngine) else None for engine in engines]
     fits = all(rows <= most_rows(engine.spec) for engine in engines)
     return lanes[0] if fits and all(lane is not None and lane is lanes[0] for lane in lanes) else None
-
-
-@dataclass(frozen=True)
-class LoopShape:
-    """All that fixes the memory of a loop: loops of one shape may use it after each other."""
-
-    batch: int
-    """B."""
-    latent: tuple[int, int, int]
-    """C, h, w."""
-    steps: int
-    copies: int
-    """2 with guidance, else 1."""
-    channels: int
-    """Of the network's input: C, and those of a condition behind them."""
-    known: bool
-    """Whether a canvas is blended in."""
-    noisy: bool
-    """Whether steps draw fresh noise."""
-    history: bool
-    """Whether steps read earlier estimates."""
-
-    @property
-    def rows(self) -> int:
-        """Of the network's batch."""
-        return self.copies * self.batch
 
 
 class DeviceLoop:
@@ -204,7 +169,7 @@ class DeviceLoop:
         cuda, stream = self.lane.cuda, self.lane.stream
         extras = extras or {}
         self._begin(table, draws, condition, known)
-        spans = _Spans(self.lane) if listened() else None  # which part took how long is only seen one by one
+        spans = DeviceSpans(self.lane) if listened() else None  # which part took how long is only seen one by one
         marks = [cuda.event() for _ in range(AHEAD)]
         try:
             for index, timestep in enumerate(table.timestep.tolist(), 1):
@@ -259,12 +224,12 @@ class DeviceLoop:
         for name, array in given.items():
             self.place(name, array)
 
-    def _step(self, index: int, launches: Sequence[Launch], spans: _Spans | None) -> None:
+    def _step(self, index: int, launches: Sequence[Launch], spans: DeviceSpans | None) -> None:
         cuda, stream = self.lane.cuda, self.lane.stream
 
         def queue() -> None:
             for launch in launches:
-                with nullcontext() if spans is None else spans.of(launch.engine.name, launch):
+                with nullcontext() if spans is None else spans.of(launch.engine.name, launch.nbytes, launch.shapes):
                     launch.queue()
             with nullcontext() if spans is None else spans.of(STEP):
                 cuda.step(self._loop.address, self.shape.batch, prod(self.shape.latent), stream)
@@ -310,75 +275,6 @@ class DeviceLoop:
         return self.room(name, (size,), "uint8")
 
 
-B = TypeVar("B")
-
-
-class Loops(Generic[B]):
-    """Loops of a stage: memory and graphs stay for the next job of the same shape. Threads may share it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._free: OrderedDict[tuple[Hashable, int], tuple[DeviceLoop, B]] = OrderedDict()
-        self._count = 0
-
-    @contextmanager
-    def taken(
-        self, lane: Lane, shape: LoopShape, key: Hashable, bind: Callable[[DeviceLoop], B]
-    ) -> Iterator[tuple[DeviceLoop, B]]:
-        """A loop that nobody else uses meanwhile, and what `bind` made for it when it was new.
-
-        Args:
-            key: what else must be equal for a loop to be used again.
-        """
-        with self._lock:
-            found = next((k for k in self._free if k[0] == (lane, shape, key)), None)
-            held = self._free.pop(found) if found else None
-        if held is None:
-            loop = DeviceLoop(lane, shape)
-            bound = bind(loop)
-        else:
-            loop, bound = held
-        try:
-            yield loop, bound
-        except EngineError:
-            loop.close()  # what failed may have left anything in it
-            raise
-        except GeneratorExit:  # a caller who stopped: what is queued still runs, before anything that comes later
-            self._give_back((lane, shape, key), loop, bound)
-            raise
-        self._give_back((lane, shape, key), loop, bound)
-
-    def _give_back(self, key: Hashable, loop: DeviceLoop, bound: B) -> None:
-        with self._lock:
-            self._count += 1
-            self._free[key, self._count] = (loop, bound)
-            old = [self._free.popitem(last=False)[1][0] for _ in range(len(self._free) - KEPT)]
-        for each in old:
-            each.close()
-
-    def close(self) -> None:
-        """Frees the memory of all that are not in use."""
-        with self._lock:
-            loops, self._free = [loop for loop, _ in self._free.values()], OrderedDict()
-        for loop in loops:
-            loop.close()
-
-
-def loop_shape(table: StepTable, x_T: Latents, guided: Guided, channels: int, known: bool) -> LoopShape:
-    """Of a loop over `x_T` [B, C, h, w]; see LoopShape."""
-    batch, *latent = x_T.shape
-    return LoopShape(
-        batch=batch,
-        latent=(latent[0], latent[1], latent[2]),
-        steps=len(table),
-        copies=1 if guided.unconditional is None else 2,
-        channels=channels,
-        known=known,
-        noisy=bool(table.noisy),
-        history=bool(table.earlier.any()),
-    )
-
-
 def _size(axis: int | str, sizes: Mapping[int | str, int]) -> int:
     """Of an output's axis: fixed, or an input's, or, as export names the axes of smaller maps, a share of an input's:
     "rows_4" is a quarter of "rows"."""
@@ -413,38 +309,3 @@ class _OnDevice:
             self.lane.cuda.download(array, self.placed.address, self.lane.stream)
             self.lane.cuda.wait(self.lane.stream)
         return array
-
-
-class _Spans:
-    """Spans of what a loop queues, with the device's own times, told when the loop is done."""
-
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-        self._made: list[tuple[str, Launch | None, int, int, int, int]] = []
-
-    @contextmanager
-    def of(self, name: str, launch: Launch | None = None) -> Iterator[None]:
-        cuda, stream = self._lane.cuda, self._lane.stream
-        before, after = cuda.event(), cuda.event()
-        start = perf_counter_ns()
-        cuda.record(before, stream)
-        yield
-        cuda.record(after, stream)
-        self._made.append((name, launch, start, perf_counter_ns(), before, after))
-
-    def tell(self) -> None:
-        """The stream has been waited for."""
-        for name, launch, start, end, before, after in self._made:
-            device = round(self._lane.cuda.elapsed(before, after) * 1e9)
-            if launch is None:
-                record(name, "host", start, end, device=device)
-                continue
-            size = sum(placed.nbytes for placed in launch.tensors.values())
-            shapes = tuple(launch.tensors[tensor.name].shape for tensor in launch.engine.spec.inputs)
-            record(name, "engine", start, end, size, shapes, device)
-
-    def close(self) -> None:
-        for *_, before, after in self._made:
-            for event in (before, after):
-                with suppress(EngineError):  # a lost GPU has nothing left to give back
-                    self._lane.cuda.forget(event)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from handfirst.engines.choice import ON_GPU, library_and_gpu
-from handfirst.engines.cuda.device import process_lane
+from handfirst.engines.cuda.lane import process_lane
 from handfirst.engines.errors import EngineError
 
 _PROCESS = Path("/proc/self")

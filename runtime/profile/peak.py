@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from handfirst.engines.choice import ON_CPU, arithmetic
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import DeviceEngine, Engine, Placed, StreamEngine, nbytes
 from handfirst.engines.errors import EngineError

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Placed, StreamEngine, Tensor, TimedEngine
 from handfirst.engines.errors import EngineError
 from handfirst.runtime.forks import Origin

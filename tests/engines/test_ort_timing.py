@@ -11,7 +11,7 @@ from support.fake_cuda import FakeCuda
 from support.fake_onnxruntime import FakeOnnxRuntime, Session
 
 from handfirst.engines import ort
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import Engine, Placed, check_placed
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from handfirst.engines.cuda import device
 from handfirst.engines.cuda.device import CudaDevice, cubin_of
+from handfirst.engines.cuda.staging import Staging
 from handfirst.engines.errors import EngineError
 
 
@@ -112,7 +113,7 @@ def staging() -> Any:
         LegacyPinnedMemoryResource=lambda: SimpleNamespace(allocate=Pinned),
         EventOptions=lambda **options: options,
     )
-    return device._Staging(core)
+    return Staging(core)
 
 
 def test_a_pinned_block_is_used_again_once_the_gpu_is_done_with_it(staging: Any) -> None:

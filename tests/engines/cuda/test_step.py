@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from support.step_on_host import compiled_step, loop_of
 
 from handfirst.engines.cuda.layout import ADDRESSES, LOOP, ROW, SIZES
-from handfirst.runtime.diffusion.device import pack_rows
+from handfirst.runtime.diffusion.loop_shape import pack_rows
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table

@@ -12,8 +12,8 @@ from support.fake_trt_engine import COMPUTING
 from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.cache import EngineCache
-from handfirst.engines.cuda.device import Lane
 from handfirst.engines.cuda.driver import Driver
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import EngineError

@@ -15,7 +15,7 @@ from support.fake_cuda import FakeCuda
 from support.fake_engine import FakeEngine
 from support.fake_stream_engine import FakeStreamEngine
 
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import StreamEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine

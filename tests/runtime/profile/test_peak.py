@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.fake_cuda import FakeCuda
 from support.fake_stream_engine import FakeStreamEngine
 
-from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine
 from handfirst.engines.trust.graph_rules import check_graph_file
