@@ -26,6 +26,7 @@ from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import Sample, sample_hand, sample_person
 from handfirst.training.evaluate.detect import cut
 from handfirst.training.evaluate.judge import BodyJudge, HandJudge, Verdict, summary
+from handfirst.training.evaluate.judging.table import model_digest
 
 HELD_OUT = 80_000_000  # far from every seed that was trained on or used to choose a setting
 RESULTS = Path(__file__).parent / "results"
@@ -41,14 +42,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     pipeline = handfirst.open(options.bundle)
-    started = time.time()
+    manifest, started = pipeline.bundle.manifest, time.time()
     hands, hand_tiles = measure_hands(pipeline, options.hands, options.steps)
     people, people_tiles = measure_people(pipeline, options.people, options.steps)
     report = {
-        "bundle": {"name": pipeline.bundle.manifest.name, "digest": pipeline.bundle.digest},
+        "bundle": {"name": manifest.name, "digest": pipeline.bundle.digest, "model": model_digest(manifest)},
         "hands": hands,
         "people": people,
-        "training": pipeline.bundle.manifest.training,
+        "training": manifest.training,
         "machine": machine(),
         "minutes": round((time.time() - started) / 60, 1),
     }

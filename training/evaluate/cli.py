@@ -1,7 +1,8 @@
 """`handfirst evaluate`: look at pictures with MediaPipe, then score what was found. Heavy imports wait.
 
-Two verbs, because they need two environments: MediaPipe (`eval` extra) holds NumPy below 2, FID, KID and CLIPSIM
-(`metrics` extra) need torch. What one finds, the other reads from a file.
+Two verbs for pictures that are there, because they need two environments: MediaPipe (`eval` extra) holds NumPy below 2,
+FID, KID and CLIPSIM (`metrics` extra) need torch. What one finds, the other reads from a file. `judge` is the whole
+recipe for a bundle: fixed poses, painted, looked at and compared with their true renders.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import options, output
 
 app = typer.Typer(help="Measure how good pictures are.", no_args_is_help=True)
@@ -26,7 +28,7 @@ Pictures = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Measure how good pictures are: first 'detect', then 'score'."""
+    """Measure how good pictures are: first 'detect', then 'score'; or 'judge' a bundle on fixed poses."""
 
 
 @app.command()
@@ -93,3 +95,48 @@ def score(
     report.print()
     for file in files:
         print(file)
+
+
+@app.command()
+def judge(
+    out: Annotated[Path, typer.Option(help="Folder for pictures, looks and table.json; goes on there.", metavar="DIR")],
+    bundle: Annotated[Path | None, typer.Option(help="What is judged.", metavar="DIR", show_default="embedded")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Pictures of another program, person-000.png ..., in place of a bundle.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="Name of that program in the table.")] = None,
+    people: Annotated[int | None, typer.Option(min=0, help="The first of 384.", show_default="all")] = None,
+    hands: Annotated[int | None, typer.Option(min=0, help="The first of 256.", show_default="all")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of either stage.", show_default="the model's")] = None,
+    rtmlib: Annotated[
+        Path | None, typer.Option(help="Folder of hand_detector.onnx, hand.onnx, whole_body.onnx.", metavar="DIR")
+    ] = None,
+    inception: Annotated[
+        Path | None, typer.Option(help="Weights of the FID network, for KID of hand crops.", metavar="FILE")
+    ] = None,
+    into: Annotated[Path | None, typer.Option(help="A table of several bundles to join.", metavar="FILE.json")] = None,
+    resamples: Annotated[int, typer.Option(min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    progress: options.Progress = None,
+    json: options.Json = False,
+) -> None:
+    """Judge a bundle on held-out poses, beside their true renders; run again to go on or to add a judge."""
+    output.folder_target(out)
+    from handfirst.runtime.cli.bars import Bars
+    from handfirst.training.evaluate.judging.run import Recipe, judge_all
+    from handfirst.training.evaluate.judging.table import Table, print_rows, read_table, write_table
+    from handfirst.training.evaluate.score import Sampling
+
+    if bundle is not None and pictures is not None:
+        raise UserError("give either --bundle or --pictures: one table is about one of them")
+    common = read_table(into) if into is not None and into.exists() else Table()
+    recipe = Recipe(bundle, pictures, system, people, hands, steps, rtmlib, inception, Sampling(resamples, seed))
+    with Bars(options.show_progress(progress, json)) as bars:
+        table = judge_all(recipe, out, bars.update)
+    if into is not None:
+        write_table(into, common.joined(table))
+    if json:
+        output.print_json(table.model_dump(mode="json"))
+        return
+    print_rows(table.rows)
+    print(out / "table.json")

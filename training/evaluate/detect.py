@@ -127,22 +127,21 @@ MARGIN = 2.2
 """Side of the square in units of the points' extent: MediaPipe wants to see some wrist and some background."""
 
 
-def cut(
-    image: NDArray[np.uint8], points: NDArray[np.float64], size: int = 256
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A square around points, cut from the picture; where it leaves the picture, the picture's edge goes on.
+def square_around(points: NDArray[np.float64], size: int = 256, margin: float = MARGIN) -> Similarity:
+    """Picture pixels -> pixels of a square of `size` around points.
 
     Args:
-        image: [H, W, 3].
         points: [K, 2] in pixels (pixel i centred at i + .5), NaN = missing, at least one known.
-        size: side of the square's picture.
-
-    Returns:
-        uint8 [size, size, 3], and the points in it, [K, 2].
+        size: side of the square's own picture.
+        margin: side of the square in units of the points' extent.
     """
     low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-    side = MARGIN * max(1.0, float((high - low).max()))
-    to_crop = Similarity(size / side, *(size / 2 - size / side * (low + high) / 2).tolist())
+    side = margin * max(1.0, float((high - low).max()))
+    return Similarity(size / side, *(size / 2 - size / side * (low + high) / 2).tolist())
+
+
+def cut_out(image: NDArray[np.uint8], to_crop: Similarity, size: int = 256) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] -> [size, size, 3]; where the square leaves the picture, the picture's edge goes on."""
     matrix = np.array(
         [
             [to_crop.scale, 0, to_crop.dx + to_crop.scale / 2 - 0.5],
@@ -150,4 +149,12 @@ def cut(
         ]
     )
     square = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(square, np.uint8), to_crop.apply(points)
+    return np.asarray(square, np.uint8)
+
+
+def cut(
+    image: NDArray[np.uint8], points: NDArray[np.float64], size: int = 256
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The square around points, uint8 [size, size, 3], and the points in it, [K, 2]; see `square_around`, `cut_out`."""
+    to_crop = square_around(points, size)
+    return cut_out(image, to_crop, size), to_crop.apply(points)
