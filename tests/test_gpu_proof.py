@@ -125,6 +125,7 @@ def test_both_loops_of_a_job_are_compared_and_counted(proof: Callable[..., tuple
     cuda = FakeCuda()
     counting = proof_jobs.Counting(cuda)
     lane = Lane(counting, cuda.stream())
+    counting.now = 0.0  # engines move the stand-in's clock
     engines = {role: FakeEngine(spec(role), role, FUNCTIONS[role]) for role in FUNCTIONS}
     on_stream = {role: FakeStreamEngine(engines[role], lane) for role in ("hand_unet", "controlnet", "body_unet")}
     plain = {role: proof_jobs.Plain(engine) for role, engine in engines.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -155,7 +156,8 @@ class FakeCuda:
             self.counts["capture"] += 1
             self._capturing[stream] = threading.get_ident(), captured
         try:
-            work()  # without the lock: other threads go on meanwhile, here as there
+            time.sleep(0.001)  # without the lock: other threads go on meanwhile, here as there
+            work()
         finally:
             del self._capturing[stream]
         with self._lock:
