@@ -37,14 +37,13 @@ ENGINE: dict[Precision, str] = {"float32": "cpu", "float16": "cpu", "bfloat16": 
 
 
 def check_engine(precision: Precision) -> None:
-    """The library that graphs of this precision are judged with is here: asked before minutes go into exporting them.
+    """The libraries that graphs of this precision are judged with are here: asked before minutes go into exporting.
 
     Raises:
-        EngineError: it is not installed; names the extra.
+        EngineError: one is not installed; names the extra.
     """
-    if ENGINE[precision] == "cpu":
-        import_onnxruntime()
-    else:
+    import_onnxruntime()  # of a bfloat16 bundle some graphs are float32 (form.py)
+    if ENGINE[precision] == "openvino":
         import_openvino()
 
 

@@ -1,9 +1,10 @@
-"""How a group normalisation is written in a float32 graph: as an instance normalisation of the groups.
+"""How a group normalisation is written without ONNX's GroupNormalization: as an instance normalisation of the groups.
 
-ONNX's GroupNormalization (21) would be one node, but onnxruntime has no CPU kernel for it: it unfolds each into simple
-nodes as the session opens. This form has a kernel: sessions open in half of the time, and the UNets of the embedded
-model run in .87 .. .91 of it. In half precision GroupNormalization stays: it alone says that the statistics are
-taken in float32. Knows nothing about which parts have one.
+GroupNormalization (21) would be one node, but onnxruntime has no kernel for it, neither on CPUs nor in CUDA: it unfolds
+each into simple nodes as the session opens. This form has one: sessions on a CPU open in half of the time, and the UNets
+of the embedded model run in .87 .. .91 of it. In half precision the plain form keeps GroupNormalization, which alone
+says that the statistics are taken in float32; the form for GPUs says so with casts. Knows nothing about which parts have
+one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,32 @@ from onnxscript import opset21 as op
 
 Translations = dict[Callable[..., Any], Callable[..., Any]]
 
+_FLOAT32 = 1
+"""As TensorProto.DataType numbers it."""
+
 
 def _group_norm(
     x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
 ) -> Any:
-    """aten::group_norm of x [B, C, ...], weight and bias [C] or None; `cudnn_enabled` says how, not what."""
+    """aten::group_norm of x [B, C, ...] in float32; weight and bias [C] or None; `cudnn_enabled` says how, not what."""
+    return _affine(x, _normal(x, op.Shape(x), groups, eps), weight, bias)
+
+
+def _group_norm_half(
+    x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
+) -> Any:
+    """The same of x in half precision: statistics and division in float32, weight and bias in x's own precision."""
+    normal = _normal(op.Cast(x, to=_FLOAT32), op.Shape(x), groups, eps)
+    return _affine(x, op.Cast(normal, to=int(x.dtype)), weight, bias)
+
+
+def _normal(x: Any, shape: Any, groups: int, eps: float) -> Any:
     grouped = op.Reshape(x, op.Constant(value_ints=[0, groups, -1]))
     ones, zeros = op.Constant(value_floats=[1.0] * groups), op.Constant(value_floats=[0.0] * groups)
-    normal = op.Reshape(op.InstanceNormalization(grouped, ones, zeros, epsilon=eps), op.Shape(x))
+    return op.Reshape(op.InstanceNormalization(grouped, ones, zeros, epsilon=eps), shape)
+
+
+def _affine(x: Any, normal: Any, weight: Any, bias: Any) -> Any:
     per_channel = op.Constant(value_ints=[-1] + [1] * (len(x.shape) - 2))
     if weight is not None:
         normal = op.Mul(normal, op.Reshape(weight, per_channel))
@@ -31,4 +50,5 @@ def _group_norm(
 
 
 FLOAT32: Translations = {torch.ops.aten.group_norm.default: _group_norm}
+HALF: Translations = {torch.ops.aten.group_norm.default: _group_norm_half}
 """For torch.onnx.export's custom_translation_table."""

@@ -22,13 +22,10 @@ from torch.export import Dim
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
-from handfirst.export.group_norm import FLOAT32
+from handfirst.export.form import Form, Normalisation, form_of
+from handfirst.export.group_norm import FLOAT32, HALF, Translations
 from handfirst.export.part import BATCH, CELLS, InPrecision, Part
 from handfirst.export.weights import store_half
-
-OPSETS: dict[Precision, int] = {"float32": 21, "float16": 21, "bfloat16": 22}
-"""GroupNormalization is one node from 21 on, convolutions take bfloat16 from 22 on; 23 would add Attention, which
-TensorRT takes in half precision alone."""
 
 Weights = Literal["float16", "float32"]
 
@@ -39,14 +36,25 @@ DTYPES: dict[Precision, torch.dtype] = {
 }
 
 
-def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "float32") -> ir.Model:
+NORMALISATIONS: dict[Normalisation, Translations | None] = {
+    "GroupNormalization": None,
+    "InstanceNormalization": FLOAT32,
+    "InstanceNormalization in float32": HALF,
+}
+"""What the exporter is told; it writes GroupNormalization by itself."""
+
+
+def to_onnx(part: Part, weights: Weights = "float16", form: Form | None = None) -> ir.Model:
     """Exports a part; the same part gives the same graph.
 
     Args:
         weights: how large weights of a float32 graph are stored; "float16" only where it changes none (see
             weights.round_weights).
-        precision: what the graph computes in; its weights are stored so too.
+        form: what the graph computes in, which its weights are stored in too, and its operators; None: the plain one
+            in float32.
     """
+    form = form or form_of(part)
+    precision = form.precision
     given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
     module = part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision]).eval()
     with _quiet():
@@ -54,11 +62,11 @@ def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "fl
             module,
             given,
             dynamo=True,
-            opset_version=OPSETS[precision],
+            opset_version=form.opset,
             dynamic_shapes=_dynamic_shapes(part, module),
             external_data=False,
             verbose=False,
-            custom_translation_table=FLOAT32 if precision == "float32" else None,
+            custom_translation_table=NORMALISATIONS[form.normalisation],
         )
     model: ir.Model = program.model
     if precision == "float32" and weights == "float16":
