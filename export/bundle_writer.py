@@ -35,6 +35,7 @@ from handfirst.export.form import Form, form_of
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.layerwise import explain
 from handfirst.export.options import DEFAULTS, ExportOptions
 from handfirst.export.part import Part, PartMaker, limit_rows
 from handfirst.export.systems import Source, open_source
@@ -146,7 +147,15 @@ def _write_part(
     files = write_graph(to_onnx(part, options.weights, form), folder, role)
     _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
-    figure = gate.check(read_graph(folder, files, role, spec, form.precision), trials)
+    graph = read_graph(folder, files, role, spec, form.precision)
+    try:
+        figure = gate.check(graph, trials)
+    except gate.Deviates as error:
+        again = make()
+        if options.rounded:
+            round_weights(again.module)
+        why = explain(again, form, graph, trials[0].inputs, TOLERANCE[form.precision])
+        raise UserError(f"{error}; {why}") from error
     progress(2, STEPS)
     entry = EngineEntry(
         file=files.file,

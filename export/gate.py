@@ -47,6 +47,10 @@ def check_engine(precision: Precision) -> None:
         import_openvino()
 
 
+class Deviates(UserError):
+    """A graph does not compute what torch computes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """Inputs by name, and what torch makes of them in float32."""
@@ -110,12 +114,12 @@ def check(graph: Graph, trials: list[Trial], tolerance: float | None = None) -> 
         tolerance: the worst PSNR in dB that passes; None: what its precision can be held to.
 
     Raises:
-        UserError: it is below `tolerance`; names the graph and the figure.
+        Deviates: it is below `tolerance`; names the graph and the figure.
     """
     needed = TOLERANCE[graph.precision] if tolerance is None else tolerance
     figure = measure(graph, trials)
     if not figure >= needed:
-        raise UserError(
+        raise Deviates(
             f"{graph.role}: the exported graph is {figure:.1f} dB from torch, at least {needed:.0f} are needed in "
             f"{graph.precision}; nothing was written, try another precision or other versions of torch and onnxscript"
         )

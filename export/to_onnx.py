@@ -54,11 +54,26 @@ def to_onnx(part: Part, weights: Weights = "float16", form: Form | None = None) 
             in float32.
     """
     form = form or form_of(part)
-    precision = form.precision
+    model: ir.Model = export_program(part, form).model
+    if form.precision == "float32" and weights == "float16":
+        store_half(model)
+    _clean(model)
+    _name(model.graph.inputs, part.spec.inputs)
+    _name(model.graph.outputs, part.spec.outputs)
+    return model
+
+
+def export_program(part: Part, form: Form) -> Any:
+    """What torch's exporter makes of a part: its own program (`exported_program`) beside the graph (`model`).
+
+    Values of the graph bear the names of the program's operations. In half precision the module's weights are converted
+    in place.
+    """
     given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
-    module = part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision]).eval()
+    half = form.precision != "float32"
+    module = InPrecision(part.module, DTYPES[form.precision]).eval() if half else part.module.eval()
     with _quiet():
-        program: Any = torch.onnx.export(
+        return torch.onnx.export(
             module,
             given,
             dynamo=True,
@@ -68,13 +83,6 @@ def to_onnx(part: Part, weights: Weights = "float16", form: Form | None = None) 
             verbose=False,
             custom_translation_table=NORMALISATIONS[form.normalisation],
         )
-    model: ir.Model = program.model
-    if precision == "float32" and weights == "float16":
-        store_half(model)
-    _clean(model)
-    _name(model.graph.inputs, part.spec.inputs)
-    _name(model.graph.outputs, part.spec.outputs)
-    return model
 
 
 def _dynamic_shapes(part: Part, module: nn.Module) -> tuple[Any, ...]:
