@@ -150,7 +150,7 @@ def _write_part(
     graph = read_graph(folder, files, role, spec, form.precision)
     try:
         figure = gate.check(graph, trials)
-    except gate.Deviates as error:
+    except gate.DeviationError as error:
         again = make()
         if options.rounded:
             round_weights(again.module)

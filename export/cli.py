@@ -46,7 +46,7 @@ def export(
     ] = 16,
     opset: Annotated[
         int | None,
-        typer.Option(metavar="23", help="Half precision with operators that GPUs have kernels for.", show_default="21, 22"),
+        typer.Option(metavar="23", help="Half precision in operators that GPUs run fast.", show_default="21, 22"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,

@@ -1,4 +1,4 @@
-"""`handfirst compare`: a bundle's graphs on an engine against the model they were exported from, operator by operator."""
+"""`handfirst compare`: a bundle's graphs on an engine against the model that they came from, operator by operator."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _rows(
     if strange := [role for role in roles if role not in entries]:
         raise UserError(f"--role: expected one of {', '.join(entries)}; got '{strange[0]}'")
     newest = NEWEST if any(entry.opset == NEWEST for entry in entries.values()) else None
-    half = next((entry.precision for entry in entries.values() if entry.precision != "float32"), "float32")
-    makers = open_source(model, ExportOptions(precision=half, opset=newest))[1].parts()
+    coarser = [entry.precision for entry in entries.values() if entry.precision != "float32"]
+    makers = open_source(model, ExportOptions(precision=coarser[0] if coarser else "float32", opset=newest))[1].parts()
     for role in roles or entries:
         entry, graph = entries[role], bundle.graph(role)
         part = replace(makers[role](), spec=entry.spec)

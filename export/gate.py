@@ -47,7 +47,7 @@ def check_engine(precision: Precision) -> None:
         import_openvino()
 
 
-class Deviates(UserError):
+class DeviationError(UserError):
     """A graph does not compute what torch computes."""
 
 
@@ -114,12 +114,12 @@ def check(graph: Graph, trials: list[Trial], tolerance: float | None = None) -> 
         tolerance: the worst PSNR in dB that passes; None: what its precision can be held to.
 
     Raises:
-        Deviates: it is below `tolerance`; names the graph and the figure.
+        DeviationError: it is below `tolerance`; names the graph and the figure.
     """
     needed = TOLERANCE[graph.precision] if tolerance is None else tolerance
     figure = measure(graph, trials)
     if not figure >= needed:
-        raise Deviates(
+        raise DeviationError(
             f"{graph.role}: the exported graph is {figure:.1f} dB from torch, at least {needed:.0f} are needed in "
             f"{graph.precision}; nothing was written, try another precision or other versions of torch and onnxscript"
         )

@@ -1,10 +1,10 @@
 """How a group normalisation is written without ONNX's GroupNormalization: as an instance normalisation of the groups.
 
-GroupNormalization (21) would be one node, but onnxruntime has no kernel for it, neither on CPUs nor in CUDA: it unfolds
-each into simple nodes as the session opens. This form has one: sessions on a CPU open in half of the time, and the UNets
-of the embedded model run in .87 .. .91 of it. In half precision the plain form keeps GroupNormalization, which alone
-says that the statistics are taken in float32; the form for GPUs says so with casts. Knows nothing about which parts have
-one.
+GroupNormalization (21) would be one node, but onnxruntime has no kernel for it, neither on CPUs nor in CUDA: it
+unfolds each into simple nodes as the session opens. This form has one: sessions on a CPU open in half of the time, and
+the UNets of the embedded model run in .87 .. .91 of it. In half precision the plain form keeps GroupNormalization,
+which alone says that the statistics are taken in float32; the form for GPUs says so with casts. Knows nothing about
+which parts have one.
 """
 
 from __future__ import annotations

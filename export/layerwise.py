@@ -1,10 +1,10 @@
 """Where a graph begins to deviate: every operator's output against what torch computes at the same place.
 
-The exporter names a value of the graph after the torch operation that it translates, so both sides can be told apart
-operator by operator. polygraphy marks the values and runs the graph: onnxruntime, or a TensorRT plan that it builds from
-the graph in this process. It allows host code in every plan that it loads, so it is never shown a plan of a file. All
-values of the graph are outputs while it runs, which keeps libraries from fusing operators: a fault that lies in a fusion
-goes away, and that is said. Has run on onnxruntime's CPU provider alone. Knows nothing about bundles.
+The exporter names a value of the graph after the torch operation that it translates, so both sides can be compared
+operator by operator. polygraphy marks the values and runs the graph, on onnxruntime or as a TensorRT plan that it
+builds from the graph in this process. It allows host code in every plan that it loads, so it is never shown a plan of a
+file. All values of the graph are outputs while it runs, which keeps libraries from fusing operators: a fault that lies
+in a fusion goes away, and that is said. Has run on onnxruntime's CPU provider alone. Knows nothing about bundles.
 """
 
 from __future__ import annotations

@@ -123,7 +123,8 @@ def check_operator(node: Node, opset: int, where: str) -> None:
         )
     if opset < SINCE.get(node.op_type, 0):
         raise BundleError(
-            f"{where}: operator {shown(node.op_type)} is of opset {SINCE[node.op_type]}, the graph is of {opset}; {EXPORT}"
+            f"{where}: operator {shown(node.op_type)} is of opset {SINCE[node.op_type]}, the graph is of {opset}; "
+            f"{EXPORT}"
         )
     seen = set()
     for attribute in node.attributes:

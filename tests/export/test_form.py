@@ -16,11 +16,10 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import EngineSpec, TensorSpec
-from handfirst.export import bundle_writer, gate
+from handfirst.export import gate
 from handfirst.export.form import form_of, head_sizes
 from handfirst.export.options import ExportOptions
-from handfirst.export.part import Part, PartMaker
-from handfirst.export.systems.two_stage.source import Source
+from handfirst.export.part import Part
 from handfirst.runtime.cli.main import main
 
 CALLS = {"text_encoder": 1, "hand_unet": 6, "controlnet": 2, "body_unet": 2}
@@ -101,22 +100,8 @@ def test_a_norm_of_half_precision_stands_between_casts(gpu_graphs: dict[str, Gpu
     assert convolved == {onnx.TensorProto.BFLOAT16}
 
 
-class TwoParts(Source):
-    """The text encoder and the hint encoder alone: enough for a manifest, too few for a picture."""
-
-    def parts(self) -> dict[str, PartMaker]:
-        return {role: make for role, make in super().parts().items() if role in ("text_encoder", "hint_encoder")}
-
-    def rehearse(self, bundle: Bundle) -> float:
-        return gate.EQUAL
-
-
-def test_the_manifest_says_how_each_graph_is_written(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bundle_writer, "open_source", lambda folder, options: ("two-stage", TwoParts(folder, options)))
-    options = ExportOptions("gpu", precision="float16", opset=23)
-    manifest = Bundle.open(bundle_writer.export_bundle(model_folder, tmp_path / "bundle", options)).manifest
+def test_the_manifest_says_how_each_graph_is_written(two_graphs: Path) -> None:
+    manifest = Bundle.open(two_graphs).manifest
     norm = "group normalisation, where there is one: InstanceNormalization in float32"
     assert manifest.decisions["text_encoder_graph"] == f"float16, opset 23; attention: Attention; {norm}"
     assert manifest.decisions["hint_encoder_graph"] == f"float16, opset 21; attention: none; {norm}"

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 from support.gpu_graphs import GpuGraph
-from support.tiny_model import tiny_model
+from support.tiny_model import save_tiny_model, tiny_model
 
 from handfirst.engines.errors import EngineError, UserError
 from handfirst.engines.graph import Graph
@@ -95,7 +95,8 @@ def test_an_export_that_fails_names_the_operator(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(bundle_writer, "to_onnx", spoiling)
     options = bundle_writer.ExportOptions("spoiled", "float32")
     with pytest.raises(
-        UserError, match=r"mask_head: the exported graph is .* first operator that deviates is ConvTranspose 'conv_tr"
+        UserError,
+        match=r"mask_head: the exported graph is .* that deviates is ConvTranspose 'convolution_1'",
     ) as caught:
         bundle_writer._write_part(tmp_path, head, options, lambda done, total: None)
     assert "\n" not in str(caught.value)
@@ -133,10 +134,24 @@ def test_only_tensorrt_loads_polygraphys_tensorrt() -> None:
     assert not [name for name in sys.modules if name.startswith("polygraphy.backend.trt.loader")]
 
 
-def test_compare_says_what_is_wrong_with_the_call(
-    model_folder: Path, capsys: pytest.CaptureFixture[str]
+def test_compare_finds_nothing_in_a_bundle_and_its_model(
+    two_graphs: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from handfirst.engines.bundle import demo_bundle_path
+    assert main(["compare", str(two_graphs), str(model_folder)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "_encoder" in line]
+    assert len(rows) == 2 and all("nothing" in row for row in rows)
 
-    assert main(["compare", str(demo_bundle_path()), str(model_folder), "--role", "nose"]) == 2
-    assert "--role: expected one of text_encoder" in " ".join(capsys.readouterr().err.split())
+
+def test_compare_names_the_first_operator_of_another_models_graph(
+    two_graphs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_tiny_model(tmp_path / "other", seed=1)
+    assert main(["compare", str(two_graphs), str(tmp_path / "other"), "--role", "hint_encoder"]) == 1
+    assert "the first operator that deviates is Conv 'conv2d'" in " ".join(capsys.readouterr().out.split())
+
+
+def test_compare_says_what_is_wrong_with_the_call(
+    two_graphs: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(two_graphs), str(model_folder), "--role", "nose"]) == 2
+    assert "--role: expected one of text_encoder, hint_encoder; got 'nose'" in capsys.readouterr().err

@@ -43,14 +43,14 @@ def pairs(gpu_graphs: dict[str, GpuGraph]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for kind, precision in itertools.product(KINDS, precisions):
-        roles = KINDS[kind]
-        for role, make in part_makers(tiny_model(autoencoder=kind)).items():
-            if roles is None or role in roles:
-                part = make()
-                form = form_of(part, precision)
-                model = serialise(to_onnx(part, "float32", form))
-                check_graph_file(Graph(role, part.spec, model, precision=form.precision, source=f"{role} {form}"))
-                found.update(written(model))
+        makers = part_makers(tiny_model(autoencoder=kind))
+        parts = [makers[role]() for role in KINDS[kind] or makers]
+        forms = [form_of(part, precision) for part in parts]  # of networks that share weights, before any is converted
+        for part, form in zip(parts, forms, strict=True):
+            model = serialise(to_onnx(part, "float32", form))
+            where = f"{part.role} {form}"
+            check_graph_file(Graph(part.role, part.spec, model, precision=form.precision, source=where))
+            found.update(written(model))
     for made in gpu_graphs.values():
         check_graph_file(made.graph)
         found.update(written(made.graph.model))

@@ -31,7 +31,8 @@ from handfirst.runtime.systems.two_stage.system import TwoStage
 STEPS = 2
 
 TOLERANCE: dict[Precision, float] = {"float32": 50.0, "float16": 30.0, "bfloat16": 20.0}
-"""Worst PSNR in dB of the final latents, by a bundle's coarsest precision; lower than a single graph's, as errors add up and masks have edges."""
+"""Worst PSNR in dB of the final latents, by a bundle's coarsest precision; lower than a single graph's, as errors add
+up and masks have edges."""
 
 PROMPT = "a person, left hand open palm"
 
