@@ -27,7 +27,9 @@ def compare(
     model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="What it was exported from.")],
     role: Annotated[list[str] | None, typer.Option(help="A graph; may be given again.", show_default="all")] = None,
     engine: Annotated[Library, typer.Option(help="What runs the graphs.")] = Library.cpu,
-    timings: Annotated[Path | None, typer.Option(help="A folder of yours where TensorRT keeps its timings.")] = None,
+    timings: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of TensorRT's timings.")
+    ] = None,
 ) -> None:
     """Run every graph with all its values as outputs and name the first operator that deviates from torch.
 

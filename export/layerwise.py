@@ -36,6 +36,8 @@ LARGEST = (1 << 31) - 1
 TIMINGS = "timings.cache"
 """TensorRT's timings in the folder that is given: a second build measures nothing again."""
 
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
 
 @dataclass(frozen=True)
 class Deviation:
@@ -97,7 +99,7 @@ class _Recorder(torch.fx.Interpreter):
 def graph_values(
     graph: Graph, inputs: Mapping[str, NDArray[Any]], engine: str = "cpu", folder: Path | None = None
 ) -> Values:
-    """What a graph computes, by the name of the value: of every operator and every output.
+    """What a graph computes, by the name of the value: of every operator that gives floats and every output.
 
     Args:
         engine: "cpu", "cuda" or "tensorrt".
@@ -108,11 +110,14 @@ def graph_values(
         UserError: the graph is too large, or the library cannot run it.
     """
     check_polygraphy()
-    from polygraphy import constants
     from polygraphy.backend.onnx import ModifyOutputs
     from polygraphy.logger import G_LOGGER
 
-    model = ModifyOutputs(whole_model(graph), outputs=constants.MARK_ALL)()
+    model = onnx.shape_inference.infer_shapes(whole_model(graph))
+    model.graph.value_info.extend(model.graph.output)  # TensorRT wants to know the type of every output
+    floats = {value.name for value in model.graph.value_info if value.type.tensor_type.elem_type in FLOATS}
+    made = [name for node in model.graph.node for name in node.output if name in floats]
+    model = ModifyOutputs(model, outputs=made)()
     shapes = {name: tuple(array.shape) for name, array in inputs.items()}
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
         try:

@@ -116,6 +116,37 @@ def answer_of(code: str, folder: Path) -> dict[str, Any]:
     return found
 
 
+BY_OPERATOR = """
+import json, os, pickle, sys
+from pathlib import Path
+os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"
+import tensorrt_rtx_bindings
+sys.modules["tensorrt_rtx"] = tensorrt_rtx_bindings  # polygraphy knows it by the name of the package around it
+from handfirst.engines.errors import UserError
+from handfirst.export.layerwise import graph_values
+
+graph, inputs = pickle.loads(Path("graphs").read_bytes())
+try:
+    said = {"values": len(graph_values(graph, inputs, "tensorrt", Path.cwd()))}
+except UserError as error:
+    said = {"error": str(error)}
+print(json.dumps(said))
+"""
+
+
+def test_polygraphy_builds_a_plan_whose_values_are_all_outputs(gpu_graphs: dict[str, GpuGraph], tmp_path: Path) -> None:
+    """Timings are written when a plan is built; running it needs a GPU, and that is said in one line."""
+    made = gpu_graphs["float16 controlnet"]
+    (tmp_path / "graphs").write_bytes(pickle.dumps((made.graph, made.trials[0].inputs)))
+    answer = answer_of(BY_OPERATOR, tmp_path)
+    assert (tmp_path / "timings.cache").is_file(), answer
+    if "error" in answer:
+        expected = "controlnet: tensorrt cannot run it operator by operator: Could not deserialize engine"
+        assert answer["error"].startswith(expected) and "\n" not in answer["error"]
+    else:
+        assert answer["values"] > len(made.graph.spec.outputs)
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
     return answer_of(CODE, tmp_path_factory.mktemp("rtx"))
