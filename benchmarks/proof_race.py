@@ -123,7 +123,7 @@ def _ort(subject: Subject, gpu: bool, graphs: bool = False, nhwc: bool = False) 
 
 
 def _tensorrt(subject: Subject) -> Engine:
-    from handfirst.engines.nvidia.trt import TrtEngine
+    from handfirst.engines.tensorrt.engine import TrtEngine
 
     return TrtEngine(subject.graph)
 

@@ -78,7 +78,7 @@ def _on_gpu() -> Choice | None:
     found = [engine for engine, installed in libraries.items() if installed]
     if not found:
         return None
-    from handfirst.engines.nvidia.driver import nvidia_driver  # asks in a process of its own: only where it matters
+    from handfirst.engines.cuda.driver import nvidia_driver  # asks in a process of its own: only where it matters
 
     driver = nvidia_driver()
     named = {"tensorrt": "TensorRT", "cuda": "onnxruntime-gpu"}[found[0]]

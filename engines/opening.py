@@ -65,7 +65,7 @@ def _open(graph: Graph, engine: str, threads: int | None) -> Engine:
         from handfirst.engines.ov import OvEngine
 
         return OvEngine(graph, "bfloat16" if engine == "openvino-bf16" else "float32", threads)
-    from handfirst.engines.nvidia.trt import TrtEngine
+    from handfirst.engines.tensorrt.engine import TrtEngine
 
     return TrtEngine(graph, cache=EngineCache(), gpu=gpu)
 

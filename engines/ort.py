@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from handfirst.engines.cuda.device import Lane, process_lane
+from handfirst.engines.cuda.driver import nvidia_driver
+from handfirst.engines.cuda.timing import TimedSession
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
-from handfirst.engines.nvidia.driver import nvidia_driver
-from handfirst.engines.nvidia.timing import TimedSession
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
 from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
 from handfirst.engines.spec import Port, check_ports

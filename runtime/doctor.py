@@ -20,9 +20,9 @@ from typing import Literal
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.cache import EngineCache
 from handfirst.engines.choice import ENGINES, ON_CPU, choose
+from handfirst.engines.cuda.driver import Driver, nvidia_driver
 from handfirst.engines.errors import UserError
 from handfirst.engines.installed import computes_bfloat16, distributed, importable
-from handfirst.engines.nvidia.driver import Driver, nvidia_driver
 from handfirst.engines.probe import probe
 from handfirst.runtime.profile.machine import machine
 

@@ -78,7 +78,7 @@ def test_every_verb_of_the_runtime_has_its_options(pages):
         assert f"## handfirst {verb}\n" in text
     assert "- `--seed N` (default: 0): Equal seeds give equal pictures." in text
     assert "- `--metadata, --no-metadata` (default: --metadata): " in text
-    assert "- `--pose FILE` (must be given): " in text
+    assert "- `--out FILE.png` (must be given): " in text
 
 
 def test_what_says_nothing_is_named(api, monkeypatch, tmp_path):

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
-from handfirst.engines.nvidia.driver import nvidia_driver
 
 BLOCK = 256
 """Threads of a block of the step kernel."""

@@ -61,8 +61,6 @@ class Here:
 
     def render(self, queue: GroupQueue) -> Iterator[list[Outcome]]:
         """Everything in the queue, group by group."""
-        if _is_limited():
-            _give_memory_back()
         with ThreadPoolExecutor(1, "first-half") as ahead:
             current = self._start(queue, ahead)
             while current is not None:
@@ -109,13 +107,14 @@ class Here:
         return queue.failed(group, error)
 
 
-def _is_limited() -> bool:
-    """Whether this process may have only so much address space (`ulimit -v`)."""
+def spare_memory() -> None:
+    """To be called before a model is opened: where address space is limited (`ulimit -v`), freed memory goes back."""
     try:
         import resource
     except ImportError:  # Windows
-        return False
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        _give_memory_back()
 
 
 def _give_memory_back() -> None:

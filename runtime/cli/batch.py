@@ -179,9 +179,10 @@ def _renderer(how: _How, model: Bundle, stack: ExitStack) -> Renderer:
         opening = Opening(how.bundle and how.bundle.absolute(), model.digest, how.engine, how.threads, how.resident)
         return stack.enter_context(OnRay(how.ray, opening, how.image_format.value, how.workers, how.metadata))
 
-    from handfirst.runtime.batch.run import Here
+    from handfirst.runtime.batch.run import Here, spare_memory
     from handfirst.runtime.system import TwoHalves
 
+    spare_memory()
     system = pipeline.open_pipeline(how.bundle, how.engine, how.threads, how.resident)
     if how.overlap and not isinstance(system, TwoHalves):
         raise UserError("--overlap needs a model whose work comes in two halves; leave it out with this one")

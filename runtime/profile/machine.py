@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.installed import distributed, usable_cores
-from handfirst.engines.nvidia.driver import nvidia_driver
 
 LIBRARIES = ("handfirst", "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")

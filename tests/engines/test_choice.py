@@ -35,7 +35,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, has: str, bfloat16: bool, gpu: bool
     monkeypatch.setattr(choice, "importable", lambda module: module in [modules.get(n, n) for n in names])
     monkeypatch.setattr(choice, "distributed", lambda name: name in names)
     monkeypatch.setattr(choice, "computes_bfloat16", lambda: bfloat16)
-    monkeypatch.setitem(sys.modules, "handfirst.engines.nvidia.driver", SimpleNamespace(nvidia_driver=nvidia_driver))
+    monkeypatch.setitem(sys.modules, "handfirst.engines.cuda.driver", SimpleNamespace(nvidia_driver=nvidia_driver))
     return asked
 
 
@@ -111,7 +111,7 @@ def test_tensorrt_gets_the_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("HANDFIRST_CACHE", str(tmp_path))
     given = []
     opened = SimpleNamespace(TrtEngine=lambda graph, cache, gpu: given.append((graph, cache.folder, gpu)))
-    monkeypatch.setitem(sys.modules, "handfirst.engines.nvidia.trt", opened)
+    monkeypatch.setitem(sys.modules, "handfirst.engines.tensorrt.engine", opened)
     open_engine(GRAPH, "tensorrt")
     open_engine(GRAPH, "tensorrt:1")
     assert given == [(GRAPH, tmp_path, 0), (GRAPH, tmp_path, 1)]

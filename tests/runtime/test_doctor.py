@@ -9,8 +9,8 @@ from support.cached import BLOB, KEY, OTHER, age, stored
 from handfirst.engines.bundle import demo_bundle_path
 from handfirst.engines.cache import EngineCache
 from handfirst.engines.choice import Choice
+from handfirst.engines.cuda.driver import Driver
 from handfirst.engines.errors import EngineError
-from handfirst.engines.nvidia.driver import Driver
 from handfirst.runtime import doctor
 from handfirst.runtime.cli.main import main
 

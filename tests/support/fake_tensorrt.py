@@ -16,7 +16,7 @@ from support.fake_trt_parser import DTYPES, Logger, Network, Parser, enum_of
 
 
 class FakeTensorRT:
-    """The module; test_tensorrt_rtx.py compares the names of its parts with the real ones.
+    """The module; tensorrt/test_rtx.py compares the names of its parts with the real ones.
 
     Knobs: `refuse` holds names of calls that fail, `gpu` is what plans are built for.
     """

@@ -14,13 +14,13 @@ from support.fake_tensorrt import FakeTensorRT
 from support.weighted_graph import SPEC, externalise, weighted
 
 from handfirst.engines.cache import EngineCache
+from handfirst.engines.cuda.driver import Driver
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia import trt
-from handfirst.engines.nvidia.driver import Driver
-from handfirst.engines.nvidia.trt import TrtEngine
-from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.ort import OrtEngine
+from handfirst.engines.tensorrt import engine as trt
+from handfirst.engines.tensorrt.engine import TrtEngine
+from handfirst.engines.tensorrt.memory import Arena
 
 
 class World:

@@ -119,6 +119,8 @@ class TestMemory:
         paint(tmp_path, [job("a", seed=1), job("b", seed=2)], system)
         assert {line["status"] for line in lines(tmp_path)} == {"failed"}
         assert lines(tmp_path)[0]["reason"] == "out of memory: Unable to allocate 9 GiB; the job was rendered alone"
+        paint(tmp_path, [job("a", seed=1), job("b", seed=2)])  # more memory, and no --retry-failed
+        assert {line["id"]: line["status"] for line in lines(tmp_path)} == {"a": "done", "b": "done"}
 
     def test_a_job_beside_another_is_tried_once_more_alone(self, tmp_path):
         """Its memory was taken by the stage 1 that ran beside it."""

@@ -66,6 +66,7 @@ class Result:
     tiles: Any
     seed: int
     seconds: dict[str, float]
+    asked: dict[str, Any]
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -174,7 +175,7 @@ class Mosaic:
         with span("tiling"):
             made = [enlarged(tiles, self.settings.tile) for tiles in step.x_t]
         return [
-            Result(*each, step.x_t[i], request.seed, clock.seconds)
+            Result(*each, step.x_t[i], request.seed, clock.seconds, {"colour": request.colour, "seed": request.seed})
             for i, (each, request) in enumerate(zip(made, requests, strict=True))
         ]
 

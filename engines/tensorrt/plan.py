@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.timing import StreamTimer
-from handfirst.engines.nvidia.trt_build import Shapes, dtype_name
-from handfirst.engines.nvidia.trt_library import logger
-from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.spec import Port, check_ports
+from handfirst.engines.tensorrt.build import Shapes, dtype_name
+from handfirst.engines.tensorrt.library import logger
+from handfirst.engines.tensorrt.memory import Arena
 
 
 class Context:

@@ -1,5 +1,5 @@
 """The TensorRT engine over a stand-in for the library, in the shapes of TensorRT 10 and 11; outputs are compared with
-onnxruntime's. Nothing here touches a GPU or TensorRT itself (tests/engines/test_tensorrt_rtx.py builds real plans)."""
+onnxruntime's. Nothing here touches a GPU or TensorRT itself (tests/engines/tensorrt/test_rtx.py builds real plans)."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ def test_without_a_gpu_nothing_is_imported(tmp_path: Path) -> None:
 import sys
 for name in ("tensorrt", "cuda"):
     sys.modules[name] = None
-from handfirst.engines.nvidia import trt
-from handfirst.engines.nvidia.driver import Driver
+from handfirst.engines.tensorrt import engine as trt
+from handfirst.engines.cuda.driver import Driver
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from support.weighted_graph import SPEC

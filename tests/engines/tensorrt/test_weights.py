@@ -10,7 +10,7 @@ from support.weighted_graph import SPEC, externalise, weighted
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import BundleError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.trt_build import External, external_weights
+from handfirst.engines.tensorrt.build import External, external_weights
 
 
 def graph(model: onnx.ModelProto, **data: bytes) -> Graph:

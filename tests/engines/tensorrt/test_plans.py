@@ -11,8 +11,8 @@ from support.trt_world import World, check, graph, inputs
 from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.trt import KEPT
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.tensorrt.engine import KEPT
 
 
 def test_a_plan_is_built_once_per_machine(world: World) -> None:

@@ -13,16 +13,16 @@ from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.cache import EngineCache
 from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.driver import Driver
+from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import TimedEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia import trt
-from handfirst.engines.nvidia.driver import Driver
-from handfirst.engines.nvidia.timing import StreamTimer
-from handfirst.engines.nvidia.trt import TrtEngine
-from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.ort import OrtEngine
+from handfirst.engines.tensorrt import engine as trt
+from handfirst.engines.tensorrt.engine import TrtEngine
+from handfirst.engines.tensorrt.memory import Arena
 from handfirst.runtime.profile import memory
 from handfirst.runtime.timing.spans import Recording, recorded, recording
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from handfirst.engines.nvidia import driver
-from handfirst.engines.nvidia.driver import Driver, ask, nvidia_driver
+from handfirst.engines.cuda import driver
+from handfirst.engines.cuda.driver import Driver, ask, nvidia_driver
 
 COMPILER = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 LIBRARY = """

@@ -1,4 +1,4 @@
-"""TensorRT as an engine: plans for the shapes that it runs (trt_build.py), compiled once on this machine and kept in
+"""TensorRT as an engine: plans for the shapes that it runs (build.py), compiled once on this machine and kept in
 its engine cache.
 
 A plan is executable code. One is loaded only from the cache that this installation wrote, never from a bundle; a bundle
@@ -17,15 +17,15 @@ import numpy as np
 
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cuda.device import Lane
+from handfirst.engines.cuda.driver import nvidia_driver
+from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.driver import nvidia_driver
-from handfirst.engines.nvidia.timing import StreamTimer
-from handfirst.engines.nvidia.trt_build import Profile, Shapes, build, external_weights, profile_of, written
-from handfirst.engines.nvidia.trt_library import check_library, import_tensorrt, logger
-from handfirst.engines.nvidia.trt_memory import Arena, process_arena
-from handfirst.engines.nvidia.trt_plan import Context, Plan
+from handfirst.engines.tensorrt.build import Profile, Shapes, build, external_weights, profile_of, written
+from handfirst.engines.tensorrt.library import check_library, import_tensorrt, logger
+from handfirst.engines.tensorrt.memory import Arena, process_arena
+from handfirst.engines.tensorrt.plan import Context, Plan
 
 _BUILDING = threading.Lock()
 """One build at a time: it times kernels on the GPU, and takes gigabytes of the host."""

@@ -35,9 +35,9 @@ from dataclasses import replace
 import onnx, tensorrt_rtx_bindings as library
 from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.errors import UserError
-from handfirst.engines.nvidia.trt_build import External, build, external_weights
-from handfirst.engines.nvidia.trt_library import check_library
-from handfirst.engines.nvidia.trt_build import profile_of
+from handfirst.engines.tensorrt.build import External, build, external_weights
+from handfirst.engines.tensorrt.library import check_library
+from handfirst.engines.tensorrt.build import profile_of
 from handfirst.engines.spec import AxisLimits
 from support.fake_tensorrt import invented
 
@@ -90,8 +90,8 @@ import json, pickle, sys
 from pathlib import Path
 import tensorrt_rtx_bindings as library
 from handfirst.engines.errors import UserError
-from handfirst.engines.nvidia.trt_build import build, profile_of
-from handfirst.engines.nvidia.trt_library import check_library
+from handfirst.engines.tensorrt.build import build, profile_of
+from handfirst.engines.tensorrt.library import check_library
 
 trt = check_library(library)
 said = {}

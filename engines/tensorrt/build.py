@@ -18,8 +18,8 @@ import numpy as np
 
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia.trt_library import DTYPES, logger, one_line
 from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
+from handfirst.engines.tensorrt.library import DTYPES, logger, one_line
 from handfirst.engines.trust.onnx_file import EXTERNAL, Tensor, read_onnx
 
 Shape = tuple[int, ...]

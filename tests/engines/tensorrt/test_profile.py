@@ -12,15 +12,15 @@ from support.fake_tensorrt import FakeTensorRT
 from support.weighted_graph import SPEC, weighted
 
 from handfirst.engines.cache import EngineCache
+from handfirst.engines.cuda.driver import Driver
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
-from handfirst.engines.nvidia import trt
-from handfirst.engines.nvidia.driver import Driver
-from handfirst.engines.nvidia.trt import TrtEngine
-from handfirst.engines.nvidia.trt_build import profile_of, ranged, written
-from handfirst.engines.nvidia.trt_memory import Arena
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.spec import AxisLimits, EngineSpec
+from handfirst.engines.tensorrt import engine as trt
+from handfirst.engines.tensorrt.build import profile_of, ranged, written
+from handfirst.engines.tensorrt.engine import TrtEngine
+from handfirst.engines.tensorrt.memory import Arena
 
 ROWS = AxisLimits(usual=2, most=4)
 WIDTHS = AxisLimits(least=4, usual=8, most=16, multiple=4)
