@@ -31,13 +31,15 @@ from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
 from handfirst.export import gate
 from handfirst.export.flops import count_flops
+from handfirst.export.form import Form, form_of
 from handfirst.export.golden import FILE as GOLDEN
 from handfirst.export.golden import golden_bytes, golden_tensors
 from handfirst.export.graph_files import file_entry, read_graph, write_graph
+from handfirst.export.layerwise import explain
 from handfirst.export.options import DEFAULTS, ExportOptions
 from handfirst.export.part import Part, PartMaker, limit_rows
 from handfirst.export.systems import Source, open_source
-from handfirst.export.to_onnx import OPSETS, to_onnx
+from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 
 TOKENIZER = "tokenizer.json"
@@ -94,10 +96,11 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
     files: dict[str, FileEntry] = {}
     engines: dict[str, EngineEntry] = {}
     golden: dict[str, NDArray[Any]] = {}
+    forms: dict[str, Form] = {}
     for role, make in source.parts().items():
         progress(role, 0, STEPS)
         limited = partial(_limited, make, options.batch)
-        engines[role], tensors = _write_part(folder, limited, options, partial(progress, role))
+        engines[role], forms[role], tensors = _write_part(folder, limited, options, partial(progress, role))
         golden |= tensors
         files |= {file: file_entry(folder / file) for file in (engines[role].file, *engines[role].data)}
         progress(role, STEPS, STEPS)
@@ -117,7 +120,7 @@ def _fill(folder: Path, system: str, source: Source, options: ExportOptions, pro
             tokenizer=None if source.tokenizer is None else TOKENIZER,
             assets={name: file for name, (file, _) in source.assets.items()},
             settings=source.settings.model_dump(mode="json"),
-            decisions=source.decisions(),
+            decisions=source.decisions() | {f"{role}_graph": str(form) for role, form in forms.items()},
             golden=GOLDEN,
             training=source.training,
         ),
@@ -133,29 +136,38 @@ def _write_part(
     make: PartMaker,
     options: ExportOptions,
     progress: Callable[[int, int], None],
-) -> tuple[EngineEntry, dict[str, NDArray[Any]]]:
+) -> tuple[EngineEntry, Form, dict[str, NDArray[Any]]]:
     """Writes one graph and says what it is; with its golden tensors."""
-    part, precision = make(), options.precision
+    part = make()
+    form = form_of(part, options.precision, options.opset)
     if options.rounded:
         round_weights(part.module)
     role, spec, trials, golden = part.role, part.spec, gate.run_trials(part), golden_tensors(part)
     flops = count_flops(part)
-    files = write_graph(to_onnx(part, options.weights, precision), folder, role)
+    files = write_graph(to_onnx(part, options.weights, form), folder, role)
     _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
-    figure = gate.check(read_graph(folder, files, role, spec, precision), trials)
+    graph = read_graph(folder, files, role, spec, form.precision)
+    try:
+        figure = gate.check(graph, trials)
+    except gate.DeviationError as error:
+        again = make()
+        if options.rounded:
+            round_weights(again.module)
+        why = explain(again, form, graph, trials[0].inputs, TOLERANCE[form.precision])
+        raise UserError(f"{error}; {why}") from error
     progress(2, STEPS)
     entry = EngineEntry(
         file=files.file,
         data=files.data,
         spec=spec,
-        precision=precision,
-        opset=OPSETS[precision],
-        tolerance_psnr=TOLERANCE[precision],
+        precision=form.precision,
+        opset=form.opset,
+        tolerance_psnr=TOLERANCE[form.precision],
         measured_psnr=round(figure, 2),
         flops=flops,
     )
-    return entry, golden
+    return entry, form, golden
 
 
 def _empty(module: nn.Module) -> None:

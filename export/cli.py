@@ -44,6 +44,10 @@ def export(
     batch: Annotated[
         int, typer.Option(metavar="N", help="Rows that a graph takes at once; 1 fixes the batch axis.")
     ] = 16,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="23", help="Half precision in operators that GPUs run fast.", show_default="21, 22"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -57,7 +61,7 @@ def export(
     from handfirst.runtime.cli.output import print_table
     from handfirst.training.libraries import quiet as quiet_libraries
 
-    options = ExportOptions(name, weights.value, precision.value, parse_size(size), batch, _range(sizes))
+    options = ExportOptions(name, weights.value, precision.value, parse_size(size), batch, _range(sizes), opset)
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
         export_bundle(model, out, options, force, bars.update)

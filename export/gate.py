@@ -37,15 +37,18 @@ ENGINE: dict[Precision, str] = {"float32": "cpu", "float16": "cpu", "bfloat16": 
 
 
 def check_engine(precision: Precision) -> None:
-    """The library that graphs of this precision are judged with is here: asked before minutes go into exporting them.
+    """The libraries that graphs of this precision are judged with are here: asked before minutes go into exporting.
 
     Raises:
-        EngineError: it is not installed; names the extra.
+        EngineError: one is not installed; names the extra.
     """
-    if ENGINE[precision] == "cpu":
-        import_onnxruntime()
-    else:
+    import_onnxruntime()  # of a bfloat16 bundle some graphs are float32 (form.py)
+    if ENGINE[precision] == "openvino":
         import_openvino()
+
+
+class DeviationError(UserError):
+    """A graph does not compute what torch computes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +114,12 @@ def check(graph: Graph, trials: list[Trial], tolerance: float | None = None) -> 
         tolerance: the worst PSNR in dB that passes; None: what its precision can be held to.
 
     Raises:
-        UserError: it is below `tolerance`; names the graph and the figure.
+        DeviationError: it is below `tolerance`; names the graph and the figure.
     """
     needed = TOLERANCE[graph.precision] if tolerance is None else tolerance
     figure = measure(graph, trials)
     if not figure >= needed:
-        raise UserError(
+        raise DeviationError(
             f"{graph.role}: the exported graph is {figure:.1f} dB from torch, at least {needed:.0f} are needed in "
             f"{graph.precision}; nothing was written, try another precision or other versions of torch and onnxscript"
         )

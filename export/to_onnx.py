@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, Literal
@@ -16,19 +16,16 @@ from typing import Any, Literal
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-from onnxscript import opset21 as op
 from torch import nn
 from torch.export import Dim
 
 from handfirst.engines.graph import Precision
 from handfirst.engines.spec import TensorSpec
 from handfirst.export.examples import example
+from handfirst.export.form import Form, Normalisation, form_of
+from handfirst.export.group_norm import FLOAT32, HALF, Translations
 from handfirst.export.part import BATCH, CELLS, InPrecision, Part
 from handfirst.export.weights import store_half
-
-OPSETS: dict[Precision, int] = {"float32": 21, "float16": 21, "bfloat16": 22}
-"""GroupNormalization is one node from 21 on, convolutions take bfloat16 from 22 on; 23 would add Attention, which
-TensorRT takes in half precision alone."""
 
 Weights = Literal["float16", "float32"]
 
@@ -39,34 +36,53 @@ DTYPES: dict[Precision, torch.dtype] = {
 }
 
 
-def to_onnx(part: Part, weights: Weights = "float16", precision: Precision = "float32") -> ir.Model:
+NORMALISATIONS: dict[Normalisation, Translations | None] = {
+    "GroupNormalization": None,
+    "InstanceNormalization": FLOAT32,
+    "InstanceNormalization in float32": HALF,
+}
+"""What the exporter is told; it writes GroupNormalization by itself."""
+
+
+def to_onnx(part: Part, weights: Weights = "float16", form: Form | None = None) -> ir.Model:
     """Exports a part; the same part gives the same graph.
 
     Args:
         weights: how large weights of a float32 graph are stored; "float16" only where it changes none (see
             weights.round_weights).
-        precision: what the graph computes in; its weights are stored so too.
+        form: what the graph computes in, which its weights are stored in too, and its operators; None: the plain one
+            in float32.
     """
-    given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
-    module = part.module.eval() if precision == "float32" else InPrecision(part.module, DTYPES[precision]).eval()
-    with _quiet():
-        program: Any = torch.onnx.export(
-            module,
-            given,
-            dynamo=True,
-            opset_version=OPSETS[precision],
-            dynamic_shapes=_dynamic_shapes(part, module),
-            external_data=False,
-            verbose=False,
-            custom_translation_table=FLOAT32 if precision == "float32" else None,
-        )
-    model: ir.Model = program.model
-    if precision == "float32" and weights == "float16":
+    form = form or form_of(part)
+    model: ir.Model = export_program(part, form).model
+    if form.precision == "float32" and weights == "float16":
         store_half(model)
     _clean(model)
     _name(model.graph.inputs, part.spec.inputs)
     _name(model.graph.outputs, part.spec.outputs)
     return model
+
+
+def export_program(part: Part, form: Form) -> Any:
+    """What torch's exporter makes of a part: its own program (`exported_program`) beside the graph (`model`).
+
+    Values of the graph bear the names of the program's operations. In half precision the module's weights are converted
+    in place.
+    """
+    given = tuple(torch.from_numpy(array) for array in example(part, batch=2).values())
+    half = form.precision != "float32"
+    module = InPrecision(part.module, DTYPES[form.precision]).eval() if half else part.module.eval()
+    with _quiet():
+        return torch.onnx.export(
+            module,
+            given,
+            dynamo=True,
+            opset_version=form.opset,
+            dynamic_shapes=_dynamic_shapes(part, module),
+            external_data=False,
+            verbose=False,
+            custom_translation_table=NORMALISATIONS[form.normalisation],
+        )
 
 
 def _dynamic_shapes(part: Part, module: nn.Module) -> tuple[Any, ...]:
@@ -128,26 +144,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _group_norm(
-    x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
-) -> Any:
-    """aten::group_norm of x [B, C, ...], weight and bias [C] or None; `cudnn_enabled` says how, not what.
-
-    An instance normalisation of the groups. ONNX's GroupNormalization (21) would be one node, but onnxruntime has no
-    CPU kernel for it: it unfolds each into simple nodes as the session opens. This form has a kernel: sessions open in
-    half of the time, and the UNets of the embedded model run in .87 .. .91 of it. In half precision GroupNormalization
-    stays: it alone says that the statistics are taken in float32.
-    """
-    grouped = op.Reshape(x, op.Constant(value_ints=[0, groups, -1]))
-    ones, zeros = op.Constant(value_floats=[1.0] * groups), op.Constant(value_floats=[0.0] * groups)
-    normal = op.Reshape(op.InstanceNormalization(grouped, ones, zeros, epsilon=eps), op.Shape(x))
-    per_channel = op.Constant(value_ints=[-1] + [1] * (len(x.shape) - 2))
-    if weight is not None:
-        normal = op.Mul(normal, op.Reshape(weight, per_channel))
-    return normal if bias is None else op.Add(normal, op.Reshape(bias, per_channel))
-
-
-FLOAT32: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten.group_norm.default: _group_norm}
-"""How a float32 graph is written, for torch.onnx.export's custom_translation_table."""

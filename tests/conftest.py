@@ -11,9 +11,13 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from support.gpu_graphs import GpuGraph
 
 settings.register_profile("steady", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
@@ -50,3 +54,11 @@ def mosaic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     from support.mosaic.registry import exported
 
     return exported(tmp_path_factory.mktemp("mosaic"))
+
+
+@pytest.fixture(scope="session")
+def gpu_graphs() -> "dict[str, GpuGraph]":
+    """Graphs of a tiny model in the form for GPUs, by precision and role: "float16 hand_unet"."""
+    from support.gpu_graphs import export_gpu_graphs
+
+    return export_gpu_graphs()

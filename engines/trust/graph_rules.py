@@ -36,7 +36,7 @@ def check_graph_file(graph: Graph) -> None:
     main = _main(file, where)
     _check_amount(main, where)
     for node in main.nodes:
-        check_operator(node, where)
+        check_operator(node, file.opsets[""], where)
     _check_names(main, where)
     _check_ends(main, graph, where)
     check_tensors(main, graph.data, where)
@@ -64,7 +64,7 @@ def _main(file: OnnxFile, where: str) -> OnnxGraph:
     if "ort_config" in file.metadata:
         raise BundleError(f"{where}: a graph must not carry options of onnxruntime (ort_config); {EXPORT}")
     if set(file.opsets) != {""} or file.opsets[""] not in OPSETS:
-        wanted = " or ".join(map(str, OPSETS))
+        wanted = f"{', '.join(map(str, OPSETS[:-1]))} or {OPSETS[-1]}"
         raise BundleError(f"{where}: expected the operators of opset {wanted}, got {str(file.opsets)[:80]}; {EXPORT}")
     return file.graph
 

@@ -14,8 +14,12 @@ from handfirst.engines.errors import BundleError
 from handfirst.engines.trust.onnx_file import Attribute, Node
 from handfirst.engines.trust.tensor_rules import EXPORT, shown
 
-OPSETS = (21, 22)
-"""Versions of the standard operators: of float32 and float16 graphs, of bfloat16 ones (convolutions)."""
+OPSETS = (21, 22, 23)
+"""Versions of the standard operators: of float32 and float16 graphs, of bfloat16 ones (convolutions), of half precision
+ones for GPUs (attention)."""
+
+SINCE: Mapping[str, int] = {"Attention": 23}
+"""The opset that brought an operator; all others are in every opset above."""
 
 MOST_NODES = 10_000
 MOST_WEIGHTS = 5_000
@@ -58,8 +62,11 @@ WRITTEN: Mapping[str, Rules] = {
     "Add": {}, "Cos": {}, "Div": {}, "Expand": {}, "IsNaN": {}, "MatMul": {}, "Mul": {}, "Pow": {}, "Reciprocal": {},
     "Relu": {}, "Sigmoid": {}, "Sin": {}, "Slice": {}, "Sqrt": {}, "Squeeze": {}, "Sub": {}, "Tanh": {},
     "Unsqueeze": {}, "Where": {},
+    "Attention": {
+        "is_causal": _FLAG, "qk_matmul_output_mode": Rule(INT), "scale": _NUMBER, "softcap": _NUMBER,
+    },
     "AveragePool": {**_WINDOW, "ceil_mode": _FLAG, "count_include_pad": _FLAG},
-    "Cast": {"to": Rule(INT, 1, 16)},
+    "Cast": {"saturate": _FLAG, "to": Rule(INT, 1, 16)},
     "Concat": {"axis": _AXIS},
     "Conv": _CONV,
     "ConvTranspose": {**_CONV, "output_padding": _SIDES},
@@ -98,8 +105,12 @@ MORE: Mapping[str, Rules] = {
 OPERATORS: Mapping[str, Rules] = {**WRITTEN, **MORE}
 
 
-def check_operator(node: Node, where: str) -> None:
-    """Raises a BundleError, in one line, for an operator or an attribute that our exporter does not write."""
+def check_operator(node: Node, opset: int, where: str) -> None:
+    """Raises a BundleError, in one line, for an operator or an attribute that our exporter does not write.
+
+    Args:
+        opset: the one that the graph says it is of.
+    """
     if node.domain:
         raise BundleError(
             f"{where}: operator {shown(node.op_type)} is of the domain {shown(node.domain)}, expected a standard one; "
@@ -109,6 +120,11 @@ def check_operator(node: Node, where: str) -> None:
     if rules is None:
         raise BundleError(
             f"{where}: operator {shown(node.op_type)} is none that handfirst exports; {EXPORT}, with this handfirst"
+        )
+    if opset < SINCE.get(node.op_type, 0):
+        raise BundleError(
+            f"{where}: operator {shown(node.op_type)} is of opset {SINCE[node.op_type]}, the graph is of {opset}; "
+            f"{EXPORT}"
         )
     seen = set()
     for attribute in node.attributes:

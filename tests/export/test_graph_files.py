@@ -16,6 +16,7 @@ from handfirst.engines.opening import open_engine
 from handfirst.export import gate, graph_files
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.examples import example, reference
+from handfirst.export.form import form_of
 from handfirst.export.graph_files import read_graph, serialise, write_graph
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part
@@ -74,7 +75,7 @@ def test_a_bundle_with_weights_apart_works_and_lists_every_file(
 def test_half_precision_takes_and_gives_float32(precision: str, worst: float, tmp_path: Path) -> None:
     part = part_makers(tiny_model())["hand_unet"]()  # its own: the weights are converted in place
     trials = gate.run_trials(part)
-    files = write_graph(to_onnx(part, precision=precision), tmp_path, part.role)
+    files = write_graph(to_onnx(part, form=form_of(part, precision)), tmp_path, part.role)
     graph = read_graph(tmp_path, files, part.role, part.spec, precision)
     proto = onnx.load_from_string(graph.model)
     kind = {"float16": onnx.TensorProto.FLOAT16, "bfloat16": onnx.TensorProto.BFLOAT16}[precision]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -11,6 +12,7 @@ from support.tiny_model import tiny_model, tiny_settings
 from handfirst.engines.graph import Graph, Precision
 from handfirst.export import gate
 from handfirst.export.examples import example
+from handfirst.export.form import form_of
 from handfirst.export.graph_files import serialise
 from handfirst.export.part import Part
 from handfirst.export.systems.two_stage.parts import part_makers
@@ -34,9 +36,9 @@ def model_of(way: str) -> TwoStageModel:
 
 def gated(part: Part, precision: Precision) -> tuple[bytes, float]:
     """The graph, and how near to torch the gate finds it."""
-    trials = gate.run_trials(part)
-    graph = serialise(to_onnx(part, "float32", precision))
-    return graph, gate.check(Graph(part.role, part.spec, graph, precision=precision), trials)
+    trials, form = gate.run_trials(part), form_of(part, precision)
+    graph = serialise(to_onnx(part, "float32", form))
+    return graph, gate.check(Graph(part.role, part.spec, graph, precision=form.precision), trials)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -45,6 +47,21 @@ def test_every_head_passes_the_gate(way: str, precision: Precision) -> None:
     part = part_makers(model_of(way))["mask_head"]()
     assert part.spec.inputs[0].shape == WAYS[way][1] and part.spec.outputs[0].shape == ("batch", 1, 64, 64)
     assert gated(part, precision)[1] > WORST[precision]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("opset", [None, 23])
+def test_a_head_beside_bfloat16_has_no_operator_that_cuda_lacks_in_bfloat16(way: str, opset: int | None) -> None:
+    """onnxruntime's CUDA provider has ConvTranspose in float32, float16 and float64 alone."""
+    part = part_makers(model_of(way))["mask_head"]()
+    form = form_of(part, "bfloat16", opset)
+    model = onnx.load_from_string(serialise(to_onnx(part, "float32", form)))
+    typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*typed.input, *typed.value_info, *typed.output)}
+    types |= {weight.name: weight.data_type for weight in typed.initializer}
+    found = [types[name] for node in typed.node if node.op_type == "ConvTranspose" for name in node.input]
+    assert len(found) >= 3 * WAYS[way][0].layers and set(found) == {onnx.TensorProto.FLOAT}
+    assert form.precision == "float32" and form.opset == 21
 
 
 def test_a_unet_in_half_precision_gives_the_up_blocks_feature() -> None:

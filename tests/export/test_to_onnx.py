@@ -16,9 +16,10 @@ from support.tiny_model import AUTOENCODERS, tiny_model
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import EngineSpec
 from handfirst.export.examples import example, reference
+from handfirst.export.form import OPSETS
 from handfirst.export.graph_files import serialise
 from handfirst.export.part import Part
-from handfirst.export.to_onnx import OPSETS, to_onnx
+from handfirst.export.to_onnx import to_onnx
 
 ROLES = (
     "text_encoder",

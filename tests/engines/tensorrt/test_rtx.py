@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import platform
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
+
+if TYPE_CHECKING:
+    from support.gpu_graphs import GpuGraph
 
 HERE = sys.platform == "linux" and platform.machine() == "x86_64"
 pytestmark = pytest.mark.skipif(not HERE, reason="TensorRT-RTX wheels exist for Linux on x86-64")
@@ -79,18 +85,82 @@ said["fake"] = invented(trt)
 print(json.dumps(said))
 """
 
+EXPORTED = """
+import json, pickle, sys
+from pathlib import Path
+import tensorrt_rtx_bindings as library
+from handfirst.engines.errors import UserError
+from handfirst.engines.tensorrt.build import build, profile_of
+from handfirst.engines.tensorrt.library import check_library
+
+trt = check_library(library)
+said = {}
+for name, (graph, shapes) in pickle.loads(Path("graphs").read_bytes()).items():
+    try:
+        said[name] = len(build(trt, graph, {}, profile_of(graph.spec, shapes)).plan)
+    except UserError as error:
+        said[name] = f"{type(error).__name__}: {error}"
+print(json.dumps(said))
+"""
+
+
+def answer_of(code: str, folder: Path) -> dict[str, Any]:
+    """The last line that a process of its own prints."""
+    assert find_spec("tensorrt_rtx_bindings") is not None, "the test group brings it: pip install --group test"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=folder, timeout=600
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+    return found
+
+
+BY_OPERATOR = """
+import json, os, pickle, sys
+from pathlib import Path
+os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"
+import tensorrt_rtx_bindings
+sys.modules["tensorrt_rtx"] = tensorrt_rtx_bindings  # polygraphy knows it by the name of the package around it
+from handfirst.engines.errors import UserError
+from handfirst.export.layerwise import graph_values
+
+graph, inputs = pickle.loads(Path("graphs").read_bytes())
+try:
+    said = {"values": len(graph_values(graph, inputs, "tensorrt", Path.cwd()))}
+except UserError as error:
+    said = {"error": str(error)}
+print(json.dumps(said))
+"""
+
+
+def test_polygraphy_builds_a_plan_whose_values_are_all_outputs(gpu_graphs: dict[str, GpuGraph], tmp_path: Path) -> None:
+    """Timings are written when a plan is built; running it needs a GPU, and that is said in one line."""
+    made = gpu_graphs["float16 controlnet"]
+    (tmp_path / "graphs").write_bytes(pickle.dumps((made.graph, made.trials[0].inputs)))
+    answer = answer_of(BY_OPERATOR, tmp_path)
+    assert (tmp_path / "timings.cache").is_file(), answer
+    if "error" in answer:
+        expected = "controlnet: tensorrt cannot run it operator by operator: Could not deserialize engine"
+        assert answer["error"].startswith(expected) and "\n" not in answer["error"]
+    else:
+        assert answer["values"] > len(made.graph.spec.outputs)
+
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
-    assert find_spec("tensorrt_rtx_bindings") is not None, "the test group brings it: pip install --group test"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    folder = tmp_path_factory.mktemp("rtx")
-    answer = subprocess.run(
-        [sys.executable, "-c", CODE], capture_output=True, text=True, env=environment, cwd=folder, timeout=600
-    )
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    found: dict[str, dict[str, object]] = json.loads(answer.stdout.splitlines()[-1])
-    return found
+    return answer_of(CODE, tmp_path_factory.mktemp("rtx"))
+
+
+def test_tensorrt_rtx_builds_every_graph_for_gpus(gpu_graphs: dict[str, GpuGraph], tmp_path: Path) -> None:
+    """Opset 23 among them, whose Attention it takes in half precision with heads of 16 to 160."""
+    given = {
+        name: (made.graph, {tensor: array.shape for tensor, array in made.trials[0].inputs.items()})
+        for name, made in gpu_graphs.items()
+    }
+    (tmp_path / "graphs").write_bytes(pickle.dumps(given))
+    plans = answer_of(EXPORTED, tmp_path)
+    assert len(plans) == 9 and all(isinstance(size, int) and size > 1000 for size in plans.values()), plans
 
 
 @pytest.mark.parametrize("role", ROLES)
