@@ -22,11 +22,11 @@ from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part
 from handfirst.runtime.cli.main import main
 
-CALLS = {"text_encoder": 1, "hand_unet": 6, "controlnet": 2, "body_unet": 2}
+CALLS = {"text_encoder": 1, "hand_unet": 6, "controlnet": 2}
 """One layer of text; two per transformer block, of the picture and of the text: three blocks, and one in the middle."""
 
 ASKED = [
-    *(f"float16 {role}" for role in (*CALLS, "mask_head", "hint_encoder", "vae_decoder")),
+    *(f"float16 {role}" for role in (*CALLS, "vae_decoder")),
     *(f"bfloat16 {role}" for role in ("mask_head", "controlnet")),
 ]
 

@@ -14,7 +14,7 @@ from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 
 ROLES: dict[Precision, tuple[str, ...]] = {
-    "float16": ("text_encoder", "hand_unet", "mask_head", "hint_encoder", "controlnet", "body_unet", "vae_decoder"),
+    "float16": ("text_encoder", "hand_unet", "controlnet", "vae_decoder"),
     "bfloat16": ("mask_head", "controlnet"),
 }
 

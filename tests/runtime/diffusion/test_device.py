@@ -19,7 +19,7 @@ from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import StreamEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine
-from handfirst.runtime.diffusion import device
+from handfirst.runtime.diffusion import device, device_loops
 from handfirst.runtime.profile import memory
 from handfirst.runtime.profile.peak import product_graph
 from handfirst.runtime.serve.server import Server
@@ -187,11 +187,11 @@ def test_old_loops_give_their_memory_back_and_the_profile_counts_the_others(monk
     monkeypatch.setattr(memory, "process_lane", lambda gpu: many.lane)
     for steps in range(1, 10):
         many.model.render(request(steps=steps))
-        if steps > 9 - device.KEPT:
+        if steps > 9 - device_loops.KEPT:
             few.model.render(request(steps=steps))
     held = sum(map(len, many.cuda.blocks.values()))
     assert memory.gpu_bytes("cuda") == held == sum(map(len, few.cuda.blocks.values())) > 0
-    assert len(many.cuda.graphs) == len(few.cuda.graphs) == 2 * device.KEPT  # two stages
+    assert len(many.cuda.graphs) == len(few.cuda.graphs) == 2 * device_loops.KEPT  # two stages
     assert not many.cuda.events
     many.model.close()
     assert memory.gpu_bytes("cuda") == 0

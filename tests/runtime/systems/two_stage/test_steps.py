@@ -104,7 +104,7 @@ def test_many_people_are_run_in_pieces_that_change_nothing(monkeypatch):
     assert len(pieces.hands) == 10
     assert max(len(t["sample"]) for t in tapes["hand_unet"].inputs) == running.MOST_ROWS
     assert max(len(t["latent"]) for t in tapes["vae_decoder"].inputs) <= 4
-    monkeypatch.setattr(running.run_rows, "__defaults__", (1000,))
+    monkeypatch.setattr(running.run_rows, "__defaults__", (1000, None))
     system, tapes = model()
     whole = system.render(request(*crowd))
     assert max(len(t["sample"]) for t in tapes["hand_unet"].inputs) == 20
