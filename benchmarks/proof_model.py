@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.graph import Graph, Precision
 from handfirst.export.examples import example
+from handfirst.export.form import form_of
 from handfirst.export.graph_files import GraphFiles, read_graph, write_graph
 from handfirst.export.part import InPrecision, Part
 from handfirst.export.systems.two_stage.parts import part_makers
@@ -169,6 +170,7 @@ class Store:
         place = self._folder / f"{role}-{precision}"
         if place.is_dir():
             data = tuple(path.name for path in place.glob("*.weights"))
+            precision = form_of(part, precision).precision
             return read_graph(place, GraphFiles(f"{role}.onnx", data), role, part.spec, precision)
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
@@ -189,7 +191,7 @@ def exported(store: Store, role: str, precisions: Sequence[Precision], batch: in
         started = time.monotonic()
         graph = store.graph(role, precision)
         seconds = round(time.monotonic() - started, 1)
-        module = in_precision(make(), precision)
+        module = in_precision(make(), graph.precision)
         yield Subject(role, precision, graph, module, inputs, reference, seconds)
         del graph, module
 
@@ -211,8 +213,9 @@ def from_bundle(bundle: Bundle, role: str, folder: Path | None) -> Subject:
 
 
 def _export(part: Part, precision: Precision, folder: Path) -> Graph:
-    files = write_graph(to_onnx(part, "float32", precision), folder, part.role)
-    return read_graph(folder, files, part.role, part.spec, precision)
+    form = form_of(part, precision)
+    files = write_graph(to_onnx(part, "float32", form), folder, part.role)
+    return read_graph(folder, files, part.role, part.spec, form.precision)
 
 
 @torch.no_grad()
