@@ -84,14 +84,6 @@ class Canvas:
         image = np.where(here[..., None], _to_uint8(warp(picture, similarity, height, width)), self.image)
         return Canvas(image, (*self.parts, here))
 
-    def cut(self, similarity: Similarity, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """The square that `place` would fill: picture uint8 [size, size, 3] and mask bool [size, size].
-
-        What lies outside the canvas is black and unmasked.
-        """
-        back = similarity.inverse()
-        return _to_uint8(warp(self.image, back, size, size)), warp(self.mask, back, size, size) >= 0.5
-
 
 def _to_uint8(image: _Array) -> NDArray[np.uint8]:
     return np.rint(image).astype(np.uint8)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.cut_crops import cut as cut_out
 from support.finetuning import body_options, hand_options
 
 from handfirst.runtime.diffusion.masks import mask_table
@@ -50,7 +51,7 @@ def test_the_condition_of_a_crop_is_the_one_that_inference_draws(tiny: Path, per
     served = find_hands(request, settings)
     assert len(served) >= 1
     for hand, crop in zip(served, hand_crops(pose.people[0], settings.hand, 64, 64), strict=True):
-        picture, cut = Canvas(person.rgb, (mask,)).cut(crop.similarity, crop.size)
+        picture, cut = cut_out(Canvas(person.rgb, (mask,)), crop.similarity, crop.size)
         keypoints = np.zeros((133, 3), np.float32)
         for side in crop.sides:
             rows = slice(91, 112) if side == "left" else slice(112, 133)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cut_crops import cut
 
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask
@@ -147,7 +148,7 @@ def test_cut_undoes_place_exactly_for_whole_offsets(dx, dy, seed):
     image = picture(24, seed)
     mask = np.random.default_rng(seed).random((24, 24)) > 0.5
     similarity = Similarity(1.0, -float(dx), -float(dy))
-    back, back_mask = Canvas.empty(BODY).place(image, mask, similarity).cut(similarity, 24)
+    back, back_mask = cut(Canvas.empty(BODY).place(image, mask, similarity), similarity, 24)
     np.testing.assert_array_equal(back_mask, mask)
     np.testing.assert_array_equal(back[mask], image[mask])
 
@@ -166,7 +167,7 @@ def test_cut_undoes_place_for_every_map_where_the_picture_is_smooth(scale, u, v,
     grid = np.arange(size) + 0.5
     plane = 128 + gain * (grid[None] - 16) + tilt * (grid[:, None] - 16)
     image = np.repeat(np.rint(plane)[..., None], 3, -1).astype(np.uint8)
-    back, mask = Canvas.empty(BODY).place(image, np.ones((size, size), bool), similarity).cut(similarity, size)
+    back, mask = cut(Canvas.empty(BODY).place(image, np.ones((size, size), bool), similarity), similarity, size)
     canvas_points = similarity.inverse().apply(np.stack(np.meshgrid(grid, grid), -1))
     edge = 1.5 / scale + 1.5
     inside = ((canvas_points >= edge) & (canvas_points <= np.array([80, 64]) - edge)).all(-1)

@@ -15,6 +15,7 @@ from support.arithmetic_model import (
     tokenizer,
 )
 from support.arithmetic_reference import context_of, reference
+from support.cut_crops import cut as cut_out
 from support.fake_engine import FakeEngine
 
 from handfirst.runtime.diffusion.noise import part_seed, randn
@@ -130,7 +131,7 @@ def test_a_known_hand_mask_fills_the_conditions_mask_channel():
     channel = tapes["hand_unet"].inputs[0]["sample"][:2, 4 + 40 :]
     crops = hand_crops(person(), SETTINGS.hand, 64, 64)
     for i, crop in enumerate(crops):
-        _, cut = Canvas(np.zeros((64, 64, 3), np.uint8), (mask,)).cut(crop.similarity, 32)
+        _, cut = cut_out(Canvas(np.zeros((64, 64, 3), np.uint8), (mask,)), crop.similarity, 32)
         wanted = condition(None, None, cut.astype(np.float32), 32, SETTINGS.hand.condition, 8)[40:]
         np.testing.assert_array_equal(channel[i], wanted)
     assert channel[0].max() == 1
