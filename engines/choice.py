@@ -17,7 +17,7 @@ ENGINES = ("cpu", "cuda", "openvino", "openvino-bf16", "tensorrt")
 ON_CPU = ("cpu", "openvino", "openvino-bf16")
 
 ON_GPU = ("cuda", "tensorrt")
-"""These may name a GPU: "cuda:1" is the second that CUDA counts."""
+"""These may name a GPU; see `parse_engine`."""
 
 AUTO = "auto"
 
@@ -55,22 +55,38 @@ def choose(asked: str = AUTO, model_bytes: int | None = None) -> Choice:
     """
     if asked == AUTO:
         return _on_gpu() or _on_cpu(model_bytes)
-    library_and_gpu(asked)
+    parse_engine(asked)
     return Choice(asked, "asked for")
 
 
-def library_and_gpu(engine: str) -> tuple[str, int]:
-    """One of ENGINES and which GPU, as CUDA counts them: "cuda:1" is ("cuda", 1), "cuda" is ("cuda", 0).
+@dataclass(frozen=True)
+class EngineName:
+    """An engine's name taken apart: "cuda:1:nhwc" is the second GPU with channels last."""
+
+    library: str
+    """One of ENGINES."""
+    gpu: int = 0
+    """As CUDA counts them."""
+    nhwc: bool = False
+    """Convolutions with channels last: onnxruntime's CUDA provider alone."""
+
+
+def parse_engine(engine: str) -> EngineName:
+    """Takes a name apart: "cpu", "cuda", "cuda:1", "cuda:nhwc", "tensorrt:1".
 
     Raises:
-        EngineError: no such engine, or a number behind one that runs on no GPU.
+        EngineError: no such engine, or something behind one that it does not know.
     """
-    name, colon, index = engine.partition(":")
-    if name not in ENGINES or (colon and (name not in ON_GPU or not index.isdecimal() or len(index) > 3)):
+    library, *rest = engine.split(":")
+    nhwc = library == "cuda" and rest[-1:] == ["nhwc"]
+    numbers = rest[:-1] if nhwc else rest
+    good = library in ENGINES and len(numbers) <= (library in ON_GPU)
+    if not good or not all(number.isdecimal() and len(number) <= 3 for number in numbers):
+        names = ", ".join((AUTO, *ENGINES))
         raise EngineError(
-            f"engine must be one of {', '.join((AUTO, *ENGINES))}, or cuda:1 for a second GPU, got {engine!r}"
+            f"engine must be one of {names}, or cuda:1 for a second GPU, or cuda:nhwc for channels last, got {engine!r}"
         )
-    return name, int(index or 0)
+    return EngineName(library, int(numbers[0]) if numbers else 0, nhwc)
 
 
 def _on_gpu() -> Choice | None:

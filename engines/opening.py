@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from handfirst.engines.cache import EngineCache
-from handfirst.engines.choice import ON_CPU, library_and_gpu
+from handfirst.engines.choice import ON_CPU, parse_engine
 from handfirst.engines.engine import Array, Engine, check_inputs
 from handfirst.engines.graph import Graph
 from handfirst.engines.spec import EngineSpec
@@ -42,7 +42,7 @@ def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine
     """Opens a graph; on a CPU a heavy one runs the rows of its batch one by one.
 
     Args:
-        engine: one of choice.ENGINES, or "cuda:1"; see `choose` for "auto".
+        engine: a name that `choice.parse_engine` takes; see `choose` for "auto".
         threads: CPU threads for one operator; None: one per usable core.
 
     Raises:
@@ -55,19 +55,19 @@ def open_engine(graph: Graph, engine: str, threads: int | None = None) -> Engine
 
 
 def _open(graph: Graph, engine: str, threads: int | None) -> Engine:
-    engine, gpu = library_and_gpu(engine)
-    if engine in ("cpu", "cuda"):
+    name = parse_engine(engine)
+    if name.library in ("cpu", "cuda"):
         from handfirst.engines.ort import OrtEngine
         from handfirst.engines.ort_cuda import CudaOptions
 
-        return OrtEngine(graph, engine, threads, CudaOptions(device=gpu) if gpu else None)
-    if engine in ("openvino", "openvino-bf16"):
+        return OrtEngine(graph, name.library, threads, CudaOptions(device=name.gpu, prefer_nhwc=name.nhwc))
+    if name.library in ("openvino", "openvino-bf16"):
         from handfirst.engines.ov import OvEngine
 
-        return OvEngine(graph, "bfloat16" if engine == "openvino-bf16" else "float32", threads)
+        return OvEngine(graph, "bfloat16" if name.library == "openvino-bf16" else "float32", threads)
     from handfirst.engines.tensorrt.engine import TrtEngine
 
-    return TrtEngine(graph, cache=EngineCache(), gpu=gpu)
+    return TrtEngine(graph, cache=EngineCache(), gpu=name.gpu)
 
 
 def open_engines(bundle: Bundle, roles: Iterable[str], engine: str, threads: int | None) -> dict[str, Engine]:

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from handfirst.engines.choice import ON_GPU, library_and_gpu
+from handfirst.engines.choice import ON_GPU, parse_engine
 from handfirst.engines.cuda.lane import process_lane
 from handfirst.engines.errors import EngineError
 
@@ -43,11 +43,11 @@ def forget_peak(process: Path = _PROCESS) -> bool:
 
 def gpu_bytes(engine: str) -> int | None:
     """What the engine's GPU's memory holds now; None for engines that use none, or where CUDA does not say."""
-    library, gpu = library_and_gpu(engine)
-    if library not in ON_GPU:
+    name = parse_engine(engine)
+    if name.library not in ON_GPU:
         return None
     try:
-        free, total = process_lane(gpu).cuda.memory()
+        free, total = process_lane(name.gpu).cuda.memory()
     except EngineError:
         return None
     return total - free

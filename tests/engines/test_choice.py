@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from handfirst.engines import choice, installed
-from handfirst.engines.choice import AUTO, ENGINES, TOLERANCE, WORTH_COMPILING, Choice, arithmetic, choose
+from handfirst.engines.choice import AUTO, ENGINES, TOLERANCE, WORTH_COMPILING, Choice, EngineName, arithmetic, choose
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.opening import open_engine
@@ -118,17 +118,21 @@ def test_tensorrt_gets_the_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_an_engine_may_name_its_gpu() -> None:
-    assert choice.library_and_gpu("cuda:1") == ("cuda", 1) and choice.library_and_gpu("tensorrt") == ("tensorrt", 0)
+    assert choice.parse_engine("cuda:1") == EngineName("cuda", 1)
+    assert choice.parse_engine("tensorrt") == EngineName("tensorrt", 0)
+    assert choice.parse_engine("cuda:nhwc") == EngineName("cuda", 0, nhwc=True)
+    assert choice.parse_engine("cuda:2:nhwc") == EngineName("cuda", 2, nhwc=True)
     assert choice.choose("cuda:1").engine == "cuda:1"
-    for wrong in ("cpu:1", "openvino:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "cuda:10000", ":1"):
+    wrong = ["cpu:1", "openvino:0", "cuda:", "cuda:-1", "cuda:x", "cuda:1:2", "cuda:10000", ":1"]
+    for name in (*wrong, "tensorrt:nhwc", "cpu:nhwc", "cuda:nhwc:1"):
         with pytest.raises(EngineError, match="or cuda:1 for a second GPU"):
-            choice.choose(wrong)
+            choice.choose(name)
 
 
 def test_a_gpu_by_number_reaches_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = SimpleNamespace(OrtEngine=lambda *given: given)
     monkeypatch.setitem(sys.modules, "handfirst.engines.ort", opened)
-    assert open_engine(GRAPH, "cuda:2", 3) == (GRAPH, "cuda", 3, CudaOptions(device=2))  # type: ignore[comparison-overlap]
+    assert open_engine(GRAPH, "cuda:2:nhwc", 3) == (GRAPH, "cuda", 3, CudaOptions(device=2, prefer_nhwc=True))  # type: ignore[comparison-overlap]
 
 
 def test_arithmetic_has_a_bar() -> None:
