@@ -19,7 +19,7 @@ from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.timing import StreamTimer
-from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_placed, wanted_outputs
+from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.tensorrt.build import Profile, Shapes, build, external_weights, profile_of, written
@@ -176,7 +176,9 @@ class TrtEngine:
         self._build_missing(shapes)
         with self._lock:
             self._open_arena()
-            return self._plan(shapes).run(arrays, names, timer)
+            outputs = self._plan(shapes).run(arrays, names, timer)
+        check_outputs(self.spec, inputs, outputs, self.name)
+        return outputs
 
     def _open_arena(self) -> Arena:
         if self._arena is None:

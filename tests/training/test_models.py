@@ -171,3 +171,8 @@ def test_a_folder_that_is_no_model_is_refused_in_one_line(tmp_path: Path) -> Non
     (tmp_path / "vae" / "config.json").write_text(json.dumps({**config, "_class_name": "os.system"}))
     with pytest.raises(UserError, match=r"class 'os\.system' is not one of"):
         load_model(tmp_path)
+    tokenizer = json.loads((tmp_path / "tokenizer.json").read_text())
+    hostile = {**tokenizer, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=="}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(hostile))
+    with pytest.raises(UserError, match="cannot read the model: normalizer"):
+        load_model(tmp_path)

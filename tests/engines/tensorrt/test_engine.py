@@ -174,3 +174,10 @@ for driver in (None, Driver("x", "13.0", (9, 0))):
     first, second = said.stdout.splitlines()
     assert first == "net: TensorRT needs an NVIDIA GPU, and no driver answers here; use engine 'cpu'"
     assert "tensorrt is not installed" in second and "pip install 'handfirst[tensorrt]'" in second
+
+
+def test_an_output_of_another_shape_than_the_spec_says_is_an_error(world: World) -> None:
+    honest = graph()
+    wrong = EngineSpec(inputs=SPEC.inputs, outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 1, 7)),))
+    engine = world.open(Graph("net", wrong, honest.model, digest=honest.digest, source=honest.source))
+    one_line(EngineError, r"net: output 'y' expected float32 \[2, 1, 7\]", lambda: engine.run(inputs()))

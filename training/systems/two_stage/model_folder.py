@@ -31,6 +31,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
@@ -126,6 +127,7 @@ class ModelFolder:
         self.folder = folder
         with self._errors():
             self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
+            plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
             self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
 

@@ -1,0 +1,78 @@
+"""Fields of a job that say which part of a pose file is meant, and how large the picture is; gaps in them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.batch.read_jobs import read_jobs
+from handfirst.runtime.pose.read import read_pose
+from handfirst.runtime.systems import two_stage
+from handfirst.runtime.systems.two_stage.job import JOBS
+
+GOOD = {"pose": "a.json", "prompt": "x"}
+POSE = Path(two_stage.__file__).with_name("demo_pose.json")
+TABLE = [
+    {"id": "first", "pose": "a.json", "prompt": 'a "red", man', "seed": 7, "steps": 4, "guidance": 1.5},
+    {"id": None, "pose": "a.json", "prompt": "a person\nwith two lines", "seed": None, "steps": None, "guidance": None},
+    {"id": "17", "pose": "b.json", "prompt": "ein Mann mit Hüten 手", "seed": 2**62, "steps": 4, "guidance": 0.0},
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_bytes(POSE.read_bytes() + b" " * (name == "b.json"))
+    return tmp_path
+
+
+def json_lines(path, values):
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+    return path
+
+
+def test_a_frame_and_an_image_of_a_pose_file(folder):
+    frames = [{"people": [], "canvas_width": 8, "canvas_height": 8}, json.loads((folder / "a.json").read_text())]
+    (folder / "video.json").write_text(json.dumps(frames))
+    video = {"pose": "video.json", "prompt": "x"}
+    rows = [video, {**video, "frame": 1}, {**video, "frame": 3}]
+    second, first, none = read_jobs(JOBS, json_lines(folder / "t.jsonl", rows))
+    assert second.request().pose.people and "frame 2 is read" in second.request().pose.warnings[0]
+    with pytest.raises(UserError, match="frame 1 of 2 has nobody"):
+        first.request()
+    with pytest.raises(UserError, match="no frame 3 in it"):
+        none.request()
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 99, "height": 88 + i} for i in (1, 2)]
+    person = {"keypoints": [10, 20, 2] * 17}
+    data = {"images": images, "annotations": [{"image_id": i, **person} for i in (1, 2)]}
+    rows = [{"pose": data, "prompt": "x", "image": name} for name in (2, "2.jpg", "1")]
+    heights = [job.request().pose.height for job in read_jobs(JOBS, json_lines(folder / "t.jsonl", rows))]
+    assert heights == [90, 90, 89]
+
+
+def test_structs_of_parquet_hold_null_for_what_others_have(folder):
+    """Poses of two formats in one column: every row has the names of both."""
+    pose = json.loads((folder / "a.json").read_text())
+    marks = {"right_hand_landmarks": [{"x": 0.3 + i / 100, "y": 0.5} for i in range(21)], "width": 640, "height": 480}
+    rows = [{"pose": pose, "prompt": "x"}, {"pose": marks, "prompt": "x"}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "t.parquet")
+    first, second = (job.request().pose for job in read_jobs(JOBS, folder / "t.parquet"))
+    np.testing.assert_array_equal(first.people[0].points, read_pose(folder / "a.json").people[0].points)
+    np.testing.assert_allclose(second.people[0].right_hand[3], [0.33 * 640, 240])
+
+
+def test_a_canvas_in_every_format(folder):
+    rows = [{**GOOD, "canvas": "640x512"}, {**GOOD, "canvas": None}]
+    (folder / "t.csv").write_text("pose,prompt,canvas\na.json,x,640x512\na.json,x,\n")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "t.parquet")
+    listed = [{**row, "canvas": row["canvas"] and [640, 512]} for row in rows]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed), folder / "l.parquet")
+    files = [json_lines(folder / "t.jsonl", rows), json_lines(folder / "l.jsonl", listed)]
+    for path in (*files, folder / "t.csv", folder / "t.parquet", folder / "l.parquet"):
+        first, second = read_jobs(JOBS, path)
+        assert (first.request().size, second.request().size) == ((640, 512), None)
+    assert read_jobs(JOBS, folder / "t.csv", None, {"canvas": "64x48"})[1].request().size == (64, 48)
