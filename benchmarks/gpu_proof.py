@@ -12,13 +12,14 @@ Three parts (--parts), of which each adds rows of its own to one JSON, under the
     graphs  each graph in each precision, exported from random weights in Stable Diffusion 1.5's sizes (or taken from a
             bundle: --bundle), against torch in float32 with TF32 off; torch eager and compiled race with it
 
-One command ends within nine minutes: nothing new is begun after seven (--minutes). What is left is the next command's:
+Nothing new is begun after seven minutes (--minutes), but what is under way is not cut off: a build or a compilation
+may take it past nine. What is left is the next command's:
 a row that is there is not measured again (--again does), and every row is written as soon as it is known. So the same
 line is called until it says that nothing is left. `--graphs DIR` keeps exported graphs for the next command, if that
 runs on the same disk (about 6 GB in float16). Where commands may take ten minutes and no package index is at hand:
 
     carry   the working tree, and the wheels that are missing there, in pieces of at most 64 MiB (benchmarks/README.md)
-    run     python benchmarks/gpu_proof.py --parts kernel jobs --graphs /tmp/graphs --name h200 --out $OUT
+    run     python benchmarks/gpu_proof.py --parts kernel jobs --graphs graphs --name h200 --out $OUT
     bring   gpu-h200.json (under 1 MB) and the .png; give the .json back in --out of the next command: it goes on there
 
 The figures do not depend on what the weights know. Exit code 2: no GPU, or arguments that make no sense. Has not run on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
-class Task(nn.Module):
+class Task(nn.Module, ABC):
     """A model with its losses. The trainable parameters are those that require gradients.
 
     Args:
@@ -24,9 +25,9 @@ class Task(nn.Module):
         self.name = name
         self.model = model
 
+    @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Named scalar losses of a micro-batch; their sum is minimised."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,28 +46,28 @@ class Drawn:
     figures: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Stage:
+class Stage(ABC):
     """A stage's networks, ready to be trained: what a run and its validations ask about stacked samples."""
 
     task: Task
     """What the loop trains."""
 
-    def to(self, device: torch.device) -> None:
+    def to(self, device: torch.device) -> None:  # noqa: B027  a stage with nothing frozen has nothing to say
         """Takes what stays frozen beside the task to the device; where there is nothing, nothing."""
 
     @property
+    @abstractmethod
     def train_steps(self) -> int:
         """T of the schedule: held-out samples are spread over the times 0 .. T - 1."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def last_time(self) -> int:
         """The time step from which the runtime takes what `score` judges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, samples: dict[str, Tensor]) -> Any:
         """Stacked samples on the device -> what the task takes."""
-        raise NotImplementedError
 
     def losses(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
         """The task's."""
@@ -77,9 +78,9 @@ class Stage:
         """Figures [B] about samples at `last_time`: none, unless a stage has some."""
         return {}
 
+    @abstractmethod
     def draw(self, samples: dict[str, Tensor], steps: int, seed: int) -> Drawn:
         """Pictures made as the runtime makes them."""
-        raise NotImplementedError
 
 
 def trained_parameters(task: nn.Module) -> int:

@@ -1,38 +1,19 @@
 """Fields of a job that say which part of a pose file is meant, and how large the picture is; gaps in them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from support.jobs_in_files import json_lines
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.batch.read_jobs import read_jobs
 from handfirst.runtime.pose.read import read_pose
-from handfirst.runtime.systems import two_stage
 from handfirst.runtime.systems.two_stage.job import JOBS
 
 GOOD = {"pose": "a.json", "prompt": "x"}
-POSE = Path(two_stage.__file__).with_name("demo_pose.json")
-TABLE = [
-    {"id": "first", "pose": "a.json", "prompt": 'a "red", man', "seed": 7, "steps": 4, "guidance": 1.5},
-    {"id": None, "pose": "a.json", "prompt": "a person\nwith two lines", "seed": None, "steps": None, "guidance": None},
-    {"id": "17", "pose": "b.json", "prompt": "ein Mann mit Hüten 手", "seed": 2**62, "steps": 4, "guidance": 0.0},
-]
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name in ("a.json", "b.json"):
-        (tmp_path / name).write_bytes(POSE.read_bytes() + b" " * (name == "b.json"))
-    return tmp_path
-
-
-def json_lines(path, values):
-    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
-    return path
 
 
 def test_a_frame_and_an_image_of_a_pose_file(folder):
