@@ -108,6 +108,7 @@ def judge(
     people: Annotated[int | None, typer.Option(min=0, help="The first of 384.", show_default="all")] = None,
     hands: Annotated[int | None, typer.Option(min=0, help="The first of 256.", show_default="all")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of either stage.", show_default="the model's")] = None,
+    engine: options.Engine = "auto",
     rtmlib: Annotated[
         Path | None, typer.Option(help="Folder of hand_detector.onnx, hand.onnx, whole_body.onnx.", metavar="DIR")
     ] = None,
@@ -130,7 +131,9 @@ def judge(
     if bundle is not None and pictures is not None:
         raise UserError("give either --bundle or --pictures: one table is about one of them")
     common = read_table(into) if into is not None and into.exists() else Table()
-    recipe = Recipe(bundle, pictures, system, people, hands, steps, rtmlib, inception, Sampling(resamples, seed))
+    recipe = Recipe(
+        bundle, pictures, system, people, hands, steps, engine, rtmlib, inception, Sampling(resamples, seed)
+    )
     with Bars(options.show_progress(progress, json)) as bars:
         table = judge_all(recipe, out, bars.update)
     if into is not None:

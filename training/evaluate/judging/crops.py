@@ -108,7 +108,7 @@ def distance_rows(
     frechet = fid_figure(true, made, min(FID_RESAMPLES, sampling.resamples), sampling.seed) if enough else None
     few = f"{ENOUGH_FOR_FID} crops are the least, there are {len(crops)}"
     return [
-        row_of(place, "kid_hands", "lower", value, renders, "too few pictures with whole hands"),
+        row_of(place, "kid_hands", "lower", value, renders, "too few pictures with whole hands", share=False),
         row_of(place, "fid_hands", "lower", frechet, None, few),
     ]
 

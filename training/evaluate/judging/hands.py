@@ -31,7 +31,7 @@ def hand_measures(looks: Sequence[Look]) -> list[Measure]:
         values = [[value(true, best) for true, best in row] for row in pairs]
         return [[v for v in row if v is not None] for row in values]
 
-    found = [[float(bool(hand.seen)) for hand in look.hands] for look in looks]
+    found = [[float(hand.best() is not None) for hand in look.hands] for look in looks]
     return [
         mean_of("hand_found", "hands found", "higher", found),
         mean_of("hand_pck", f"PCK@{PCK:g} of the hand's box", "higher", [_in_place(look) for look in looks]),

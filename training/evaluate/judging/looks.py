@@ -47,9 +47,17 @@ class HandLook(_Model):
     seen: tuple[SeenHand, ...]
 
     def best(self) -> SeenHand | None:
-        """The seen hand that lies nearest to the one asked about; the judge is not asked whose hand it is."""
-        asked = self.true[0].array()
-        return min(self.seen, key=lambda hand: float(np.linalg.norm(hand.array() - asked, axis=1).mean()), default=None)
+        """The seen hand that lies nearest to the one asked about; the judge is not asked whose hand it is.
+
+        A find that lies nearer to another hand of the square is that one's.
+        """
+
+        def away(seen: SeenHand, true: TrueHand) -> float:
+            return float(np.linalg.norm(seen.array() - true.array(), axis=1).mean())
+
+        asked, others = self.true[0], self.true[1:]
+        own = [hand for hand in self.seen if all(away(hand, asked) <= away(hand, other) for other in others)]
+        return min(own, key=lambda hand: away(hand, asked), default=None)
 
 
 class Look(_Model):

@@ -129,7 +129,7 @@ PAINTERS: dict[str, Callable[[Bundle, int | None, str, int | None], Any]] = {"tw
 """By the name of the system in a bundle's manifest: of bundle, steps, engine, threads."""
 
 
-def painter_of(bundle: Bundle, steps: int | None, engine: str = "auto", threads: int | None = None) -> Painter:
+def painter_of(bundle: Bundle, steps: int | None, engine: str, threads: int | None = None) -> Painter:
     """The painter of a bundle's system.
 
     Raises:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handfirst.engines.bundle import Bundle, demo_bundle_path
+from handfirst.engines.choice import AUTO, choose
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_write_bytes, sha256
 from handfirst.runtime.pictures import encode
@@ -28,7 +29,7 @@ from handfirst.training.evaluate.judging.judges import NAMES, Judge, open_judges
 from handfirst.training.evaluate.judging.looks import Look, look
 from handfirst.training.evaluate.judging.painting import FolderPainter, Painted, Painter, painter_of
 from handfirst.training.evaluate.judging.pixels import PixelLook, look_at_pixels, true_look
-from handfirst.training.evaluate.judging.table import Judged, Row, Table, model_digest, row_of, write_table
+from handfirst.training.evaluate.judging.table import Judged, Row, Table, model_digest, read_table, row_of, write_table
 from handfirst.training.evaluate.measure import Measure, figure
 from handfirst.training.evaluate.pictures import PictureFile, files_by_key, read_picture
 from handfirst.training.evaluate.quality import Update
@@ -52,6 +53,7 @@ class Recipe:
     people: int | None = None
     hands: int | None = None
     steps: int | None = None
+    engine: str = AUTO
     rtmlib: Path | None = None
     inception: Path | None = None
     sampling: Sampling = field(default_factory=Sampling)
@@ -85,7 +87,7 @@ def judge_all(recipe: Recipe, out: Path, update: Update) -> Table:
     if not poses:
         raise UserError("nothing to judge: give --people or --hands a number above 0")
     judged, digest, opened = _subject(recipe, poses)
-    _claim(out, {"digest": digest, "steps": recipe.steps, "list": list_digest()})
+    _claim(out, {"digest": digest, "steps": recipe.steps, "engine": judged.settings["engine"], "list": list_digest()})
     judges, absent = open_judges(recipe.rtmlib)
     made = tuple(_look_at_all(out, poses, opened, judges, update))
     where = (judged.system, digest)
@@ -94,8 +96,9 @@ def judge_all(recipe: Recipe, out: Path, update: Update) -> Table:
     if any(pose.kind == "people" for pose in made):
         keys = [pose.key for pose in made]
         rows += crops.distance_rows(out / "crops", keys, where, recipe.inception, recipe.sampling, update)
-    table = Table(judged={digest: judged}, rows=tuple(rows))
-    write_table(out / "table.json", table)
+    table, file = Table(judged={digest: judged}, rows=tuple(rows)), out / "table.json"
+    table = read_table(file).joined(table) if file.exists() else table  # a judge or weights that were here before
+    write_table(file, table)
     return table
 
 
@@ -103,6 +106,7 @@ def _subject(recipe: Recipe, poses: Sequence[HeldOut]) -> tuple[Judged, str, Cal
     """What is judged, its digest, and how to open its painter, which a finished folder never needs."""
     settings: dict[str, Any] = {
         "steps": recipe.steps,
+        "engine": None,
         "people": sum(pose.kind == "people" for pose in poses),
         "hands": sum(pose.kind == "hands" for pose in poses),
         "list": list_digest(),
@@ -118,10 +122,12 @@ def _subject(recipe: Recipe, poses: Sequence[HeldOut]) -> tuple[Judged, str, Cal
         return judged, digest, lambda: FolderPainter(folder, keys)
     bundle = Bundle.open(recipe.bundle or demo_bundle_path())
     manifest = bundle.manifest
+    engine = choose(recipe.engine, sum(entry.size for entry in manifest.files.values())).engine
+    settings["engine"] = engine  # its arithmetic is part of the pictures
     judged = Judged(
         system=manifest.system, name=manifest.name, model=model_digest(manifest), settings=settings, machine=machine()
     )
-    return judged, bundle.digest, lambda: painter_of(bundle, recipe.steps)
+    return judged, bundle.digest, lambda: painter_of(bundle, recipe.steps, engine)
 
 
 def _claim(out: Path, identity: Mapping[str, Any]) -> None:
@@ -132,7 +138,7 @@ def _claim(out: Path, identity: Mapping[str, Any]) -> None:
     if not file.exists():
         atomic_write_bytes(file, content)
     elif file.read_bytes() != content:
-        raise UserError(f"{out}: it holds what another bundle, or another number of steps, made; give a new --out")
+        raise UserError(f"{out}: it holds what another bundle, engine or number of steps made; give a new --out")
 
 
 def _look_at_all(

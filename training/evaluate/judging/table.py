@@ -37,7 +37,7 @@ class Row(BaseModel):
         low, high: its 95 % interval.
         n: how many things it is about.
         renders: the same of the true renders of the same poses.
-        share: value over renders; None where either is missing or the renders have none.
+        share: value over renders; None where either is missing, the renders have none, or their figure is about 0.
         why: why there is no value.
     """
 
@@ -65,7 +65,7 @@ class Row(BaseModel):
     @property
     def key(self) -> tuple[str, ...]:
         """What it is about: a table holds one row of each."""
-        return self.system, self.digest, self.set, self.judge.partition(" ")[0], self.metric
+        return self.system, self.digest, self.set, self.judge.partition(" ")[0].lower(), self.metric
 
 
 class Judged(BaseModel):
@@ -95,9 +95,17 @@ class Table(BaseModel):
     rows: tuple[Row, ...] = ()
 
     def joined(self, other: Table) -> Table:
-        """This table with the other's rows; of rows about the same thing the other's stay."""
-        rows = {row.key: row for row in (*self.rows, *other.rows)}
+        """This table with the other's rows; of rows about the same thing the other's stay, if they have a value.
+
+        Rows of a bundle that the other judged in another way (other numbers of pictures or steps) go.
+        """
+        same = {digest for digest, judged in other.judged.items() if self._judged_alike(digest, judged)}
+        rows = {row.key: row for row in self.rows if row.digest not in other.judged or row.digest in same}
+        rows |= {row.key: row for row in other.rows if row.value is not None or row.key not in rows}
         return Table(judged={**self.judged, **other.judged}, rows=tuple(rows.values()))
+
+    def _judged_alike(self, digest: str, other: Judged) -> bool:
+        return digest in self.judged and self.judged[digest].settings == other.settings
 
 
 def row_of(
@@ -107,6 +115,7 @@ def row_of(
     figure: Figure | None,
     renders: Figure | None,
     why: str,
+    share: bool = True,
 ) -> Row:
     """A row from figures; `where` is system, digest, set and judge, `why` the reason if there is no figure."""
     system, digest, set_, judge = where
@@ -116,7 +125,7 @@ def row_of(
     return Row(
         system=system, digest=digest, set=set_, judge=judge, metric=metric, better=better,
         value=figure.value, low=figure.low, high=figure.high, n=figure.n,
-        renders=true, share=figure.value / true if true else None,
+        renders=true, share=figure.value / true if share and true else None,
     )  # fmt: skip
 
 
