@@ -250,6 +250,8 @@ def _torch_rows(
 class TorchJob:
     """A two-stage job in torch: the same networks as often, guidance, DDIM and blending between them.
 
+    The text encoder takes no part on either side: contexts of a prompt are kept, and the jobs have one prompt.
+
     Attributes:
         calls: modules by role.
         inputs: of each, in the order of its spec.
@@ -266,8 +268,6 @@ class TorchJob:
     def run(self, many: int = 1) -> torch.Tensor:
         """The final latents, on the host."""
         calls, inputs, steps = self.calls, self.inputs, self.steps * many
-        for _ in range(2):
-            calls["text_encoder"](*inputs["text_encoder"])
         sample, *rest = inputs["hand_unet"]
         channels = inputs["vae_decoder"][0].shape[1]
         x, condition = sample[: len(sample) // 2, :channels], sample[:, channels:]

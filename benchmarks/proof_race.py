@@ -90,7 +90,8 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
             for _ in range(WARM_UPS):
                 opened[name].run()
         except Exception as error:  # whatever a library raises is a finding
-            opened.pop(name, None)
+            if (failed := opened.pop(name, None)) is not None:
+                failed.close()
             rows[name] = refusal(error)
         print(f"{name}: {rows[name]}", flush=True)
     seconds = _time(opened, rules.rounds, synchroniser(rules.device), rows)

@@ -202,6 +202,19 @@ def _opening_failed(graph: Graph, reason: str) -> EngineError | BundleError:
     )
 
 
+def preload(ort: Any) -> None:
+    """CUDA and cuDNN may have come as wheels, where no loader looks."""
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(io.StringIO()):  # it prints what it misses where --json is to be read
+            ort.preload_dlls()
+
+
+def no_cuda(ort: Any) -> EngineError:
+    """Why the CUDA provider did not start, as far as it can be told."""
+    lacks = _missing_library(ort)
+    return EngineError(f"{NO_CUDA} ({lacks}); {_INSTALL_CUDA}" if lacks else f"{NO_CUDA}; {_INSTALL_CUDA}")
+
+
 def _missing_library(ort: Any) -> str:
     """What the CUDA provider lacks, as the system's loader says it; the library itself writes it to a log alone."""
     folder = Path(getattr(ort, "__file__", "") or ".").parent / "capi"
@@ -234,16 +247,13 @@ def _session_on(ort: Any, graph: Graph, threads: int, options: CudaOptions, lane
 
 def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) -> tuple[Any, bool]:
     """A session on the GPU, and whether it can capture graphs."""
-    if hasattr(ort, "preload_dlls"):  # CUDA and cuDNN may have come as wheels, where no loader looks
-        with redirect_stdout(io.StringIO()):  # it prints what it misses where --json is to be read
-            ort.preload_dlls()
+    preload(ort)
 
     def opened(graphs: bool) -> Any:
         provider = PROVIDERS["cuda"], cuda_settings(options, graph.precision, graphs)
         session = _session(ort, graph, threads, [provider])
         if PROVIDERS["cuda"] not in session.get_providers():  # the library goes on without, and says nothing
-            lacks = _missing_library(ort)
-            raise EngineError(f"{NO_CUDA} ({lacks}); {_INSTALL_CUDA}" if lacks else f"{NO_CUDA}; {_INSTALL_CUDA}")
+            raise no_cuda(ort)
         return session
 
     if not options.graphs:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from handfirst.engines.errors import EngineError, UserError
 from handfirst.engines.graph import Graph
+from handfirst.engines.ort import PROVIDERS, import_onnxruntime, no_cuda, preload
+from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.engines.verify import psnr
 from handfirst.export.form import Form
 from handfirst.export.part import Part
@@ -188,9 +190,26 @@ def _runner(model: bytes, engine: str, shapes: Mapping[str, tuple[int, ...]], fo
         from polygraphy.backend.trt import TrtRunner
 
         return TrtRunner(trt_engine(model, shapes, folder))
-    from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+    from polygraphy.backend.onnxrt import OnnxrtRunner
 
-    return OnnxrtRunner(SessionFromOnnx(model, providers=[engine]))
+    return OnnxrtRunner(session(model, engine))
+
+
+def session(model: bytes, engine: str) -> Any:
+    """An onnxruntime session on what was asked for and nothing else; polygraphy's own would go on with the CPU.
+
+    Raises:
+        EngineError: the CUDA provider does not start.
+    """
+    ort = import_onnxruntime()
+    if engine == "cpu":
+        return ort.InferenceSession(model, providers=[PROVIDERS["cpu"]])
+    preload(ort)
+    options = cuda_settings(CudaOptions(graphs=False), "float32", graphs=False)
+    opened = ort.InferenceSession(model, providers=[(PROVIDERS["cuda"], options)])
+    if PROVIDERS["cuda"] not in opened.get_providers():
+        raise no_cuda(ort)
+    return opened
 
 
 def trt_engine(model: bytes, shapes: Mapping[str, tuple[int, ...]], folder: Path | None) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import Any
 
@@ -89,7 +89,7 @@ class CudaDevice:
             queue = self._held[stream]
             with self._staging.block(array.nbytes, queue) as (buffer, memory):
                 memory[:] = array.reshape(-1).view(np.uint8)
-                self._part(address, array.nbytes).copy_from(buffer, stream=queue)
+                self._part(address, array.nbytes).copy_from(self._first(buffer, array.nbytes), stream=queue)
 
     def download(self, array: Array, address: int, stream: int) -> None:
         """See Cuda."""
@@ -97,7 +97,7 @@ class CudaDevice:
         with self._asking("copy from the GPU"):
             queue = self._held[stream]
             buffer, memory = self._staging.take(array.nbytes)
-            self._part(address, array.nbytes).copy_to(buffer, stream=queue)
+            self._part(address, array.nbytes).copy_to(self._first(buffer, array.nbytes), stream=queue)
             self._staging.arrives(stream, buffer, memory, array)
 
     def wait(self, stream: int) -> None:
@@ -127,10 +127,10 @@ class CudaDevice:
         with self._asking("record"):
             self._held[stream].record(self._held[event])
 
-    def happened(self, event: int) -> None:
+    def done(self, event: int) -> bool:
         """See Cuda."""
-        with self._asking("wait for an event"):
-            self._held[event].sync()
+        with self._asking("ask for an event"):
+            return bool(self._held[event].is_done)
 
     def elapsed(self, start: int, end: int) -> float:
         """See Cuda."""
@@ -154,8 +154,11 @@ class CudaDevice:
             builder = self._held[stream].create_graph_builder().begin_building("thread_local")
             try:
                 work()
-            finally:
-                builder.end_building()
+            except BaseException:
+                with suppress(Exception):  # that the capture is broken is what follows, not what happened
+                    builder.end_building()
+                raise
+            builder.end_building()
             return self._hold(builder.complete())
 
     def launch(self, graph: int, stream: int) -> None:
@@ -178,8 +181,12 @@ class CudaDevice:
             self._held.pop(handle).close()
 
     def _part(self, address: int, size: int) -> Any:
-        """The first bytes of a block that is held, or of memory inside one."""
+        """The first bytes of a block that is held."""
         return self._core.Buffer.from_handle(address, size, owner=self._held.get(address))
+
+    def _first(self, buffer: Any, size: int) -> Any:
+        """The first bytes of a pinned block, as the library copies between equal sizes alone."""
+        return self._core.Buffer.from_handle(int(buffer.handle), size, owner=buffer)
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:

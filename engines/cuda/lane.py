@@ -62,8 +62,8 @@ class Cuda(Protocol):
         """The event happens when all that the stream was given so far is done."""
         ...
 
-    def happened(self, event: int) -> None:
-        """Waits for the event; what the stream was given after it may still be under way."""
+    def done(self, event: int) -> bool:
+        """Whether the event has happened; waits for nothing."""
         ...
 
     def elapsed(self, start: int, end: int) -> float:

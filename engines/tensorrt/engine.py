@@ -193,8 +193,8 @@ class TrtEngine:
             return
         with _BUILDING:
             key = self._key(profile)
-            if written(profile) not in self._built and not self._cache.load(key):
-                self._built[written(profile)] = self._build(key, profile)
+            if written(profile) not in self._built:
+                self._built[written(profile)] = self._cache.load(key) or self._build(key, profile)
 
     def _plan(self, shapes: Shapes) -> Plan:
         key = written({name: (shape, shape, shape) for name, shape in shapes.items()})

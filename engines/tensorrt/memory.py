@@ -7,10 +7,9 @@ and never shrinks while an engine lives; the last one to leave gives everything 
 from __future__ import annotations
 
 import functools
-import threading
 from contextlib import suppress
 
-from handfirst.engines.cuda.lane import Cuda, Lane, process_lane
+from handfirst.engines.cuda.lane import TURNS, Cuda, Lane, process_lane
 from handfirst.engines.errors import EngineError
 
 
@@ -25,7 +24,7 @@ class Arena:
     """
 
     def __init__(self, cuda: Cuda) -> None:
-        self.lock = threading.RLock()
+        self.lock = TURNS
         self.address = 0
         self.size = 0
         self.cuda = cuda

@@ -1,10 +1,11 @@
 """The sampling loop on a GPU: x_t, canvas, noise, masks and residuals stay there from the first step to the last.
 
 What sampler.py does with arrays is queued here on the stream of the engines: their runs, then the step kernel
-(engines/cuda/step.cu), which finds its row, masks and noise by a counter on the device. The host copies nothing between
-two steps and waits once, when the last x_t comes back; it runs at most AHEAD steps ahead, so that progress tells the
-truth and a caller who stops, stops the work within as many steps. Engines that can be captured run with the kernel as
-one CUDA graph. Nothing here has run on a GPU; with a stand-in for one, latents equal sampler.py's to the last bit.
+(engines/cuda/step.cu), which finds its row, masks and noise by a counter on the device. Between two steps the host
+copies nothing and lets the device never run dry: it stays at most AHEAD steps ahead, so that progress tells the truth
+and a caller who stops, stops the work within as many steps. It waits for all of the work once, when the last x_t comes
+back, and once more when a step has been captured for the first time. Engines that can be captured run with the kernel
+as one CUDA graph. Nothing here has run on a GPU; with a stand-in for one, latents equal sampler.py's to the last bit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import prod
+from time import sleep
 
 import numpy as np
 
@@ -31,6 +34,9 @@ from handfirst.runtime.timing.spans import listened
 
 AHEAD = 2
 """Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
+
+PAUSE = 2e-4
+"""Seconds between two looks at whether the device is that far: a step takes milliseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +90,14 @@ class DeviceLoop:
         self._graph: int | None = None
         self._computes_in: list[object] = []  # what the engines computed in when the graph was captured
         self._replays = True
+        try:
+            self._make_room()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make_room(self) -> None:
+        lane, shape = self.lane, self.shape
         B, (C, h, w), S = shape.batch, shape.latent, shape.steps
         self.sample = self.room("sample", (shape.rows, shape.channels, h, w), "float32")
         self.timestep = self.room("timestep", (shape.rows,), "int64")
@@ -168,14 +182,16 @@ class DeviceLoop:
         """
         cuda, stream = self.lane.cuda, self.lane.stream
         extras = extras or {}
-        self._begin(table, draws, condition, known)
         spans = DeviceSpans(self.lane) if listened() else None  # which part took how long is only seen one by one
-        marks = [cuda.event() for _ in range(AHEAD)]
+        marks: list[int] = []
         try:
+            self._begin(table, draws, condition, known)
+            marks += [cuda.event()]
+            marks += [cuda.event()]
             for index, timestep in enumerate(table.timestep.tolist(), 1):
                 mark = marks[index % AHEAD]
                 if index > AHEAD:
-                    cuda.happened(mark)
+                    self._until(mark)
                 with self.lane.lock:
                     self._step(index, launches, spans)
                     cuda.record(mark, stream)
@@ -183,7 +199,7 @@ class DeviceLoop:
                     late = {name: _OnDevice(self.lane, placed) for name, placed in extras.items()}
                     here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
                     yield Step(index, len(table), timestep, *here, late)
-            cuda.happened(mark)  # without the lock, so that others queue meanwhile
+            self._until(mark)  # others queue meanwhile
             x_t, x_0, *rest = self._bring(self._x_t, self._x_0, *extras.values())
             if spans is not None:
                 spans.tell()
@@ -197,14 +213,15 @@ class DeviceLoop:
 
     def close(self) -> None:
         """Frees its memory, once all that was queued is done."""
-        cuda = self.lane.cuda
-        with self.lane.lock, suppress(EngineError):  # a lost GPU has nothing left to give back
-            cuda.wait(self.lane.stream)
-            if self._graph is not None:
-                cuda.drop(self._graph)
-            for placed in self._held.values():
-                cuda.free(placed.address)
+        cuda, (graph, held) = self.lane.cuda, (self._graph, self._held)
         self._graph, self._held = None, {}
+        gives = [partial(cuda.wait, self.lane.stream)]
+        gives += [] if graph is None else [partial(cuda.drop, graph)]
+        gives += [partial(cuda.free, placed.address) for placed in held.values()]
+        with self.lane.lock:
+            for give in gives:
+                with suppress(EngineError):  # a lost GPU has nothing left to give back
+                    give()
 
     def _begin(self, table: StepTable, draws: Latents, condition: Latents | None, known: Known | None) -> None:
         """Everything that a job brings goes up, before its first step."""
@@ -243,10 +260,20 @@ class DeviceLoop:
         if not whole or (self._graph is None and index == 1):
             queue()  # the first run as it is: libraries take memory then, which a capture forbids
         elif self._graph is None:
-            self._graph, self._computes_in = cuda.capture(queue, stream), computes_in
-            self._prove(index, queue)
+            self._capture(index, queue, computes_in)
         else:
             cuda.launch(self._graph, stream)
+
+    def _capture(self, index: int, queue: Callable[[], None], computes_in: list[object]) -> None:
+        """Captures the step and runs it; where that is refused, steps run one by one from now on."""
+        try:
+            self._graph, self._computes_in = self.lane.cuda.capture(queue, self.lane.stream), computes_in
+        except EngineError as error:
+            self._replays = False
+            warnings.warn(f"steps run without a CUDA graph: {error}", RuntimeWarning, stacklevel=2)
+            queue()
+        else:
+            self._prove(index, queue)
 
     def _prove(self, index: int, queue: Callable[[], None]) -> None:
         """The first replay: a graph that was captured while another device was current is empty, and says nothing."""
@@ -259,20 +286,34 @@ class DeviceLoop:
             return
         graph, self._graph, self._replays = self._graph, None, False
         cuda.drop(graph)
+        if state[0] != index - 1:  # the step was taken, on what no network has said
+            raise EngineError("a captured step ran without its networks; use engine 'cuda', or ask again")
         warnings.warn("a captured step changed nothing; steps run without a CUDA graph", RuntimeWarning, stacklevel=2)
         queue()
 
+    def _until(self, mark: int) -> None:
+        """Until an event has happened. Asked again and again, since waiting would hold the lock that others need."""
+        while True:
+            with self.lane.lock:
+                if self.lane.cuda.done(mark):
+                    return
+            sleep(PAUSE)
+
     def _bring(self, *tensors: Placed) -> list[Array]:
-        """Arrays of their values once all that was queued is done."""
-        arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
-        with self.lane.lock:
-            for array, placed in zip(arrays, tensors, strict=True):
-                self.lane.cuda.download(array, placed.address, self.lane.stream)
-            self.lane.cuda.wait(self.lane.stream)
-        return arrays
+        return bring(self.lane, *tensors)
 
     def _raw(self, name: str, size: int) -> Placed:
         return self.room(name, (size,), "uint8")
+
+
+def bring(lane: Lane, *tensors: Placed) -> list[Array]:
+    """Arrays of their values once all that was queued is done."""
+    arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
+    with lane.lock:
+        for array, placed in zip(arrays, tensors, strict=True):
+            lane.cuda.download(array, placed.address, lane.stream)
+        lane.cuda.wait(lane.stream)
+    return arrays
 
 
 def _size(axis: int | str, sizes: Mapping[int | str, int]) -> int:
@@ -281,6 +322,8 @@ def _size(axis: int | str, sizes: Mapping[int | str, int]) -> int:
     if isinstance(axis, int) or axis in sizes:
         return axis if isinstance(axis, int) else sizes[axis]
     whole, _, share = axis.rpartition("_")
+    if whole not in sizes or not share.isdecimal() or not int(share):
+        raise EngineError(f"an output's axis '{axis}' is none of the inputs' axes; export the bundle again")
     return sizes[whole] // int(share)
 
 
@@ -304,8 +347,4 @@ class _OnDevice:
         return f"loop on stream {self.lane.stream}"
 
     def numpy(self) -> Array:
-        array = np.empty(self.placed.shape, self.placed.dtype)
-        with self.lane.lock:
-            self.lane.cuda.download(array, self.placed.address, self.lane.stream)
-            self.lane.cuda.wait(self.lane.stream)
-        return array
+        return bring(self.lane, self.placed)[0]

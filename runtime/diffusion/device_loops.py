@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from handfirst.engines.cuda.lane import Lane
-from handfirst.engines.errors import EngineError
 from handfirst.runtime.diffusion.device import DeviceLoop
 from handfirst.runtime.diffusion.loop_shape import LoopShape
 
@@ -28,6 +27,7 @@ class Loops(Generic[B]):
         self._lock = threading.Lock()
         self._free: OrderedDict[tuple[Hashable, int], tuple[DeviceLoop, B]] = OrderedDict()
         self._count = 0
+        self._closed = False
 
     @contextmanager
     def taken(
@@ -41,18 +41,15 @@ class Loops(Generic[B]):
         with self._lock:
             found = next((k for k in self._free if k[0] == (lane, shape, key)), None)
             held = self._free.pop(found) if found else None
-        if held is None:
-            loop = DeviceLoop(lane, shape)
-            bound = bind(loop)
-        else:
-            loop, bound = held
+        loop = DeviceLoop(lane, shape) if held is None else held[0]
         try:
+            bound = bind(loop) if held is None else held[1]
             yield loop, bound
-        except EngineError:
-            loop.close()  # what failed may have left anything in it
-            raise
         except GeneratorExit:  # a caller who stopped: what is queued still runs, before anything that comes later
             self._give_back((lane, shape, key), loop, bound)
+            raise
+        except BaseException:
+            loop.close()  # what failed may have left anything in it
             raise
         self._give_back((lane, shape, key), loop, bound)
 
@@ -60,13 +57,15 @@ class Loops(Generic[B]):
         with self._lock:
             self._count += 1
             self._free[key, self._count] = (loop, bound)
-            old = [self._free.popitem(last=False)[1][0] for _ in range(len(self._free) - KEPT)]
+            most = 0 if self._closed else KEPT
+            old = [self._free.popitem(last=False)[1][0] for _ in range(len(self._free) - most)]
         for each in old:
             each.close()
 
     def close(self) -> None:
-        """Frees the memory of all that are not in use."""
+        """Frees the memory of all that are not in use; those in use follow when they are given back."""
         with self._lock:
+            self._closed = True
             loops, self._free = [loop for loop, _ in self._free.values()], OrderedDict()
         for loop in loops:
             loop.close()

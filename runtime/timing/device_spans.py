@@ -32,17 +32,22 @@ class DeviceSpans:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._made: list[_Made] = []
+        self._events: list[int] = []
 
     @contextmanager
     def of(self, name: str, size: int = 0, shapes: tuple[tuple[int, ...], ...] = ()) -> Iterator[None]:
         """What the block queues; an engine's with the bytes of its tensors and the shapes of its inputs."""
         cuda, stream = self._lane.cuda, self._lane.stream
-        before, after = cuda.event(), cuda.event()
+        before, after = self._event(), self._event()
         start = perf_counter_ns()
         cuda.record(before, stream)
         yield
         cuda.record(after, stream)
         self._made.append(_Made(name, start, perf_counter_ns(), before, after, size, shapes))
+
+    def _event(self) -> int:
+        self._events.append(self._lane.cuda.event())
+        return self._events[-1]
 
     def tell(self) -> None:
         """Tells all that listen; the stream has been waited for."""
@@ -53,7 +58,6 @@ class DeviceSpans:
 
     def close(self) -> None:
         """Gives the events back."""
-        for made in self._made:
-            for event in (made.before, made.after):
-                with suppress(EngineError):  # a lost GPU has nothing left to give back
-                    self._lane.cuda.forget(event)
+        for event in self._events:
+            with suppress(EngineError):  # a lost GPU has nothing left to give back
+                self._lane.cuda.forget(event)

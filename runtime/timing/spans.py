@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from math import prod
 from threading import get_ident
 from time import perf_counter_ns
 from typing import Literal, NamedTuple, Protocol, TypeVar
@@ -18,7 +17,17 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from handfirst.engines.cuda.lane import Lane
-from handfirst.engines.engine import Array, DeviceArray, DeviceEngine, Engine, Placed, StreamEngine, Tensor, TimedEngine
+from handfirst.engines.engine import (
+    Array,
+    DeviceArray,
+    DeviceEngine,
+    Engine,
+    Placed,
+    StreamEngine,
+    Tensor,
+    TimedEngine,
+    nbytes,
+)
 from handfirst.engines.errors import EngineError
 from handfirst.runtime.forks import Origin
 
@@ -266,7 +275,4 @@ class RecordedDeviceEngine(RecordedEngine):
 
 
 def _bytes(tensor: Tensor) -> int:
-    if isinstance(tensor, np.ndarray):
-        return tensor.nbytes
-    item = 2 if tensor.dtype == "bfloat16" else np.dtype(tensor.dtype).itemsize  # NumPy alone lacks the name
-    return prod(tensor.shape) * item
+    return tensor.nbytes if isinstance(tensor, np.ndarray) else nbytes(tensor.shape, tensor.dtype)

@@ -126,11 +126,15 @@ class FakeCuda:
             self.events[event] = None
             self.put(stream, happen)
 
-    def happened(self, event: int) -> None:
+    def done(self, event: int) -> bool:
+        """The device gets on by one piece of work each time that it is asked."""
         with self._lock:
+            for stream in self.streams:
+                self._of_this_thread(stream)
             queue = next((queue for queue in self.streams.values() if queue), [])
-            while self.events[event] is None:
+            if self.events[event] is None and queue:
                 queue.pop(0)()
+            return self.events[event] is not None
 
     def elapsed(self, start: int, end: int) -> float:
         before, after = self.events[start], self.events[end]

@@ -30,21 +30,23 @@ from handfirst.runtime.timing.spans import span
 
 
 class BodyStage:
-    """The ControlNet Omega on its base UNet. Holds engines and settings, nothing of a run."""
+    """The ControlNet Omega on its base UNet. Holds engines and settings, of a run the memory of its loop alone."""
 
     def __init__(
-        self, hint_encoder: Engine, controlnet: Engine, unet: Engine, codec: Codec, settings: TwoStageSettings
+        self,
+        hint_encoder: Engine,
+        controlnet: Engine,
+        unet: Engine,
+        codec: Codec,
+        settings: TwoStageSettings,
+        loops: Loops[list[Launch]],
     ) -> None:
         self._hint_encoder = hint_encoder
         self._controlnet = controlnet
         self._unet = unet
         self._codec = codec
         self._settings = settings
-        self._loops: Loops[list[Launch]] = Loops()
-
-    def close(self) -> None:
-        """Gives back what loops hold on a device."""
-        self._loops.close()
+        self._loops = loops
 
     def steps(
         self, requests: Sequence[Request], canvases: Sequence[Canvas], guided: Guided, table: StepTable
@@ -89,8 +91,12 @@ class BodyStage:
         hint_feature: NDArray[np.float32],
     ) -> Iterator[Step]:  # fmt: skip
         def bind(loop: DeviceLoop) -> list[Launch]:
-            inputs = {"sample": loop.sample, "timestep": loop.timestep, "context": loop.place("context", context)}
-            hinted = {**inputs, "hint_feature": loop.place("hint_feature", hint_feature)}
+            inputs = {
+                "sample": loop.sample,
+                "timestep": loop.timestep,
+                "context": loop.room("context", context.shape, "float32"),
+            }
+            hinted = {**inputs, "hint_feature": loop.room("hint_feature", hint_feature.shape, "float32")}
             residuals = loop.outputs(self._controlnet.spec, hinted)
             controlnet = Launch.of(self._controlnet, {**hinted, **residuals})
             return [controlnet, Launch.of(self._unet, {**inputs, **residuals, "prediction": loop.prediction})]

@@ -94,18 +94,16 @@ def hand_warnings(hands: Sequence[HandResult], settings: TwoStageSettings) -> li
 
 
 class HandStage:
-    """The hand generator H_theta with its mask head f_m. Holds engines and settings, nothing of a run."""
+    """The hand generator H_theta with its mask head f_m. Holds engines and settings, of a run its loop's memory."""
 
-    def __init__(self, unet: Engine, mask_head: Engine, codec: Codec, settings: TwoStageSettings) -> None:
+    def __init__(
+        self, unet: Engine, mask_head: Engine, codec: Codec, settings: TwoStageSettings, loops: Loops[list[Launch]]
+    ) -> None:
         self._unet = unet
         self._mask_head = mask_head
         self._codec = codec
         self._settings = settings
-        self._loops: Loops[list[Launch]] = Loops()
-
-    def close(self) -> None:
-        """Gives back what loops hold on a device."""
-        self._loops.close()
+        self._loops = loops
 
     def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
         """Denoises all hands together; the last step's extras hold the feature [B or 2 B, F, h, w], the prompted rows
@@ -142,7 +140,11 @@ class HandStage:
         self, lane: Lane, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]
     ) -> Iterator[Step]:
         def bind(loop: DeviceLoop) -> list[Launch]:
-            inputs = {"sample": loop.sample, "timestep": loop.timestep, "context": loop.place("context", context)}
+            inputs = {
+                "sample": loop.sample,
+                "timestep": loop.timestep,
+                "context": loop.room("context", context.shape, "float32"),
+            }
             feature = loop.outputs(self._unet.spec, inputs, ("feature",))
             return [Launch.of(self._unet, {**inputs, **feature, "prediction": loop.prediction})]
 

@@ -21,6 +21,8 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.device import Launch
+from handfirst.runtime.diffusion.device_loops import Loops
 from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
@@ -91,6 +93,7 @@ class TwoStage:
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, engines["text_encoder"])
+        self._loops: tuple[Loops[list[Launch]], Loops[list[Launch]]] = (Loops(), Loops())  # of all sizes of canvas
         self._make_stages()
 
     @classmethod
@@ -113,8 +116,10 @@ class TwoStage:
     def _make_stages(self) -> None:
         engines, settings = self._engines, self.settings
         codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
-        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings)
-        self._body = BodyStage(engines["hint_encoder"], engines["controlnet"], engines["body_unet"], codec, settings)
+        hands, body = self._loops
+        self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings, hands)
+        painters = engines["hint_encoder"], engines["controlnet"], engines["body_unet"]
+        self._body = BodyStage(*painters, codec, settings, body)
 
     def _for(self, request: Request) -> TwoStage:
         """This model on the canvas of a resolved request: the same engines and prompts, its own stages."""
@@ -135,8 +140,8 @@ class TwoStage:
 
     def close(self) -> None:
         """Frees the engines, and what loops hold on a device."""
-        for stage in (self._hands, self._body):
-            stage.close()
+        for loops in self._loops:
+            loops.close()
         for engine in self._engines.values():
             engine.close()
 

@@ -146,3 +146,78 @@ def test_what_comes_back_arrives_when_the_stream_is_done(staging: Any) -> None:
     staging.arrived(5)
     np.testing.assert_array_equal(array, np.arange(6, dtype=np.float32).reshape(2, 3))
     assert staging.take(array.nbytes)[0] is buffer
+
+
+class Part:
+    """cuda.core's Buffer over somebody's memory: it copies between equal sizes alone."""
+
+    def __init__(self, handle: int, size: int) -> None:
+        self.handle, self.size = handle, size
+
+    @classmethod
+    def from_handle(cls, handle: int, size: int, owner: object = None) -> Part:
+        return cls(handle, size)
+
+    def copy_from(self, source: Part, stream: object) -> None:
+        if source.size != self.size:
+            raise ValueError(
+                f"buffer sizes mismatch between src and dst (sizes are: src={source.size}, dst={self.size})"
+            )
+        ctypes.memmove(self.handle, source.handle, self.size)
+
+    def copy_to(self, target: Part, stream: object) -> None:
+        target.copy_from(self, stream)
+
+    def close(self) -> None: ...
+
+
+class Queue:
+    """A stream that works at once; its events have happened."""
+
+    handle = 7
+
+    def record(self, event: object = None, options: object = None) -> SimpleNamespace:
+        return SimpleNamespace(is_done=True)
+
+    def sync(self) -> None: ...
+
+
+class Gpu:
+    """cuda.core's Device: its memory is the host's."""
+
+    compute_capability = (9, 0)
+    default_stream = None
+
+    def __init__(self, index: int) -> None:
+        self.blocks: list[Pinned] = []
+
+    def set_current(self) -> None: ...
+
+    def allocate(self, size: int, stream: object) -> Part:
+        self.blocks.append(Pinned(size))
+        return Part(self.blocks[-1].handle, size)
+
+    def create_stream(self, options: object) -> Queue:
+        return Queue()
+
+
+def test_arrays_of_any_sizes_go_up_and_come_back_through_the_same_pinned_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = SimpleNamespace(from_cubin=lambda code, name: SimpleNamespace(get_kernel=lambda name: name))
+    core = SimpleNamespace(
+        LegacyPinnedMemoryResource=lambda: SimpleNamespace(allocate=Pinned), EventOptions=dict, StreamOptions=dict,
+        Device=Gpu, ObjectCode=code, Buffer=Part,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(core=core))
+    monkeypatch.setattr(device, "nvidia_driver", lambda index=0: "a driver")
+    cuda = CudaDevice()
+    stream = cuda.stream()
+    for count in (36, 4, 2, 9, 1000, 4):  # a later one fits into an earlier one's block
+        array = np.arange(count, dtype=np.float32)
+        address = cuda.allocate(array.nbytes)
+        cuda.upload(address, array, stream)
+        back = np.zeros_like(array)
+        cuda.download(back, address, stream)
+        cuda.wait(stream)
+        np.testing.assert_array_equal(back, array)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -170,6 +171,93 @@ def test_a_failure_gives_the_memory_back_and_the_next_job_works() -> None:
     broken[0] = False
     found = world.model.render(request())
     np.testing.assert_array_equal(found.latents, plain().render(request()).latents)
+
+
+def test_another_canvas_has_loops_of_its_own_that_stay_for_the_next(world: World) -> None:
+    """A model that is copied for a canvas shares the loops of the one that was opened."""
+    wide = copy(world.model)
+    wide._make_stages()
+    for _ in range(2):
+        np.testing.assert_array_equal(wide.render(request()).latents, plain().render(request()).latents)
+    held = len(world.cuda.blocks)
+    other = copy(world.model)
+    other._make_stages()
+    other.render(request())
+    assert len(world.cuda.blocks) == held > 0
+
+
+@pytest.mark.parametrize("stage", ["controlnet", "hand_unet"])
+def test_engines_that_refuse_to_be_bound_leave_nothing_behind(stage: str) -> None:
+    world = World(True)
+    engine, bind = world.on_stream[stage], world.on_stream[stage].bind
+
+    def refuse(tensors: Any) -> Any:
+        raise EngineError(f"{stage}: no plan for these shapes")
+
+    engine.bind = refuse  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(EngineError, match="no plan"):
+            world.model.render(request())
+    engine.bind = bind  # type: ignore[method-assign]
+    world.model.render(request())
+    world.model.close()
+    assert not world.cuda.blocks and not world.cuda.graphs and not world.cuda.events
+
+
+def test_what_is_raised_in_the_middle_gives_the_memory_back() -> None:
+    """Ctrl-C between two launches, say."""
+    world = World(False)
+    engine, bind = world.on_stream["body_unet"], world.on_stream["body_unet"].bind
+
+    def bound(tensors: Any) -> Any:
+        launch, left = bind(tensors), [2]
+
+        def interrupted() -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            launch()
+
+        return interrupted
+
+    engine.bind = bound  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        world.model.render(request())
+    world.model.close()
+    assert not world.cuda.blocks and not world.cuda.events
+
+
+def test_where_a_capture_is_refused_steps_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(True)
+
+    def refuse(work: Any, stream: int) -> int:
+        raise EngineError("CUDA: capture failed: CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+
+    monkeypatch.setattr(world.cuda, "capture", refuse)
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph: CUDA: capture failed"):
+        found = world.model.render(request())
+    np.testing.assert_array_equal(found.latents, plain().render(request()).latents)
+
+
+def test_a_graph_that_holds_the_kernel_alone_paints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step was taken on what no network said: that cannot be undone."""
+    world = World(True)
+    capture = world.cuda.capture
+
+    def without_networks(work: Any, stream: int) -> int:
+        graph = capture(work, stream)
+        world.cuda.graphs[graph] = world.cuda.graphs[graph][-1:]
+        return graph
+
+    monkeypatch.setattr(world.cuda, "capture", without_networks)
+    with pytest.raises(EngineError, match="ran without its networks"):
+        world.model.render(request())
+
+
+def test_an_axis_that_nobody_has_is_one_line() -> None:
+    with pytest.raises(EngineError, match="axis 'rows_x' is none of the inputs' axes"):
+        device._size("rows_x", {"rows": 8})
+    assert (device._size("rows_4", {"rows": 8}), device._size("rows", {"rows": 8}), device._size(3, {})) == (2, 8, 3)
 
 
 def test_spans_have_the_devices_time_part_by_part(world: World) -> None:
