@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def packet(bundle: Bundle, result: Result) -> bytes:
 def read(path: Path) -> dict[str, Any]:
     """What a picture says of itself: "version", "software", "bundle" (name, digest), "request".
 
-    The pixels are not decoded, and nothing of what is said is checked but its form.
+    The pixels are decoded only where nothing stands before them, and nothing of what is said is checked but its form.
 
     Raises:
         OSError: there is no such file.
@@ -79,7 +80,11 @@ def read(path: Path) -> dict[str, Any]:
 
     try:
         with Image.open(path, formats=("png", "webp")) as picture:
-            found = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
+            found = _packet(picture)
+            if not found:  # a program may have moved it behind the pixels
+                with suppress(OSError):  # cut off behind its size and its words
+                    picture.load()
+                found = _packet(picture)
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError, struct.error):
         raise UserError(f"'{path}': expected a whole PNG or WebP, got something else; copy the picture again") from None
     told = _made(found.encode() if isinstance(found, str) else found)
@@ -89,6 +94,11 @@ def read(path: Path) -> dict[str, Any]:
             "one that left it out"
         )
     return told
+
+
+def _packet(picture: Any) -> str | bytes:
+    found: str | bytes = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
+    return found
 
 
 def _made(xmp: bytes) -> dict[str, Any] | None:

@@ -245,7 +245,9 @@ def share_out(nodes: Sequence[Mapping[str, Any]], threads: int | None, workers: 
     cpus = [int(resources.get("CPU", 0)) for resources in alive]
     if any(gpus):
         least = min(c // g for c, g in zip(cpus, gpus, strict=True) if g)
-        return Share(min(sum(gpus), workers or sum(gpus)), min(threads or least, least), 1)
+        if least < (threads or 1):
+            raise BatchError(f"a GPU's worker would have {least} CPUs, expected {threads or 1}; give fewer --threads")
+        return Share(min(sum(gpus), workers or sum(gpus)), threads or least, 1)
     each = threads or _each([count for count in cpus if count], workers)
     room = sum(count // each for count in cpus) if each else 0
     if not room:

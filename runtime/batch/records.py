@@ -7,6 +7,7 @@ read at all is an error.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def whole_lines(file: IO[AnyStr], longest: int) -> Iterator[AnyStr]:
 
 def _line(number: int, data: bytes) -> Record | BadRecord:
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once)
     except UnicodeDecodeError:
         return BadRecord(number, "expected text in UTF-8, got other bytes")
     except RecursionError:
@@ -83,6 +84,15 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1) if len(names) < 1000 else "a name"
+        raise ValueError(f"{twice[:40]!a} stands twice")
+    return found
+
+
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
@@ -100,7 +110,7 @@ def read_json(path: Path) -> Iterator[Record | BadRecord]:
     if not data.strip():
         return
     try:
-        found = json.loads(data.decode("utf-8-sig"))
+        found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise BatchError(f"'{path}': expected text in UTF-8, got other bytes") from error
     except RecursionError as error:
@@ -148,7 +158,8 @@ def read_folder(kind: JobKind, folder: Path, prompts: Path) -> Iterator[Record |
     with prompts.open("rb") as file:
         data = file.read(LARGEST_PROMPTS + 1)
     try:
-        words = [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+        lines = re.split(r"\r\n?|\n", data.decode("utf-8-sig"))  # splitlines() also cuts at form feeds and the like
+        words = [line.strip() for line in lines if line.strip()]
     except UnicodeDecodeError as error:
         raise BatchError(f"'{prompts}' is not a text file; expected a prompt on every line, in UTF-8") from error
     if not words or len(data) > LARGEST_PROMPTS:

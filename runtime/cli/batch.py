@@ -102,6 +102,10 @@ def batch(
     options.parse_size(canvas, "--canvas")
     if low_memory and overlap:
         raise UserError("--overlap needs the networks of all stages at once; leave out --overlap or --low-memory")
+    if overlap and ray is not None:
+        raise UserError("--overlap is about this process; leave it out with --ray, where workers paint side by side")
+    if workers is not None and ray is None:
+        raise UserError("--workers are those of a Ray cluster; add --ray local, or leave it out")
 
     from handfirst.engines.bundle import Bundle, demo_bundle_path
     from handfirst.runtime.batch.read_jobs import read_jobs

@@ -188,3 +188,21 @@ class TestCommands:
         (here / "a.png").write_text("no picture")
         assert "PNG or WebP" in refused(capsys, "show", "a.png")
         assert "nothing.png" in refused(capsys, "show", "nothing.png")
+
+
+def test_words_behind_the_pixels_are_found_too(tmp_path):
+    """Some programs move text chunks behind the picture's data."""
+    path = written(tmp_path, xmp(attribute=f"h:made='{OURS}'"))
+    data, chunks, at = path.read_bytes(), [], 8
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        chunks.append(data[at:end])
+        at = end
+    words = [chunk for chunk in chunks if chunk[4:8] == b"iTXt"]
+    others = [chunk for chunk in chunks if chunk[4:8] not in (b"iTXt", b"IEND")]
+    assert len(words) == 1
+    path.write_bytes(data[:8] + b"".join([*others, *words, chunks[-1]]))
+    assert read(path)["request"] == {"seed": 3}
+    path.write_bytes(data[:8] + b"".join(others)[:-5])
+    with pytest.raises(UserError):
+        read(path)

@@ -292,3 +292,20 @@ def test_folders_and_prompts_go_together(folder):
     (folder / "prompts.txt").write_text(" \n")
     with pytest.raises(BatchError, match="found none"):
         read_jobs(JOBS, folder, folder / "prompts.txt")
+
+
+def test_a_name_that_stands_twice_is_a_failed_job(folder):
+    lines = '{"pose": "a.json", "prompt": "x", "seed": 1, "seed": 2}\n{"pose": "a.json", "prompt": "x"}\n'
+    (folder / "t.jsonl").write_text(lines)
+    bad, good = read_jobs(JOBS, folder / "t.jsonl")
+    assert isinstance(bad, BadJob) and "'seed' stands twice" in bad.reason and isinstance(good, Job)
+    (folder / "t.json").write_text(f"[{lines.splitlines()[0]}]")
+    with pytest.raises(BatchError, match="'seed' stands twice"):
+        list(read_jobs(JOBS, folder / "t.json"))
+
+
+def test_a_prompt_ends_at_a_line_end_and_nowhere_else(folder):
+    (folder / "p.txt").write_bytes("a man\r\nb woman\u2028with hat\rc".encode())
+    (folder / "b.json").unlink()
+    prompts = [job.request().prompt for job in read_jobs(JOBS, folder, folder / "p.txt")]
+    assert prompts == ["a man", "b woman\u2028with hat", "c"]

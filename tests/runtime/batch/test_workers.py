@@ -38,6 +38,12 @@ def test_no_room_is_an_error():
             share_out(nodes, threads, None)
 
 
+def test_gpus_without_processors_are_an_error():
+    for nodes, threads in (([node(2, 4)], None), ([node(4, 1)], 16)):
+        with pytest.raises(BatchError, match=r"a GPU's worker would have \d CPUs"):
+            share_out(nodes, threads, None)
+
+
 @given(
     cpus=st.lists(st.integers(1, 64), min_size=1, max_size=5),
     threads=st.none() | st.integers(1, 8),
