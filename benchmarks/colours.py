@@ -19,6 +19,7 @@ from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import sample_person
 from handfirst.training.evaluate.colours import Coloured, agreement, background_region, chest_region
+from handfirst.training.evaluate.judging.table import model_digest
 from handfirst.training.recipe.recipe import HELD_OUT
 from handfirst.training.systems.two_stage.conditions import to_pose
 
@@ -51,6 +52,7 @@ def main() -> None:
         )  # fmt: skip
     row = {
         "bundle": {"name": model.bundle.manifest.name, "digest": model.bundle.digest},
+        "model": model_digest(model.bundle.manifest),
         "n": options.count,
         "first_seed": HELD_OUT,
         "steps": options.steps or model.settings.defaults.steps,
@@ -61,7 +63,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "colours.json"
     rows = json.loads(file.read_text()) if file.exists() else []
-    rows = [r for r in rows if (r["bundle"]["digest"], r["steps"]) != (row["bundle"]["digest"], row["steps"])]
+    rows = [r for r in rows if (r.get("model"), r["steps"]) != (row["model"], row["steps"])]
     atomic_write_bytes(file, (json.dumps([*rows, row], indent=1) + "\n").encode())
     sheet = np.concatenate([np.concatenate(row[:SHOWN], 1) for row in (painted, renders)])
     Image.fromarray(sheet).save(options.out / "colours.jpg", quality=88)

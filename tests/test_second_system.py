@@ -269,7 +269,9 @@ class TestTraining:
 
     def test_it_learns_and_goes_on_where_it_was(self, model, shards, tmp_path):
         whole, parts = tmp_path / "whole", tmp_path / "parts"
-        made = self.train(model, shards, whole)
+        with pytest.raises(UserError):
+            self.train(model, shards.with_name("typo"), whole)
+        made = self.train(model, shards, whole)  # the slip pinned nothing
         losses = [row["noise"] for row in read_journal(whole / LOSSES)]
         assert len(losses) == 12 and losses[-1] < losses[0]
         self.train(model, shards, parts, steps=5)

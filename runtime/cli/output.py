@@ -118,6 +118,10 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
+PIPED = 240
+"""Characters to a line of a table that no terminal shows: wide enough not to fold what another program reads."""
+
+
 def columns() -> int | None:
     """Characters to a line of the terminal; None where stdout goes elsewhere."""
     return os.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -134,7 +138,7 @@ def print_table(
 
     Args:
         words: so many columns are words; the others are numbers, which stand on the right. None: all are words.
-        width: characters to a line; None: as many as the terminal has.
+        width: characters to a line; None: as many as the terminal has, PIPED where stdout goes elsewhere.
     """
     from rich import box
     from rich.console import Console
@@ -147,7 +151,7 @@ def print_table(
         table.add_column(head, overflow="fold", justify="right" if number else "left", no_wrap=words is not None)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(width=width).print(table)
+    Console(width=width or columns() or PIPED).print(table)
 
 
 def print_files(pictures: Sequence[Picture]) -> None:

@@ -14,6 +14,9 @@ from handfirst.engines.errors import UserError
 
 Options = TypeVar("Options", bound=BaseModel)
 
+LENGTHS = frozenset({"steps", "minutes"})
+"""Of a training: one of them says how long it takes."""
+
 
 def load_options(
     kind: type[Options], configs: Mapping[str, Traversable], config: str | None, changes: Mapping[str, Any]
@@ -33,6 +36,8 @@ def load_options(
     given = {option: value for option, value in changes.items() if value is not None}
     if unknown := sorted(set(given) - set(kind.model_fields)):
         raise UserError(f"no such option here: {unknown[0]}; expected one of {', '.join(sorted(kind.model_fields))}")
+    if LENGTHS & given.keys():  # a length that is asked for takes the place of the configuration's
+        values = {option: value for option, value in values.items() if option not in LENGTHS}
     try:
         return kind.model_validate(merged(values, given))
     except ValidationError as error:

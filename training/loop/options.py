@@ -5,7 +5,7 @@ A task adds its own fields to these. Knows nothing about files or networks.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,7 +22,7 @@ class LoopOptions(Block):
     """How a task is trained, for a number of steps or of minutes."""
 
     steps: int | None = Field(None, ge=1)
-    """Optimizer steps; where there are both, they count and not the minutes."""
+    """Optimizer steps."""
     minutes: float | None = Field(None, gt=0)
     """Training time: of the GPU, or of each thread of a CPU."""
     batch: int = Field(32, ge=1)
@@ -63,6 +63,13 @@ class LoopOptions(Block):
     save_minutes: float | None = Field(None, gt=0)
     keep: int = Field(2, ge=1)
     """Checkpoints that are kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _minutes_for_steps(cls, given: Any) -> Any:
+        """Minutes alone take the place of a default number of steps."""
+        alone = isinstance(given, dict) and given.get("minutes") is not None and "steps" not in given
+        return {**given, "steps": None} if alone else given
 
     @model_validator(mode="after")
     def _one_length(self) -> LoopOptions:

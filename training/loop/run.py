@@ -63,11 +63,11 @@ def train_stage(
     """
     maker = kind.open(model, options)
     accelerator = make_accelerator(options)
-    if accelerator.is_main_process:
-        pin(out, _description(name, model, data, options), FREE)
-    accelerator.wait_for_everyone()
     with accelerator.main_process_first():  # the others find the index that the first one made
         sources, held_out = open_data(data, options.held_out, out / "index")
+    if accelerator.is_main_process:
+        pin(out, _description(name, model, data, options), FREE)  # once the data is there: a slip pins nothing
+    accelerator.wait_for_everyone()
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     torch.manual_seed(options.seed)  # of fresh weights
     stage = maker.stage()

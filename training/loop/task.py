@@ -61,9 +61,9 @@ class Stage(ABC):
         """T of the schedule: held-out samples are spread over the times 0 .. T - 1."""
 
     @property
-    @abstractmethod
-    def last_time(self) -> int:
-        """The time step from which the runtime takes what `score` judges."""
+    def last_time(self) -> int | None:
+        """The time step from which the runtime takes what `score` judges; None: there is nothing to judge."""
+        return None
 
     @abstractmethod
     def encode(self, samples: dict[str, Tensor]) -> Any:
@@ -75,7 +75,7 @@ class Stage(ABC):
         return losses
 
     def score(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Figures [B] about samples at `last_time`: none, unless a stage has some."""
+        """Figures [B] about samples at `last_time`; asked only where there is one."""
         return {}
 
     @abstractmethod

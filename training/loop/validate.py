@@ -49,8 +49,9 @@ class Validator:
         for batch in self._batches(self.samples, device):
             for name, loss in self.stage.losses(batch).items():
                 add(name, float(loss), len(next(iter(batch.values()))))
-        last = replace(self.samples, t=self.stage.last_time)
-        for batch in self._batches(last, device):
+        last_time = self.stage.last_time
+        last = None if last_time is None else replace(self.samples, t=last_time)
+        for batch in () if last is None else self._batches(last, device):
             for name, scores in self.stage.score(batch).items():
                 add(name, float(scores.mean()), len(scores))
         few = replace(self.samples, count=self.sheet_samples)

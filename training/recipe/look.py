@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.masks import binarise
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
 from handfirst.training.data.procedural.writer import read_dataset
@@ -40,6 +41,7 @@ from handfirst.training.recipe.run import (
     trained_hand,
 )
 from handfirst.training.systems.two_stage.sampling import sample_hands
+from handfirst.training.systems.two_stage.stages import overlap
 
 SHOWN = 12
 STEPS = 12
@@ -90,8 +92,8 @@ def look_at_hands(
         load_tensor(recipe.out / "arrays" / "empty.pt").float(), settings, STEPS, settings.defaults.hand_guidance, 0,
     )  # fmt: skip
     drawn = to_pictures(autoencoder, x_0, settings.latent)
-    found, true = mask[:, 0].numpy() > 0.5, hands.hands > 0
-    iou = (found & true).sum((1, 2)) / (found | true).sum((1, 2))
+    found = binarise(mask[:, 0].numpy(), settings.hand.mask_threshold)
+    iou = overlap(torch.from_numpy(found), torch.from_numpy(hands.hands > 0))
     shown = [drawn[:SHOWN], (found[:SHOWN] * np.uint8(255)), hands.rgb[:SHOWN]]
     return {"n": len(hands), "mask_iou": round(float(iou.mean()), 4)}, shown
 

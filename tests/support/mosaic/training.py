@@ -54,8 +54,6 @@ class TileTask(Task):
 
 
 class TileStage(Stage):
-    last_time = 0
-
     def __init__(self, task, settings):
         self.task, self.settings = task, settings
 

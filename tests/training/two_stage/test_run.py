@@ -51,6 +51,15 @@ def body_run(tiny: Path, people: Path, tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
+def test_minutes_take_the_place_of_a_default_number_of_steps() -> None:
+    plain = options("hand", None)
+    timed = options("hand", None, minutes=10.0)
+    assert plain.steps is not None and plain.minutes is None
+    assert (timed.steps, timed.minutes) == (None, 10)
+    with pytest.raises(UserError, match="expected steps or minutes, one of them"):
+        options("hand", None, minutes=10.0, steps=5)
+
+
 def test_stage_1_trains_the_hand_generator_alone(tiny: Path, hand_run: Path) -> None:
     model = hand_run / "model"
     assert changed(tiny, model, "hand") == set(state(tiny, "hand"))

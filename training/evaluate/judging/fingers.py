@@ -1,8 +1,8 @@
 """Do a hand's 21 points make five fingers: length, order and bend of each finger's chain, against limits.
 
 This definition is ours. The limits are the 1st and 99th percentile of the renderer's true hands, seen from all sides,
-with a landmark network's usual error (`benchmarks/finger_limits.py` derives them), so that of true hands, too, some
-are outside: read a share beside that of the true renders, and beside the share of hands that were found at all. A
+with half of a landmark network's median error (`benchmarks/finger_limits.py` derives them), so that of true hands, too,
+some are outside: read a share beside that of the true renders, and beside the share of hands that were found at all. A
 landmark network has learnt what hands look like and seldom draws an impossible one: this counts what it could not
 explain away. Knows nothing about pictures.
 """

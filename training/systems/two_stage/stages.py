@@ -42,11 +42,6 @@ class OnShards(Stage):
         """T of the schedule."""
         return self.settings.schedule.train_steps
 
-    @property
-    def last_time(self) -> int:
-        """The time of the runtime's last step, from which it takes the mask."""
-        return Schedule(self.settings.schedule).timesteps(self.settings.defaults.steps)[-1][0]
-
     def _empty(self, device: torch.device) -> Tensor:
         """The empty prompt's context [L, D]."""
         context: Tensor = self.encoders.contexts(self.empty.to(device))[0]
@@ -57,6 +52,11 @@ class HandStage(OnShards):
     """Stage 1 on samples of HandSamples."""
 
     task: HandTask
+
+    @property
+    def last_time(self) -> int:
+        """The time of the runtime's last step, from which it takes the mask."""
+        return Schedule(self.settings.schedule).timesteps(self.settings.defaults.steps)[-1][0]
 
     def encode(self, samples: Batch) -> HandBatch:
         """What the task takes."""

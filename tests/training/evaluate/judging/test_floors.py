@@ -1,7 +1,8 @@
 """The embedded bundle is no worse than it was: floors, a little below what the committed one gives on fixed poses.
 
-Four poses of the held-out list, half-length people because it learnt from those, few steps so that this stays quick. A
-bundle that takes its place must pass, and its floors belong here. And the figures that the results name are its own.
+Four poses that the judging recipe does not use, half-length people because it learnt from those, few steps so that this
+stays quick. A bundle that takes its place must pass, and its floors belong here. And the figures that the results name
+are its own.
 """
 
 from __future__ import annotations
@@ -20,19 +21,25 @@ from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.pose.crop import hand_box
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.training.data.procedural.sample import Sample
-from handfirst.training.evaluate.judging.held_out import HeldOut, held_out, person_of, render
+from handfirst.training.evaluate.judging.held_out import HeldOut, person_of, render
 from handfirst.training.evaluate.judging.painting import Painted, painter_of
 from handfirst.training.evaluate.judging.pixels import changed, intersection_over_union
 from handfirst.training.evaluate.judging.table import model_digest, read_table
+from handfirst.training.recipe.recipe import HELD_OUT
 
 RESULTS = Path(__file__).parents[4] / "benchmarks" / "results"
 STEPS = 8
-KEYS = ("person-002", "person-005", "hand-000", "hand-001")
+POSES = (
+    HeldOut("a", "people", HELD_OUT + 2, "half"),
+    HeldOut("b", "people", HELD_OUT + 5, "half"),
+    HeldOut("c", "hands", HELD_OUT, "palm"),
+    HeldOut("d", "hands", HELD_OUT + 1, "back"),
+)
 
-RECONSTRUCTION_DB = 28.5
-FACE_ERROR = 47  # mean absolute difference in a face's box, in 8-bit levels: the most
-MASK_IOU = 0.88
-CHROMA = (0.45, 1.25)  # of the picture over that of the render
+RECONSTRUCTION_DB = 29.2
+FACE_ERROR = 33  # mean absolute difference in a face's box, in 8-bit levels: the most
+MASK_IOU = 0.9
+CHROMA = (0.6, 1.2)  # of the picture over that of the render
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +49,14 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def made(bundle: Bundle) -> dict[str, tuple[HeldOut, Sample, Painted]]:
-    """What is painted for KEYS, beside the truth."""
+    """What is painted for POSES, beside the truth."""
     painter = painter_of(bundle, STEPS, engine="cpu", threads=1)
     out = {}
-    for pose in held_out():
-        if pose.key in KEYS:
-            sample = render(pose, painter.size)
-            painted = painter.paint(pose, sample)
-            assert painted is not None and painted.image.shape == sample.rgb.shape
-            out[pose.key] = pose, sample, painted
+    for pose in POSES:
+        sample = render(pose, painter.size)
+        painted = painter.paint(pose, sample)
+        assert painted is not None and painted.image.shape == sample.rgb.shape
+        out[pose.key] = pose, sample, painted
     return out
 
 
@@ -106,3 +112,4 @@ def test_the_results_are_those_of_the_embedded_bundle(bundle: Bundle) -> None:
     judged = read_table(RESULTS / "judge.json")
     assert embedded in {each.model for each in judged.judged.values()}
     assert json.loads((RESULTS / "demo.json").read_text())["bundle"]["model"] == embedded
+    assert embedded in {row["model"] for row in json.loads((RESULTS / "colours.json").read_text())}

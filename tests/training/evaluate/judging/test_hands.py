@@ -158,3 +158,12 @@ def test_precision_is_that_of_cocoeval() -> None:
     reference = evaluation.eval["precision"][:, :, 0, 0, 0].mean()
     assert 0.1 < reference < 0.9
     assert values(looks)["hand_ap"] == pytest.approx(reference, abs=1e-9)
+
+
+def test_a_neighbours_hand_is_the_neighbours() -> None:
+    """Two hands in a square, one of them found: it counts for the one that it lies on."""
+    wanted, other = (true_hand(open_hand(x, 60)) for x in (60, 190))
+    found = seen(open_hand(190, 60))
+    assert HandLook(true=(wanted, other), seen=(found,)).best() is None
+    assert HandLook(true=(other, wanted), seen=(found,)).best() is found
+    assert values([Look(hands=(HandLook(true=(wanted, other), seen=(found,)),), face=None)])["hand_found"] == 0

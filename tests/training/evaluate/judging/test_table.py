@@ -38,13 +38,30 @@ def test_joining_keeps_one_row_of_each_thing() -> None:
     """A newer MediaPipe's figure takes the place of the older one's; other bundles stay."""
     facts = Judged(system="two-stage", name="a", model=None, settings={}, machine={})
     first = Table(
-        judged={"d1": facts}, rows=(row(None, where=(*WHERE[:3], "MediaPipe")), row(0.1, where=("x", *WHERE[1:])))
+        judged={"d1": facts}, rows=(row(None, where=(*WHERE[:3], "mediapipe")), row(0.1, where=("x", *WHERE[1:])))
     )
     both = first.joined(Table(judged={"d2": facts}, rows=(row(), row(where=("two-stage", "d2", *WHERE[2:])))))
     assert [(r.system, r.digest, r.value) for r in both.rows] == [
         ("two-stage", "d1", 0.6), ("x", "d1", 0.1), ("two-stage", "d2", 0.6),
     ]  # fmt: skip
     assert set(both.judged) == {"d1", "d2"}
+
+
+def test_what_could_not_be_had_this_time_stays_as_it_was() -> None:
+    facts = Judged(system="two-stage", name="a", model=None, settings={"people": 24}, machine={})
+    first = Table(judged={"d1": facts}, rows=(row(0.6),))
+    later = Table(judged={"d1": facts}, rows=(row(None, where=(*WHERE[:3], "mediapipe")),))
+    assert [r.value for r in first.joined(later).rows] == [0.6]
+    assert [r.value for r in later.joined(first).rows] == [0.6]
+
+
+def test_figures_of_another_number_of_pictures_go() -> None:
+    few, all_ = (
+        Judged(system="two-stage", name="a", model=None, settings={"people": n}, machine={}) for n in (24, 384)
+    )
+    first = Table(judged={"d1": few}, rows=(row(0.6), row(0.2, where=("two-stage", "d2", *WHERE[2:]))))
+    later = Table(judged={"d1": all_}, rows=(row(None, where=(*WHERE[:3], "mediapipe")),))
+    assert [(r.digest, r.value) for r in first.joined(later).rows] == [("d2", 0.2), ("d1", None)]
 
 
 def test_a_file_comes_back_as_it_was_or_says_what_is_wrong(tmp_path: Path) -> None:
