@@ -109,6 +109,12 @@ def judge(
     hands: Annotated[int | None, typer.Option(min=0, help="The first of 256.", show_default="all")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of either stage.", show_default="the model's")] = None,
     engine: options.Engine = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A variant: a request's field, or settings.* of the model; repeatable."
+        ),
+    ] = None,
     rtmlib: Annotated[
         Path | None, typer.Option(help="Folder of hand_detector.onnx, hand.onnx, whole_body.onnx.", metavar="DIR")
     ] = None,
@@ -124,16 +130,20 @@ def judge(
     """Judge a bundle on held-out poses, beside their true renders; run again to go on or to add a judge."""
     output.folder_target(out)
     from handfirst.runtime.cli.bars import Bars
+    from handfirst.training.evaluate.judging.painting import Changes
     from handfirst.training.evaluate.judging.run import Recipe, judge_all
     from handfirst.training.evaluate.judging.table import Table, print_rows, read_table, write_table
     from handfirst.training.evaluate.score import Sampling
 
     if bundle is not None and pictures is not None:
         raise UserError("give either --bundle or --pictures: one table is about one of them")
+    if pictures is not None and set_:
+        raise UserError("--set changes how a bundle paints: leave it out with --pictures")
     common = read_table(into) if into is not None and into.exists() else Table()
     recipe = Recipe(
-        bundle, pictures, system, people, hands, steps, engine, rtmlib, inception, Sampling(resamples, seed)
-    )
+        bundle, pictures, system, people, hands, steps, engine, Changes.read(set_ or ()), rtmlib, inception,
+        Sampling(resamples, seed),
+    )  # fmt: skip
     with Bars(options.show_progress(progress, json)) as bars:
         table = judge_all(recipe, out, bars.update)
     if into is not None:

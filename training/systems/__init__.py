@@ -12,6 +12,10 @@ from handfirst.training.system import StageKind, SystemTraining
 SYSTEMS = {
     "two-stage": "handfirst.training.systems.two_stage.seam",
 }
+PAINTERS = {
+    "two-stage": "handfirst.training.systems.two_stage.painting",
+}
+"""Modules whose `open_painter` gives what paints held-out poses for the judges (evaluate/judging)."""
 
 
 def stages_of(system: str) -> Mapping[str, StageKind]:

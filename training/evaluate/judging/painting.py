@@ -1,12 +1,13 @@
-"""What a system makes of a held-out pose: one painter per system, and one for pictures that something else made.
+"""What is made of a held-out pose: by a system's own painter (training/systems), or by something else before.
 
-A new system adds a class and a line to PAINTERS. Knows nothing about judges.
+Knows nothing about judges, or about any system.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,16 +16,44 @@ from numpy.typing import NDArray
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
-from handfirst.runtime.geometry import Similarity, warp
-from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.systems.two_stage.request import Request
-from handfirst.runtime.systems.two_stage.system import TwoStage
+from handfirst.engines.manifest import Manifest
 from handfirst.training.data.procedural.sample import Sample
-from handfirst.training.evaluate.judging.held_out import HAND_SIZE, HeldOut, person_of, seen_through
+from handfirst.training.evaluate.judging.held_out import HAND_SIZE, HeldOut
 from handfirst.training.evaluate.pictures import PictureFile, files_by_key, read_picture
+from handfirst.training.loop.config import merged, one_change
+from handfirst.training.systems import PAINTERS
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is judged beside the bundle as it is: variants of one model on the same poses.
+
+    Attributes:
+        settings: changes to what the model is, block by block, as far as its networks allow them.
+        request: fields of the request.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, said: Sequence[str]) -> Changes:
+        """Of NAME=VALUE each; names that begin with "settings." are the model's.
+
+        Raises:
+            UserError: no name, or no value.
+        """
+        all_: dict[str, Any] = {}
+        for text in said:
+            all_ = merged(all_, one_change(text))
+        return cls(all_.pop("settings", {}), all_)
+
+    def of(self, manifest: Manifest) -> Manifest:
+        """The manifest with the model's changes in it; whether they make sense is for the system to say."""
+        return manifest.model_copy(update={"settings": merged(manifest.settings, self.settings)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,41 +84,6 @@ class Painter(Protocol):
     def paint(self, pose: HeldOut, sample: Sample) -> Painted | None:
         """The words, key points and size are those of `sample`; its pixels are not looked at. None: it makes none."""
         ...
-
-
-def pose_of(sample: Sample) -> Pose:
-    """A render's key points on its own canvas."""
-    return Pose((person_of(sample),), sample.rgb.shape[1], sample.rgb.shape[0])
-
-
-class TwoStagePainter:
-    """Hands first, then the body: a hand's picture is what stage 1 draws, a person's is the finished one.
-
-    Raises:
-        UserError: the canvas is no square.
-    """
-
-    def __init__(self, bundle: Bundle, steps: int | None, engine: str, threads: int | None) -> None:
-        self._model = TwoStage.of(bundle, engine, threads, "all")
-        body = self._model.settings.body
-        if body.width != body.height:
-            raise UserError(f"{bundle.path}: expected a square canvas, got {body.width} x {body.height} pixels")
-        self.size = body.width
-        self._steps = steps
-
-    def paint(self, pose: HeldOut, sample: Sample) -> Painted:
-        """The pose's own seed is that of the noise."""
-        request = Request(pose=pose_of(sample), prompt=sample.caption, seed=pose.seed, steps=self._steps)
-        if pose.kind == "people":
-            result = self._model.render(request)
-            return Painted(result.image, given=result.canvas, kept=result.mask)
-        drawn = self._model.first_half([request])
-        (hand,) = drawn.hands[0]
-        # both are the crop of 1.5 times the points' box, as a rule: then this changes nothing but the size
-        scale = self.size / HAND_SIZE
-        to_crop = Similarity(scale, 0.0, 0.0).then(hand.crop.similarity)
-        mask = warp(hand.mask, to_crop, HAND_SIZE, HAND_SIZE) >= 0.5
-        return Painted(seen_through(hand.image, to_crop.inverse(), HAND_SIZE), mask=mask)
 
 
 class FolderPainter:
@@ -125,11 +119,7 @@ class FolderPainter:
         return read_picture(PictureFile(self._files[key]), key)
 
 
-PAINTERS: dict[str, Callable[[Bundle, int | None, str, int | None], Any]] = {"two-stage": TwoStagePainter}
-"""By the name of the system in a bundle's manifest: of bundle, steps, engine, threads."""
-
-
-def painter_of(bundle: Bundle, steps: int | None, engine: str, threads: int | None = None) -> Painter:
+def painter_of(bundle: Bundle, changes: Changes, steps: int | None, engine: str, threads: int | None = None) -> Painter:
     """The painter of a bundle's system.
 
     Raises:
@@ -138,5 +128,5 @@ def painter_of(bundle: Bundle, steps: int | None, engine: str, threads: int | No
     system = bundle.manifest.system
     if system not in PAINTERS:
         raise UserError(f"{bundle.path}: expected the system {' or '.join(PAINTERS)}, got {system}; give --pictures")
-    painter: Painter = PAINTERS[system](bundle, steps, engine, threads)
+    painter: Painter = importlib.import_module(PAINTERS[system]).open_painter(bundle, changes, steps, engine, threads)
     return painter

@@ -27,7 +27,7 @@ from handfirst.training.evaluate.judging import crops, hands, pixels
 from handfirst.training.evaluate.judging.held_out import HeldOut, Kind, held_out, list_digest, render
 from handfirst.training.evaluate.judging.judges import NAMES, Judge, open_judges
 from handfirst.training.evaluate.judging.looks import Look, look
-from handfirst.training.evaluate.judging.painting import FolderPainter, Painted, Painter, painter_of
+from handfirst.training.evaluate.judging.painting import Changes, FolderPainter, Painted, Painter, painter_of
 from handfirst.training.evaluate.judging.pixels import PixelLook, look_at_pixels, true_look
 from handfirst.training.evaluate.judging.table import Judged, Row, Table, model_digest, read_table, row_of, write_table
 from handfirst.training.evaluate.measure import Measure, figure
@@ -54,12 +54,13 @@ class Recipe:
     hands: int | None = None
     steps: int | None = None
     engine: str = AUTO
+    changes: Changes = field(default_factory=Changes)
     rtmlib: Path | None = None
     inception: Path | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
 
-class _Seen(BaseModel):
+class Seen(BaseModel):
     """What one judge saw in one pose's picture and in its render; the file of a judge and a pose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,13 +69,15 @@ class _Seen(BaseModel):
     true: Look
 
 
-class _Pixels(BaseModel):
+class PixelsSeen(BaseModel):
+    """The same of what can be said without a judge."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
     made: PixelLook
     true: PixelLook
 
 
-Record = TypeVar("Record", _Seen, _Pixels)
+Record = TypeVar("Record", Seen, PixelsSeen)
 
 
 def judge_all(recipe: Recipe, out: Path, update: Update) -> Table:
@@ -124,10 +127,14 @@ def _subject(recipe: Recipe, poses: Sequence[HeldOut]) -> tuple[Judged, str, Cal
     manifest = bundle.manifest
     engine = choose(recipe.engine, sum(entry.size for entry in manifest.files.values())).engine
     settings["engine"] = engine  # its arithmetic is part of the pictures
+    digest = bundle.digest
+    if recipe.changes != Changes():  # a variant has rows of its own in the table
+        settings["changes"] = {"settings": dict(recipe.changes.settings), "request": dict(recipe.changes.request)}
+        digest = sha256(f"{digest} {json.dumps(settings['changes'], sort_keys=True)}".encode())
     judged = Judged(
         system=manifest.system, name=manifest.name, model=model_digest(manifest), settings=settings, machine=machine()
     )
-    return judged, bundle.digest, lambda: painter_of(bundle, recipe.steps, engine)
+    return judged, digest, lambda: painter_of(bundle, recipe.changes, recipe.steps, engine)
 
 
 def _claim(out: Path, identity: Mapping[str, Any]) -> None:
@@ -173,18 +180,18 @@ def _save(out: Path, name: str, pose: HeldOut, record: BaseModel) -> None:
     atomic_write_bytes(path, record.model_dump_json().encode())
 
 
-def _seen(judge: Judge, pose: HeldOut, painted: Painted, sample: Sample) -> _Seen:
+def _seen(judge: Judge, pose: HeldOut, painted: Painted, sample: Sample) -> Seen:
     made, true = (look(judge, image, sample, pose.kind) for image in (painted.image, sample.rgb))
-    return _Seen(judge=judge.name, made=made, true=true)
+    return Seen(judge=judge.name, made=made, true=true)
 
 
-def _pixels(out: Path, pose: HeldOut, painted: Painted, sample: Sample) -> _Pixels:
+def _pixels(out: Path, pose: HeldOut, painted: Painted, sample: Sample) -> PixelsSeen:
     """Also saves the crops that KID is about, so that nothing has to be rendered again for it."""
     if pose.kind == "people":
         for name, image in (("made", painted.image), ("true", sample.rgb)):
             for i, crop in enumerate(crops.hand_crops_of(image, sample)):
                 _write_picture(out / "crops" / name / f"{pose.key}-{i}.png", crop)
-    return _Pixels(made=look_at_pixels(painted, sample), true=true_look(sample))
+    return PixelsSeen(made=look_at_pixels(painted, sample), true=true_look(sample))
 
 
 PARTS = ("given", "kept", "mask")  # beside the picture itself, which is written last
@@ -213,7 +220,17 @@ def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     atomic_write_bytes(path, encode(image))
 
 
-def _read(out: Path, name: str, poses: Sequence[HeldOut], kind: type[Record]) -> list[Record]:
+def looked_at(out: Path) -> dict[str, frozenset[str]]:
+    """Which poses each judge, and "pixels", has looked at in a folder."""
+    return {folder.name: frozenset(f.stem for f in folder.glob("*.json")) for folder in (out / "looks").glob("*")}
+
+
+def read_looks(out: Path, name: str, poses: Sequence[HeldOut], kind: type[Record]) -> list[Record]:
+    """What a judge, or "pixels", saw of each pose.
+
+    Raises:
+        UserError: a file is not what was seen.
+    """
     records = []
     for pose in poses:
         path = _file(out, name, pose)
@@ -224,7 +241,7 @@ def _read(out: Path, name: str, poses: Sequence[HeldOut], kind: type[Record]) ->
     return records
 
 
-def _sets(poses: Sequence[HeldOut]) -> dict[str, tuple[Kind, NDArray[np.int64]]]:
+def sets_of(poses: Sequence[HeldOut]) -> dict[str, tuple[Kind, NDArray[np.int64]]]:
     """Name of the set -> its kind and the indices of its poses."""
     names = dict.fromkeys(name for pose in poses for name in (pose.kind, f"{pose.kind}-{pose.word}"))
     return {
@@ -240,7 +257,7 @@ def _rows(
     sampling: Sampling, why: str,
 ) -> Iterable[Row]:  # fmt: skip
     """A row for every set and measure that is asked about it."""
-    for set_, (kind, chosen) in _sets(poses).items():
+    for set_, (kind, chosen) in sets_of(poses).items():
         for a, b in zip(made, true, strict=True):
             if a.name in ASKED[kind]:
                 value = figure(a.statistic, a.counts, chosen, sampling.resamples, sampling.seed)
@@ -255,7 +272,7 @@ def _judge_rows(
     if why is not None and not all(_file(out, name, pose).exists() for pose in poses):
         nothing = hand_measures_of(len(poses))
         return list(_rows(poses, where, name, nothing, nothing, sampling, why))
-    seen = _read(out, name, poses, _Seen)
+    seen = read_looks(out, name, poses, Seen)
     made, true = (hands.hand_measures([getattr(each, side) for each in seen]) for side in ("made", "true"))
     versions = sorted({each.judge for each in seen})
     if len(versions) > 1:
@@ -269,6 +286,6 @@ def hand_measures_of(count: int) -> list[Measure]:
 
 
 def _pixel_rows(out: Path, poses: Sequence[HeldOut], where: tuple[str, str], sampling: Sampling) -> list[Row]:
-    seen = _read(out, "pixels", poses, _Pixels)
+    seen = read_looks(out, "pixels", poses, PixelsSeen)
     made, true = (pixels.pixel_measures([getattr(each, side) for each in seen]) for side in ("made", "true"))
     return list(_rows(poses, where, "pixels", made, true, sampling, NOTHING))

@@ -22,7 +22,7 @@ from handfirst.runtime.pose.crop import hand_box
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.training.data.procedural.sample import Sample
 from handfirst.training.evaluate.judging.held_out import HeldOut, person_of, render
-from handfirst.training.evaluate.judging.painting import Painted, painter_of
+from handfirst.training.evaluate.judging.painting import Changes, Painted, painter_of
 from handfirst.training.evaluate.judging.pixels import changed, intersection_over_union
 from handfirst.training.evaluate.judging.table import model_digest, read_table
 from handfirst.training.recipe.recipe import HELD_OUT
@@ -50,7 +50,7 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="module")
 def made(bundle: Bundle) -> dict[str, tuple[HeldOut, Sample, Painted]]:
     """What is painted for POSES, beside the truth."""
-    painter = painter_of(bundle, STEPS, engine="cpu", threads=1)
+    painter = painter_of(bundle, Changes(), STEPS, engine="cpu", threads=1)
     out = {}
     for pose in POSES:
         sample = render(pose, painter.size)

@@ -19,6 +19,7 @@ from handfirst.training.evaluate.cli import app
 from handfirst.training.evaluate.judging import judges, run
 from handfirst.training.evaluate.judging.held_out import held_out, render
 from handfirst.training.evaluate.judging.judges import NO_MEDIAPIPE, NO_MODELS, SeenHand
+from handfirst.training.evaluate.judging.paired import differences
 from handfirst.training.evaluate.judging.run import ASKED, Recipe, judge_all
 from handfirst.training.evaluate.judging.table import Table, read_table
 from handfirst.training.evaluate.score import Sampling
@@ -157,3 +158,18 @@ def test_the_command_says_what_is_missing_and_joins_tables(monkeypatch, renders,
     table = read_table(common)
     assert {row.system for row in table.rows} == {"one", "two"}
     assert len({row.key for row in table.rows}) == len(table.rows)
+
+
+def test_differences_are_taken_pose_by_pose(monkeypatch, renders, tmp_path) -> None:
+    """Of pictures with themselves nothing differs; of a judge that sees nothing, all that the other saw."""
+    judge_with(monkeypatch, {"mediapipe": Counting(), "rtmlib": Blind()}, renders, tmp_path / "a")
+    judge_with(monkeypatch, {"mediapipe": Blind(), "rtmlib": Blind()}, renders, tmp_path / "b")
+    same = differences(tmp_path / "a", tmp_path / "a", Sampling(0))
+    assert {each.judge for each in same} == {"mediapipe", "rtmlib", "pixels"}
+    assert all(each.value == 0 for each in same)
+    other = {(d.set_, d.judge, d.metric): d for d in differences(tmp_path / "a", tmp_path / "b", Sampling(0))}
+    assert other["hands", "mediapipe", "hand_found"].value == 1
+    assert other["people", "rtmlib", "hand_found"].value == 0
+    assert ("people", "mediapipe", "fingers_right") not in other  # the second found none to judge
+    with pytest.raises(UserError, match="found none"):
+        differences(tmp_path / "a", tmp_path / "nothing", Sampling(0))
