@@ -62,14 +62,25 @@ def whole_lines(file: IO[AnyStr], longest: int) -> Iterator[AnyStr]:
 
 def _line(number: int, data: bytes) -> Record | BadRecord:
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once)
-    except UnicodeDecodeError:
-        return BadRecord(number, "expected text in UTF-8, got other bytes")
-    except RecursionError:
-        return BadRecord(number, "nested too deeply to be a job")
+        return _record(number, strict_json(data))
     except ValueError as error:
-        return BadRecord(number, f"not valid JSON ({_brief(error)})")
-    return _record(number, value)
+        return BadRecord(number, str(error))
+
+
+def strict_json(data: bytes) -> object:
+    """JSON in UTF-8 without NaN, and without an object in which a name stands twice.
+
+    Raises:
+        ValueError: it is something else; what, in one line.
+    """
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once)
+    except UnicodeDecodeError:
+        raise ValueError("expected text in UTF-8, got other bytes") from None
+    except RecursionError:
+        raise ValueError("nested too deeply to be a job") from None
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({_brief(error)})") from None
 
 
 def _record(number: int, value: object) -> Record | BadRecord:

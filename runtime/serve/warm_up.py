@@ -33,7 +33,7 @@ def warm_up(model: Any, request: Request | None = None) -> float:
         Exception: what the model raised; a UserError, unless something unforeseen went wrong.
     """
     start = perf_counter()
-    asked = _example(model) if request is None else request
+    asked = example_of(model) if request is None else request
     if not isinstance(asked, Request):
         raise RequestError(f"warm_up: expected one of the model's requests, got {type(asked).__name__}")
     for _ in model.steps(asked):
@@ -41,7 +41,7 @@ def warm_up(model: Any, request: Request | None = None) -> float:
     return perf_counter() - start
 
 
-def _example(model: Any) -> Request:
+def example_of(model: Any) -> Request:
     try:
         told = module_of(model.bundle.manifest)
     except (AttributeError, ValueError):

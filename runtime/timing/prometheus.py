@@ -89,6 +89,12 @@ class Metrics:
             thread.join()
 
 
+def with_process(metrics: Metrics) -> Metrics:
+    """The same, which tells of this process as well: memory, processor time, open files (on Linux)."""
+    _library().ProcessCollector(registry=metrics.registry)
+    return metrics
+
+
 def _library() -> Any:
     try:
         import prometheus_client
