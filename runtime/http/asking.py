@@ -120,8 +120,8 @@ def _changed_example(told: SystemModule, said: Mapping[str, Any]) -> Request:
 
 def check_fit(told: SystemModule, settings: Any, request: Request, limits: Limits) -> None:
     """Raises a UserError where a request does not fit the model, or is more work than the server takes."""
-    told.together(request, settings)
     limits.check_work(told.work(request, settings))
+    told.together(request, settings)
 
 
 def _without(folder: str, message: str, kind: JobKind) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, get_args
 
@@ -158,7 +158,7 @@ def _of_the_server(router: APIRouter, service: Service) -> None:
     @router.get("/v1/capabilities", **shapes.described(None, shapes.Capabilities))
     async def capabilities() -> Response:
         """What this server can be asked."""
-        facts: list[Any] = service.crew.facts or [None] * len(service.served)
+        facts: Sequence[Any] = service.crew.facts or (None,) * len(service.served)
         limits = service.limits
         return Answer(
             {
