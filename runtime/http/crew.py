@@ -84,7 +84,7 @@ class Crew:
 
     Attributes:
         facts: what was learnt of each model when it was opened; None until then.
-        unfit: set to the reason where the models cannot be opened at all.
+        unfit: set to the reason where no process can open the models from the first.
         deaths: processes that ended without being told to.
     """
 
@@ -175,8 +175,10 @@ class Crew:
                 self._early, worker.ready = 0, True
                 self._give_out()
             case ("unfit", line):
-                if not self.unfit.done():
-                    self.unfit.set_result(line)
+                if self.facts is None:
+                    self._give_up(line)
+                else:  # others go on; this one is tried again
+                    _log.error("a process cannot open the models: %s", line)
             case ("answer", token, value):
                 if (answer := worker.pending.get(token)) is not None and not answer.done():
                     answer.set_result(value)
@@ -200,7 +202,7 @@ class Crew:
         for answer in worker.pending.values():
             if not answer.done():
                 answer.set_result(None)
-        if self._ending:
+        if self._ending or self.unfit.done():
             return
         self.deaths += 1
         self._early = 0 if worker.ready else self._early + 1
@@ -213,11 +215,15 @@ class Crew:
                 line = f"the process that painted it {how}, as did the one before; ask again, or for less"
                 self.desk.end(job, "failed", error={"code": "lost", "message": line})
         self.desk.give_back([job for job in jobs if job.going])
-        if self.facts is None and self._early >= MOST_OPENINGS and not self.unfit.done():
-            self.unfit.set_result(f"the process that opens the models {how}, {self._early} times; see handfirst doctor")
+        if self.facts is None and self._early >= MOST_OPENINGS:
+            self._give_up(f"the process that opens the models {how}, {self._early} times; see handfirst doctor")
             return
         pause = 0.0 if self._early == 0 else min(LONGEST_PAUSE_S, 2.0 ** (self._early - 1))
         asyncio.get_running_loop().call_later(pause, self._replace, worker)
+
+    def _give_up(self, why: str) -> None:
+        if not self.unfit.done():
+            self.unfit.set_result(why)
 
     def _replace(self, worker: _Worker) -> None:
         if not self._ending:

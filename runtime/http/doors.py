@@ -56,16 +56,12 @@ def read_tokens(path: Path | None, environment: Mapping[str, str] = os.environ) 
     Raises:
         UserError: one that is short or holds other characters; a file without any.
     """
-    texts = {f"${VARIABLE}": environment.get(VARIABLE, "")}
-    if path is not None:
-        try:
-            texts[f"'{path}'"] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise UserError(f"'{path}': expected tokens in ASCII, got other bytes") from None
+    texts = {} if path is None else {f"'{path}'": _text(path)}
+    texts[f"${VARIABLE}"] = environment.get(VARIABLE, "")
     found: list[str] = []
     for place, text in texts.items():
         tokens = text.split()
-        if place in texts and not tokens and place != f"${VARIABLE}":
+        if not tokens and place != f"${VARIABLE}":
             raise UserError(f"{place}: expected a token on every line, found none")
         for number, token in enumerate(tokens, 1):
             if len(token) < SHORTEST or not (token.isascii() and token.isprintable()):
@@ -75,6 +71,13 @@ def read_tokens(path: Path | None, environment: Mapping[str, str] = os.environ) 
                 )
         found += tokens
     return tuple(dict.fromkeys(found))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"'{path}': expected tokens in ASCII, got other bytes") from None
 
 
 class Guard:

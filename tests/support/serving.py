@@ -77,6 +77,20 @@ class Serving:
                 found.append(int(folder.name))
         return found
 
+    def until_ending(self):
+        """Once it takes no more jobs."""
+        self._until(lambda: self.http.get("/readyz").status_code == 503)
+
+    def until_followed(self, readers):
+        """Once so many read events."""
+        self._until(lambda: f"handfirst_streams {readers}.0" in self.http.get("/metrics").text)
+
+    def _until(self, true):
+        end = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
     def end(self, number=signal.SIGTERM):
         """Exit code after a signal."""
         self.process.send_signal(number)
