@@ -1,4 +1,4 @@
-"""Where the scripts about embedding write: sections of results/embedding.json, each with the machine's stamp."""
+"""Where the scripts about embedding and serving write: sections of a file in results, each with the machine's stamp."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 from handfirst.engines.files import atomic_write_bytes
 
-FILE = Path(__file__).parent / "results" / "embedding.json"
+RESULTS = Path(__file__).parent / "results"
 
 
-def add(section: str, report: dict[str, Any]) -> None:
+def add(section: str, report: dict[str, Any], name: str = "embedding.json") -> None:
     """Prints a section, and puts it in the place of what an earlier run wrote there."""
     print(json.dumps({section: report}, indent=1))
-    sections = json.loads(FILE.read_text()) if FILE.exists() else {}
+    file = RESULTS / name
+    sections = json.loads(file.read_text()) if file.exists() else {}
     sections[section] = {**report, "machine": _machine()}
-    atomic_write_bytes(FILE, (json.dumps(sections, indent=1) + "\n").encode())
+    atomic_write_bytes(file, (json.dumps(sections, indent=1) + "\n").encode())
 
 
 def _machine() -> dict[str, Any]:

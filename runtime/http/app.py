@@ -35,6 +35,7 @@ def application(service: Service, doors: Doors) -> ASGIApp:
         docs_url=None,  # its page comes from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(routes(service))
     app.include_router(images_route(service))

@@ -36,7 +36,7 @@ def routes(service: Service) -> APIRouter:
 
 
 def _of_jobs(router: APIRouter, service: Service) -> None:
-    @router.post("/v1/jobs", status_code=202, **shapes.described(shapes.JobAsked, shapes.JobSeen, 202, service.served))
+    @router.post("/v1/jobs", status_code=202, **shapes.described_job(service.served))
     async def take_job(request: Request) -> Response:
         """Takes a job."""
         body, digest = await service.body(request)

@@ -119,6 +119,9 @@ class Capabilities(BaseModel):
     limits: dict[str, Any]
 
 
+OF_A_JOB = ("see_job", "cancel_job", "follow_job", "preview_job", "fetch_picture")
+"""Operations that take a job's id."""
+
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": said}
     for status, said in {
@@ -138,21 +141,29 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def described(
-    asked: type[BaseModel] | None, seen: type[BaseModel], status: int = 200, served: Sequence[Served] = ()
-) -> dict[str, Any]:
+def described(asked: type[BaseModel] | None, seen: type[BaseModel], status: int = 200) -> dict[str, Any]:
     """What a route tells of its body and its answers."""
     more: dict[str, Any] = {"response_model": None, "responses": {**FAILURES, status: {"model": seen}}}
     if asked is not None:
-        schema = asked.model_json_schema()
-        if served:
-            schema["properties"]["request"] = {"anyOf": [_asked(each.told.JOBS) for each in served]}
-        body = {
-            "required": True,
-            "content": {"application/json": {"schema": {**schema, "additionalProperties": False}}},
-        }
-        more["openapi_extra"] = {"requestBody": body}
+        more["openapi_extra"] = _body({**asked.model_json_schema(), "additionalProperties": False})
     return more
+
+
+def described_job(served: Sequence[Served]) -> dict[str, Any]:
+    """The same for the route that takes jobs: what each model can be asked, and what can be done with a job."""
+    more = described(None, JobSeen, 202)
+    schema = JobAsked.model_json_schema()
+    schema["properties"]["request"] = {"anyOf": [_asked(each.told.JOBS) for each in served]}
+    example = {"bundle": served[0].name, "example": True}
+    more["openapi_extra"] = _body({**schema, "additionalProperties": False, "examples": [example]})
+    parameters = {"id": "$response.body#/id"}
+    links = {name: {"operationId": name, "parameters": parameters} for name in OF_A_JOB}
+    more["responses"][202]["links"] = links
+    return more
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def streamed(kind: str) -> dict[str, Any]:
