@@ -6,8 +6,8 @@
     python benchmarks/serve_load.py fuzz          # schemathesis (an environment of its own) over the OpenAPI document
 
 Of the jobs a tenth is malformed (bodies that are no JSON, unknown fields, oversized bodies, ...); of the others a third
-is cancelled midway, a tenth is followed by readers that are slow, a tenth by readers whose connection drops; the rest is
-fetched at once. Every finished picture is compared, bit by bit, with the one that the same request gave without a
+is cancelled midway, a tenth is followed by readers that are slow, a tenth by readers whose connection drops; the rest
+is fetched at once. Every finished picture is compared, bit by bit, with the one that the same request gave without a
 server. Ends with code 1 if anything was wrong, or any answer was a 5xx. Linux only: it reads /proc.
 """
 
