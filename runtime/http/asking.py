@@ -35,6 +35,8 @@ class Asked:
     """What lies in them: JSON, or the bytes of a `data:` URL."""
     example: bool = False
     """Whether the fields change the system's example, which has its files."""
+    result_only: bool = False
+    """Whether the picture itself is all that is wanted of a result."""
 
     @property
     def whole(self) -> bool:
@@ -58,7 +60,7 @@ def asked_of(kind: JobKind, said: object, example: bool, limits: Limits) -> Aske
     if missing := [name for name in (() if example else kind.required) if name not in values]:
         raise RequestError(f"{missing[0]}: expected one, got none")
     files = {name: content_of(name, values.pop(name), limits) for name in (() if example else kind.files)}
-    limits.check_text(values)
+    limits.check_fields(values)
     return Asked(values, files, example)
 
 

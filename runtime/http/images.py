@@ -48,7 +48,7 @@ def images_route(service: Service) -> APIRouter:
             raise invalid("prompt: expected a text, got none", FIELDS)
         _check_size(service, number, said.get("size", "auto"))
         wanted = [{"prompt": said["prompt"], "seed": seed + i} for i in range(count)]
-        asked = [await service.asked(number, each, example=True) for each in wanted]
+        asked = [await service.asked(number, each, example=True, result_only=True) for each in wanted]
         jobs = service.accept(number, asked, client_of(request))
         try:
             await _until_over(request, jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -10,6 +11,7 @@ from handfirst.engines.errors import UserError
 from handfirst.runtime.errors import RequestError
 
 MOST = 1 << 40
+_NUMBER = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Limits:
     """Numbers and words in what lies in a file; 133 key points are 399."""
     text: int = 2_000
     """Characters of a text, such as a prompt."""
+    side: int = 2_048
+    """Pixels of a picture's side that a request may choose; a model's own size is its owner's choice."""
     work: Mapping[str, int] = field(default_factory=lambda: {"people": 8, "steps": 200})
     """What the system's `work` says of a request, by its names; a name that it does not say limits nothing."""
     waiting: int = 64
@@ -43,8 +47,11 @@ class Limits:
             if work.get(name) is not None and work[name] > most:
                 raise RequestError(f"{name}: this server takes at most {most}, got {work[name]}")
 
-    def check_text(self, values: Mapping[str, object]) -> None:
-        """Raises a RequestError where a text among the fields is too long."""
+    def check_fields(self, values: Mapping[str, object]) -> None:
+        """Raises a RequestError where a text among the fields is too long, or the canvas too large."""
+        for side in _NUMBER.findall(str(values.get("canvas", ""))):
+            if int(side[:9]) > self.side:
+                raise RequestError(f"canvas: this server takes at most {self.side} pixels a side, got {side[:9]}")
         for name, value in values.items():
             if isinstance(value, str) and len(value) > self.text:
                 raise RequestError(f"{name}: this server takes at most {self.text} characters, got {len(value)}")

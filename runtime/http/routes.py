@@ -44,14 +44,17 @@ def _of_jobs(router: APIRouter, service: Service) -> None:
         jobs = None if key is None else service.desk.again(key, digest)
         if jobs is not None:
             return _taken(jobs[0], {"Idempotent-Replayed": "true"})
-        said = only(body, ("bundle", "request", "example", "timeout"))
+        said = only(body, ("bundle", "request", "example", "timeout", "pictures"))
         number, seconds = service.model(said.get("bundle")), service.seconds(said.get("timeout"))
         example = said.get("example", False)
         if not isinstance(example, bool):
             raise invalid(f"example: expected true or false, got {example!a:.60}", ("example",))
+        wanted = said.get("pictures", "all")
+        if wanted not in ("all", "result"):
+            raise invalid(f"pictures: expected all or result, got {wanted!a:.60}", ("pictures",))
         if "request" not in said and not example:
             raise invalid("request: expected an object, got none", ("request",))
-        asked = await service.asked(number, said.get("request", {}), example)
+        asked = await service.asked(number, said.get("request", {}), example, wanted == "result")
         if key is not None and (jobs := service.desk.again(key, digest)) is not None:  # came twice at once
             return _taken(jobs[0], {"Idempotent-Replayed": "true"})
         (job,) = service.accept(number, [asked], client, seconds)

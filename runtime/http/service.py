@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from starlette.requests import ClientDisconnect, Request
@@ -91,7 +91,7 @@ class Service:
         got = "none" if said is None else f"{said!a:.60}"
         raise invalid(f"bundle: expected one of {names}, or a digest, got {got}", ("bundle",))
 
-    async def asked(self, number: int, said: object, example: bool) -> Asked:
+    async def asked(self, number: int, said: object, example: bool, result_only: bool = False) -> Asked:
         """What a job asks of a model, as far as it can be told here; a thread looks at it.
 
         Raises:
@@ -105,7 +105,7 @@ class Service:
                 await asyncio.to_thread(self._try, served, asked)
         except UserError as error:
             raise invalid(str(error), kind.names) from None
-        return asked
+        return replace(asked, result_only=result_only)
 
     def _try(self, served: Served, asked: Asked) -> None:
         check_fit(served.told, served.settings, request_of(served.told, asked), self.limits)

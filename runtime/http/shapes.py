@@ -69,6 +69,7 @@ class JobAsked(BaseModel):
     request: dict[str, Any] | None = None
     example: bool | None = None
     timeout: float | None = Field(None, gt=0)
+    pictures: Literal["all", "result"] | None = None
 
 
 class PoseAsked(BaseModel):

@@ -92,8 +92,10 @@ def _open(opening: Opening, jobs: int) -> tuple[_Model, dict[str, Any]]:
     return _Model(system, told, Server(system, jobs, waiting=jobs)), facts
 
 
-def _pictures(told: SystemModule, result: Any) -> dict[str, tuple[str, Any]]:
-    """All that a result holds, by name, the sheet among them."""
+def _pictures(told: SystemModule, result: Any, result_only: bool = False) -> dict[str, tuple[str, Any]]:
+    """All that a result holds, by name, the sheet among them; or the picture alone."""
+    if result_only:
+        return {"result": ("result", result.image)}
     found = {name: (kind, image) for kind, name, image in told.pictures(result)}
     return found if "sheet" in found else {**found, "sheet": ("sheet", told.sheet(result))}
 
@@ -176,7 +178,7 @@ class _Worker:
             self.tell(("free", id))
             self.tell(("ended", id, *_why(error)))
             return
-        follower = _Follower(id, job, model, self)
+        follower = _Follower(id, job, model, asked.result_only, self)
         with self._lock:
             wanted = id in self._jobs
             if wanted:
@@ -202,8 +204,9 @@ class _Worker:
 class _Follower:
     """Tells of a job what changes; called from whichever thread makes the change."""
 
-    def __init__(self, id: str, job: Job, model: _Model, worker: _Worker) -> None:
+    def __init__(self, id: str, job: Job, model: _Model, result_only: bool, worker: _Worker) -> None:
         self._id, self._job, self._model, self._worker = id, job, model, worker
+        self._result_only = result_only
         self._lock = threading.Lock()
         self._said: Any = None
         self._begun = self._ended = False
@@ -230,7 +233,7 @@ class _Follower:
             xmp = packet(self._model.system.bundle, result)
             pictures = {
                 name: Picture(kind, image.shape[1], image.shape[0], encode(image, xmp=xmp))
-                for name, (kind, image) in _pictures(self._model.told, result).items()
+                for name, (kind, image) in _pictures(self._model.told, result, self._result_only).items()
             }
         except BaseException as error:
             return ("ended", self._id, *_why(error))

@@ -20,11 +20,11 @@ LABEL = 24
 
 def pictures(result: Result) -> list[tuple[str, str, NDArray[Any]]]:
     """(kind, name of a file without its ending, uint8 [H, W, 3] or bool [H, W] for a mask), the result first."""
-    height, width = result.mask.shape
+    pose = _pose(result)
     whole = {
         "result": result.image,
-        "sheet": sheet(result),
-        "pose": draw_skeleton(result.request.pose, width, height),
+        "sheet": _sheet(result, pose),
+        "pose": pose,
         "canvas": result.canvas,
         "mask": result.mask,
     }
@@ -36,9 +36,18 @@ def pictures(result: Result) -> list[tuple[str, str, NDArray[Any]]]:
 
 def sheet(result: Result) -> NDArray[np.uint8]:
     """Four panels of the image's size in a row, white between them: uint8 [H + LABEL + GAP, 4 W + 5 GAP, 3]."""
+    return _sheet(result, _pose(result))
+
+
+def _pose(result: Result) -> NDArray[np.uint8]:
+    height, width = result.mask.shape
+    return draw_skeleton(result.request.pose, width, height)
+
+
+def _sheet(result: Result, pose: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = result.mask.shape
     panels = {
-        "pose": draw_skeleton(result.request.pose, width, height),
+        "pose": pose,
         "hands": tile([hand.image for hand in result.hands], height, width),
         "canvas": result.canvas,
         "result": result.image,

@@ -138,6 +138,12 @@ class TestLimits:
         with pytest.raises(RequestError, match="prompt: this server takes at most 3 characters, got 4"):
             asked({"prompt": "abcd"}, example=True, limits=Limits(text=3))
 
+    @pytest.mark.parametrize("canvas", ["2049x10", "10x2049", [2049, 10], [10, 99999999999]])
+    def test_sides(self, canvas):
+        with pytest.raises(RequestError, match="canvas: this server takes at most 2048 pixels a side, got"):
+            asked({"prompt": "a", "pose": [], "canvas": canvas})
+        assert asked({"prompt": "a", "pose": [], "canvas": "2048x10"}).fields["canvas"] == "2048x10"
+
     def test_as_they_are_said(self):
         limits = read_limits(["text=5", "people=2", "keep_bytes=7"], ["people", "steps"])
         assert (limits.text, limits.keep_bytes, limits.work) == (5, 7, {"people": 2, "steps": 200})

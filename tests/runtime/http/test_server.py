@@ -85,6 +85,12 @@ class TestPictures:
         assert told["bundle"]["digest"] == Bundle.open(demo_bundle_path()).digest
         assert told["request"]["prompt"] == "a person, red shirt"
 
+    def test_the_picture_alone(self, server, mosaic_here):
+        id = server.ask(pictures="result", **tiles(2))["id"]
+        assert [each["name"] for each in server.until(id)["result"]["pictures"]] == ["result"]
+        assert (pixels(server.picture(id)) == mosaic_here.render(Request("red", 2)).image).all()
+        assert "this job has result" in server.error(server.http.get(f"/v1/jobs/{id}/pictures/mask"), 404, "not-found")
+
     def test_the_example_can_be_changed(self, server, mosaic_here):
         id = server.ask(bundle="mosaic", example=True, request={"seed": 9, "steps": 2})["id"]
         assert server.until(id)["state"] == "succeeded"
@@ -207,6 +213,7 @@ class TestRefusals:
             ({"request": {"colour": "red"}, "bundel": "mosaic"}, "'bundel': no such field here"),
             ({"request": {}, "bundle": "mosaic", "example": 1}, "example: expected true or false, got 1"),
             ({"request": {"colour": "red"}, "bundle": "mosaic", "timeout": 0}, "timeout: expected seconds above 0"),
+            ({"request": {"colour": "red"}, "bundle": "mosaic", "pictures": "x"}, "pictures: expected all or result"),
             ({"request": {"colour": "red"}, "bundle": "mosaic", "timeout": 601}, "timeout: expected seconds above 0"),
             ({"request": {"prompt": "a", "pose": "/etc/passwd"}, "bundle": "demo"}, "pose: expected what is in a file"),
             ({"request": {"prompt": "a", "pose": "data:,x"}, "bundle": "demo"}, "pose: expected what is in a file"),
