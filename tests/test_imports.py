@@ -7,6 +7,17 @@ import pytest
 
 HEAVY = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "accelerate", "cv2")
 
+SERVING = ("fastapi", "starlette", "uvicorn")
+
+WITHOUT_SERVING = """
+import sys
+sys.modules.update(dict.fromkeys({names!r}))
+import handfirst.runtime.http.asking
+from handfirst.runtime.cli.main import main
+sys.stderr = sys.stdout
+print(main(["serve"]))
+"""
+
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 for name in {heavy!r}:
@@ -44,4 +55,10 @@ def test_engines_and_runtime_import_where_torch_cannot():
 def test_starting_imports_no_array_library(module):
     """`import handfirst` and `handfirst --help` stay quick: NumPy, Pillow and the engines come when they are used."""
     loaded = set(python(LOADED.format(module=module)).split())
-    assert loaded.isdisjoint({*HEAVY, "numpy", "PIL", "onnxruntime", "tokenizers"})
+    assert loaded.isdisjoint({*HEAVY, *SERVING, "numpy", "PIL", "onnxruntime", "tokenizers"})
+
+
+def test_only_serve_needs_what_serves():
+    """Without the extra it says so in one line; what a deployment of another kind takes requests with is there."""
+    said = python(WITHOUT_SERVING.format(names=SERVING))
+    assert said == "error: 'handfirst serve' needs fastapi; run: pip install 'handfirst[serve]'\n2\n"

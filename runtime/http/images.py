@@ -23,7 +23,7 @@ from handfirst.runtime.http.service import Service, client_of, only
 
 FIELDS = ("prompt", "model", "n", "size", "response_format", "seed", "user")
 MOST = 4
-STATUS = {"invalid": 422, "ending": 503, "timeout": 503, "lost": 503}
+STATUS = {"invalid": 422, "cancelled": 410, "ending": 503, "timeout": 503, "lost": 503}
 
 
 def images_route(service: Service) -> APIRouter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ LINGER_S = 5.0
 CLOSE_S = 2
 """For connections, after that."""
 CONNECTIONS = 1000
+BACKLOG = 512
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,20 @@ class Plan:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; raises a UserError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # the protocol is named: asyncio switches Nagle's algorithm off only where it is, and an answer in two pieces waits
+    # 40 ms for it
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=512)
+        if os.name == "posix":  # elsewhere it would let two programs have one port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
+        listener.close()
         raise UserError(
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another with --host or --port"
         ) from None
+    return listener
 
 
 def run(plan: Plan, listener: socket.socket, say: Callable[[], None]) -> None:

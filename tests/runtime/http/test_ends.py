@@ -25,6 +25,7 @@ from support.serving import PATIENCE, events, serving
 
 import handfirst
 from handfirst.runtime.cli.main import main
+from handfirst.runtime.http.run import listen
 
 
 def tiles(seed, steps=4):
@@ -149,6 +150,12 @@ def refused(capsys, *arguments):
 def test_a_port_that_is_taken(bundle, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "cannot listen on 127.0.0.1" in refused(capsys, bundle, "--port", taken.getsockname()[1])
+
+
+def test_no_answer_waits_for_nagle():
+    """asyncio switches his algorithm off only for sockets that name their protocol."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_models_that_cannot_be_opened(bundle, tmp_path, capsys):

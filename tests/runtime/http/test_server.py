@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import threading
+import time
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -104,6 +106,17 @@ class TestPictures:
         assert [each["seed"] for each in made] == [5]
         expected = demo_here.render(seam.example(seed=5))
         assert (pixels(base64.b64decode(made[0]["b64_json"])) == expected.image).all()
+
+    def test_a_caller_who_goes_away_leaves_nothing_behind(self, server):
+        """Nobody has the ids of these jobs."""
+        name = 'handfirst_jobs_total{bundle="demo",end="cancelled"}'
+        before = _value(server.http.get("/metrics").text, name)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{server.url}/v1/images/generations", json={"model": "demo", "prompt": "a", "n": 2}, timeout=0.3
+            )
+        while _value(server.http.get("/metrics").text, name) < before + 2:
+            time.sleep(0.01)
 
 
 class TestEvents:
