@@ -23,7 +23,7 @@ from handfirst.runtime.http.job import Job
 from handfirst.runtime.http.worker import Message, work
 
 MOST_ATTEMPTS = 2
-"""Beginnings of a job whose processes are killed."""
+"""Processes that a job may cost."""
 MOST_OPENINGS = 3
 """Deaths in a row before any process has opened the models."""
 LONGEST_PAUSE_S = 30.0
@@ -158,6 +158,7 @@ class Crew:
             if job is None:
                 return
             worker = min(free, key=lambda each: len(each.busy))
+            job.attempts += 1
             worker.jobs[job.id] = job
             worker.busy.add(job.id)
             worker.outbox.put(("paint", job.id, job.number, job.asked))

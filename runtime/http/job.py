@@ -81,6 +81,7 @@ class Job:
     position: int = 0
     step: tuple[str, int, int] | None = None
     attempts: int = 0
+    """How often it was given to a process; counted there and then, as one that dies at once says nothing."""
     created: float = field(default_factory=monotonic)
     began: float | None = None
     ended: float | None = None
@@ -117,7 +118,6 @@ class Job:
     def begin(self) -> None:
         """Somebody paints it."""
         self.state, self.began = "running", monotonic()
-        self.attempts += 1
         self._tell("state", {"state": "running", "position": None})
 
     def advance(self, stage: str, step: int, total: int) -> None:

@@ -31,6 +31,9 @@ CONNECTIONS = 1000
 BACKLOG = 512
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be served, and how."""
@@ -134,6 +137,8 @@ class _Uvicorn(uvicorn.Server):
 
     def _end(self) -> None:
         if self._draining is None:
+            going = self._desk.waiting + self._desk.running
+            _log.warning("ends; %d jobs have %g s, a second signal ends it at once", going, self._grace)
             self._draining = asyncio.create_task(self._drain())
         else:
             self._draining.cancel()

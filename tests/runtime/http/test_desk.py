@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from handfirst.runtime.http.desk import Desk
 from handfirst.runtime.http.job import EVENTS, Outcome, Picture
 from handfirst.runtime.http.limits import Limits
 from handfirst.runtime.http.refused import RefusedError
+from handfirst.runtime.http.service import Service
 
 ASKED = Asked({"seed": 1}, {})
 LIMITS = Limits(waiting=3, per_client=10, seconds=60, keep_seconds=100, keep_bytes=1000)
@@ -107,7 +109,7 @@ class TestEnds:
         jobs[0].advance("tiles", 1, 4)
         desk.cancel(jobs[1])
         desk.give_back(jobs[:2])
-        assert jobs[0].state == "waiting" and jobs[0].step is None and jobs[0].attempts == 1
+        assert jobs[0].state == "waiting" and jobs[0].step is None
         assert [desk.next(), desk.next(), desk.next()] == [jobs[0], jobs[2], None]
 
 
@@ -189,6 +191,13 @@ class TestEvents:
             assert await job.news(100) == []  # nothing will come any more
 
         asyncio.run(read())
+
+
+def test_nothing_is_taken_before_the_models_are_open(desk):
+    service = Service([SimpleNamespace(name="b")], LIMITS, desk, SimpleNamespace(facts=None), None)
+    assert refused(503, service.accept, 0, [ASKED], "me").code == "not-ready"
+    service.crew.facts = [{}]
+    assert service.accept(0, [ASKED], "me")[0].bundle == "b"
 
 
 class TestDraining:
