@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from handfirst.engines.errors import UserError
-from handfirst.training.recipe.cli import demo, look
+from handfirst.training.recipe.cli import carry, demo, look
 from handfirst.training.systems import SYSTEMS, stages_of
 
 
@@ -46,6 +46,7 @@ class Systems(TyperGroup):
 app = typer.Typer(cls=Systems, help="Train the stages of a model.", no_args_is_help=True)
 app.command()(demo)
 app.command()(look)
+app.command()(carry)
 
 
 @app.callback()

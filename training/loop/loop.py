@@ -244,6 +244,9 @@ class Loop:
             parameter.copy_(state["weights"][name])
         for name, buffer in self._buffers().items():
             buffer.copy_(state["buffers"][name])
+        if state["optimizer"] is None:  # carried here without it: both begin anew from these weights
+            self._average = Average(self._trained.values(), self.options.ema)
+            return
         self._optimizer.load_state_dict(state["optimizer"])
         self._average.load_state_dict(state["average"], self.accelerator.device)
         if self.accelerator.scaler is not None:

@@ -28,6 +28,9 @@ def demo(
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Stop before the long phases if the autoencoder is too weak.")
     ] = True,
+    begun: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="What 'handfirst train carry' wrote of another run.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Everything from nothing: render people, train all networks, write OUT/model."""
@@ -38,6 +41,10 @@ def demo(
     from handfirst.training.systems.two_stage.config import load_config
 
     loaded = load_config(config)
+    if begun is not None:
+        from handfirst.training.recipe.carry import carry_in
+
+        carry_in(begun, out)
     scale = 1.0 if minutes is None else minutes / total_minutes(loaded.train)
     try:
         folder = run_recipe(Recipe(loaded, out, scale=scale, max_steps=steps, seed=seed, show=not quiet, gate=gate))
@@ -45,6 +52,17 @@ def demo(
         print(error, file=sys.stderr)
         raise typer.Exit(EXIT_TERMINATED) from error
     typer.echo(f"model: {folder}")
+
+
+def carry(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `train demo`, also while it trains.")],
+    out: Annotated[Path, typer.Argument(help="Folder for a file a phase.")],
+) -> None:
+    """What a run has learnt so far, in half precision: to go on elsewhere with `train demo OUT --from DIR`."""
+    from handfirst.training.recipe.carry import carry_out
+
+    for file in carry_out(run, out):
+        print(file)
 
 
 def look(

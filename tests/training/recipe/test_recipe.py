@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,9 @@ from typer.testing import CliRunner
 from handfirst.engines.errors import UserError
 from handfirst.training.cli import app
 from handfirst.training.loop.checkpoints import averaged_weights
+from handfirst.training.loop.journal import read_journal
+from handfirst.training.models.autoencoder import build_autoencoder
+from handfirst.training.recipe.carry import carry_in
 from handfirst.training.recipe.cli import total_minutes
 from handfirst.training.recipe.look import look
 from handfirst.training.recipe.recipe import train_autoencoder
@@ -131,3 +135,37 @@ def test_bad_configurations_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="chanels") as caught:
         load_config(tmp_path / "odd.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_is_carried_elsewhere_and_goes_on(run: Path, tmp_path: Path) -> None:
+    carried, there = tmp_path / "carried", tmp_path / "run"
+    done = CliRunner().invoke(app, ["carry", str(run), str(carried)])
+    assert done.exit_code == 0, done.output
+    carry_in(carried, there)
+    before, after = averaged_weights(run / "body"), averaged_weights(there / "body")
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=1e-6)  # 11 bits
+    shutil.copytree(run / "shards", there / "shards")
+    config = load_config(run.parent / "toy.toml")
+    train_autoencoder(Recipe(config, there, max_steps=STEPS + 2, show=False))
+    rows = read_journal(there / "autoencoder" / "losses.jsonl")
+    assert [row["step"] for row in rows] == [STEPS, STEPS + 2]  # what was carried; two steps with a new optimizer
+    trained, fresh = (
+        averaged_weights(there / "autoencoder"),
+        dict(build_autoencoder(config.autoencoder).named_parameters()),
+    )
+    old = averaged_weights(run / "autoencoder")
+
+    def apart(weights: dict[str, torch.Tensor]) -> float:
+        return sum(float((weights[name] - old[name]).detach().square().sum()) for name in old)
+
+    assert 0 < apart(trained) < 0.2 * apart(fresh)
+    with pytest.raises(UserError, match="has begun already"):
+        carry_in(carried, there)
+    (carried / "text.safetensors").write_bytes(b"{}")
+    with pytest.raises(UserError, match=r"text.safetensors: not a file of"):
+        carry_in(carried, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(UserError, match="found none"):
+        carry_in(tmp_path, tmp_path / "other")
