@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, AnyStr
 
 from handfirst.runtime.errors import BatchError
+from handfirst.runtime.pose.content import each_name_once
 from handfirst.runtime.pose.formats import FILES, PHOTOS, pose_files
 from handfirst.runtime.system import JobKind
 
@@ -74,7 +75,7 @@ def strict_json(data: bytes) -> object:
         ValueError: it is something else; what, in one line.
     """
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_once)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=each_name_once)
     except UnicodeDecodeError:
         raise ValueError("expected text in UTF-8, got other bytes") from None
     except RecursionError:
@@ -95,15 +96,6 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1) if len(names) < 1000 else "a name"
-        raise ValueError(f"{twice[:40]!a} stands twice")
-    return found
-
-
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
@@ -121,7 +113,7 @@ def read_json(path: Path) -> Iterator[Record | BadRecord]:
     if not data.strip():
         return
     try:
-        found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
+        found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=each_name_once)
     except UnicodeDecodeError as error:
         raise BatchError(f"'{path}': expected text in UTF-8, got other bytes") from error
     except RecursionError as error:

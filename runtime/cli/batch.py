@@ -115,7 +115,8 @@ def batch(
 
     model = Bundle.open(bundle or demo_bundle_path())
     kind = module_of(model.manifest).JOBS
-    defaults = {"seed": seed, "steps": steps, "size": size, "canvas": canvas}
+    usual_size = "default_size" if "default_size" in kind.names else "size"
+    defaults = {"seed": seed, "steps": steps, usual_size: size, "canvas": canvas}
     said = {name: value for name, value in defaults.items() if value is not None}
     pipeline.check_known(kind, said, defaults)
     wanted = read_jobs(kind, jobs, prompts, said)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.numbers import expect_shape, numbers
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, said_size
+from handfirst.runtime.pose.points import Found, crowd
 from handfirst.runtime.pose.topology import LEFT_HAND, POINTS, RIGHT_HAND
 
 JOINTS = 42
@@ -49,7 +49,7 @@ def find_own(data: dict[str, Any]) -> Found:
     """
     people = numbers(data.get("people", data.get("arr_0")), 3, "people")
     expect_shape(people, (None, POINTS, 3), "people")
-    return Found(list(people), said_size(data), "pixels")
+    return Found(list(crowd(people)), "pixels")
 
 
 def write_own(pose: Pose) -> dict[str, NDArray[np.float64]]:
@@ -78,14 +78,12 @@ def has_42_points(data: Any) -> bool:
 
 
 def find_foundhand(data: Any) -> Found:
-    """One person with two hands. The canvas is as large as hand_mask, unless the file says otherwise.
+    """One person with two hands.
 
     Raises:
         PoseError: wrong shapes, wrong values.
     """
-    mask = data.get("hand_mask") if isinstance(data, dict) else None
-    size = (mask.shape[1], mask.shape[0]) if isinstance(mask, np.ndarray) and mask.ndim == 2 else None
-    return _two_hands(data, _points(data, "kpts"), np.ones(JOINTS), np.arange(21), size)
+    return _two_hands(_points(data, "kpts"), np.ones(JOINTS), np.arange(21))
 
 
 def find_interhand(data: Any) -> Found:
@@ -100,7 +98,7 @@ def find_interhand(data: Any) -> Found:
         valid = points[:, 2]
     if isinstance(data, dict) and data.get("joint_valid") is not None:
         valid = _valid(data["joint_valid"])
-    return _two_hands(data, points, valid, INTERHAND_TO_HAND, None)
+    return _two_hands(points, valid, INTERHAND_TO_HAND)
 
 
 def write_interhand(pose: Pose) -> dict[str, NDArray[np.float64]]:
@@ -143,16 +141,9 @@ def _valid(value: Any) -> NDArray[np.float64]:
     return flags.reshape(JOINTS)
 
 
-def _two_hands(
-    data: Any,
-    points: NDArray[np.float64],
-    valid: NDArray[np.float64],
-    order: NDArray[np.intp],
-    size: tuple[int, int] | None,
-) -> Found:
+def _two_hands(points: NDArray[np.float64], valid: NDArray[np.float64], order: NDArray[np.intp]) -> Found:
     known = (valid > 0) & np.isfinite(points[:, :2]).all(1) & (points[:, :2] != 0).any(1)
     rows = np.column_stack([points[:, :2], known])
     whole = np.zeros((POINTS, 3))
     whole[RIGHT_HAND], whole[LEFT_HAND] = rows[RIGHT][order], rows[LEFT][order]
-    said = said_size(data) if isinstance(data, dict) else None
-    return Found([whole] if known.any() else [], size or said)
+    return Found([whole] if known.any() else [])

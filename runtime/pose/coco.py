@@ -4,10 +4,12 @@ An annotation has keypoints (17 points) and may have foot_kpts (6), face_kpts (6
 (21 each). MMPose, RTMPose, AlphaPose and TensorFlow.js write keypoints alone, of more points, with keypoint_scores
 beside them or a confidence in each; the number of points says which skeleton it is. An older pose editor writes
 {width, height, keypoints} with 18 points for each person. Scores below 0.3 mean missing where a detector gave them.
+Where points carry names, or a category or a data set's description names them, the names decide.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,26 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.landmarks import BODY_AND_FEET, POSE_MARKS, is_hand
+from handfirst.runtime.pose.names import BODY_NAMES, Order, names_of, told_order
 from handfirst.runtime.pose.numbers import expect_shape, numbers
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, Table, attempt, depth, said_size, table
+from handfirst.runtime.pose.points import (
+    SCORES,
+    SURE,
+    Found,
+    Table,
+    attempt,
+    crowd,
+    depth,
+    joined,
+    only,
+    placed,
+    plausible,
+    table,
+)
 from handfirst.runtime.pose.topology import (
     BODY,
+    DWPOSE_134,
     FACE,
     FEET,
     LEFT_HAND,
@@ -36,11 +53,10 @@ PARTS = (
     ("lefthand_kpts", LEFT_HAND, 21),
     ("righthand_kpts", RIGHT_HAND, 21),
 )
-_AFTER_BODY = tuple(range(BODY.stop, POINTS))
 _HALPE_26 = (*range(17), None, None, None, 17, 20, 18, 21, 19, 22)
 """Head, neck and hips, which COCO lacks; big toes, small toes and heels, the left one first."""
 _MARKS = {mark: point for point, mark in BODY_AND_FEET.items()}
-SKELETONS: dict[int, tuple[int | None, ...]] = {
+SKELETONS: dict[int, Order] = {
     17: tuple(range(17)),
     18: OPENPOSE_18,
     23: tuple(range(23)),
@@ -48,13 +64,13 @@ SKELETONS: dict[int, tuple[int | None, ...]] = {
     26: _HALPE_26,
     POSE_MARKS: tuple(_MARKS.get(mark) for mark in range(POSE_MARKS)),
     133: tuple(range(POINTS)),
-    134: (*OPENPOSE_18, *_AFTER_BODY),
+    134: DWPOSE_134,
     136: (*_HALPE_26, *range(FACE.start, POINTS)),
 }
 """Number of points -> COCO-WholeBody's index of each: COCO, OpenPose, COCO with feet, BODY_25, Halpe, BlazePose,
 COCO-WholeBody, DWPose, Halpe's full body."""
-SURE = 0.3
-SCORES = ("keypoint_scores", "keypoints_scores", "scores")
+NAMES = "keypoint_names"
+"""Where frames.py puts what a file says elsewhere that the keypoints are called, in their order."""
 
 
 def is_coco(data: Any) -> bool:
@@ -69,14 +85,19 @@ def find_coco(data: dict[str, Any]) -> Found:
 
     Args:
         data: parsed JSON or arrays for which is_coco is true: one annotation, or `instances`, a list of them.
+
+    Raises:
+        PoseError: far too many people.
     """
     listed = data.get("instances")
     instances = listed if isinstance(listed, list) else [data]
-    found = Found([], said_size(data) or next((said_size(i) for i in instances if isinstance(i, dict)), None))
-    for i, instance in enumerate(instances):
+    found = Found([])
+    for i, instance in enumerate(crowd(instances)):
         if isinstance(instance, dict) and is_coco(instance):
+            if NAMES in data:
+                instance = {NAMES: data[NAMES]} | instance
             for each in attempt(found.lost, _single_people, instance) or []:
-                found.people.append(_person(each, f"annotation {i + 1}", found.lost))
+                found.people.append(_person(each, f"annotation {i + 1}", found))
         elif instance is not None:
             found.lost.append(f"annotation {i + 1}: expected an object with keypoints, got {str(instance)[:40]!r}")
     return found
@@ -109,40 +130,61 @@ def _single_people(instance: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _scores(instance: dict[str, Any]) -> Any:
-    return next((instance[name] for name in SCORES if instance.get(name) is not None), None)
+    return only(instance, SCORES)[1]
 
 
-def _person(instance: dict[str, Any], who: str, lost: list[str]) -> Table:
+def _person(instance: dict[str, Any], who: str, found: Found) -> Table:
     """[133, 3]; a part that cannot be read costs no other."""
-    out = attempt(lost, _keypoints, instance, who)
+    out = attempt(found.lost, _keypoints, instance, who, found.notes)
     if out is None:
         out = np.zeros((POINTS, 3))
     for name, where, count in PARTS[1:]:
-        points = attempt(lost, table, instance.get(name), (count,), f"{who}, {name}")
+        points = attempt(found.lost, table, instance.get(name), (count,), f"{who}, {name}")
         if points is not None and len(points):
             out[where] = points
     return out
 
 
-def _keypoints(instance: dict[str, Any], who: str) -> Table:
+def _keypoints(instance: dict[str, Any], who: str, notes: list[str]) -> Table:
     if is_hand(instance):
         raise PoseError(f"{who}: 21 points are a hand, and nothing says which; add its handedness")
-    points, scores = table(instance.get("keypoints"), tuple(SKELETONS), f"{who}, keypoints"), _scores(instance)
+    points, order = body_points(instance.get("keypoints"), SKELETONS, f"{who}, keypoints", notes, instance.get(NAMES))
+    scores = _scores(instance)
     if scores is not None and len(points):
-        points[:, 2] = _flat_scores(scores, len(points), who)
+        points[:, 2] = joined(points[:, 2], _flat_scores(scores, len(points), who), who)
     if scores is not None or instance.get("score") is not None:
         points[points[:, 2] < SURE, 2] = 0
-    out = np.zeros((POINTS, 3))
-    for point, index in zip(points, SKELETONS[len(points)] if len(points) else (), strict=True):
-        if index is not None:
-            out[index] = point
-    return out
+    return placed(points, order)
+
+
+def body_points(
+    value: Any, orders: Mapping[int, Order], what: str, notes: list[str], names: Any = None
+) -> tuple[Table, Order]:
+    """[K, 3], and where in COCO-WholeBody each of the points belongs: their number says it, or their names do.
+
+    Args:
+        value: in any spelling of `table`.
+        orders: by the number of points.
+        names: what the points are called where they carry no names themselves.
+
+    Raises:
+        PoseError: neither says it, they contradict each other, or a point cannot be read.
+    """
+    own = names_of(value)
+    count = len(value) if own is not None else 0
+    points = table(value, (*orders, count) if count else tuple(orders), what)
+    if own is None and isinstance(names, list) and len(names) == len(points):
+        own = [name if isinstance(name, str) else "" for name in names]
+    order = told_order(own, BODY_NAMES, orders.get(len(points)), what, notes) if len(points) else ()
+    if order is None:
+        raise PoseError(f"{what}: expected {' or '.join(map(str, orders))} points, got {len(points)}")
+    return points, order
 
 
 def _flat_scores(scores: Any, count: int, who: str) -> NDArray[np.float64]:
     flat = numbers(scores, 1, f"{who}, scores")
     expect_shape(flat, (count,), f"{who}, scores")
-    return flat
+    return plausible(flat, f"{who}, scores")
 
 
 def _annotation(rows: NDArray[np.float64], number: int) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What lies in a pose file: the bytes of a plain file, and JSON or NumPy arrays out of them. Knows nothing about poses.
 
 A pipe or a device could be read for ever, and so could some of /proc, whose files say that they are empty: as many
-bytes are read as a plain file says that it has. JSON comes in any Unicode encoding. Of .npy and .npz files plain
-numbers are read, and sizes are checked before memory is taken: a header is small and may promise any shape, a zip
-member may unpack to any size, an object array may run code.
+bytes are read as a plain file says that it has. JSON comes in any Unicode encoding; of a name that stands twice in an
+object Python would keep the last value, and nobody knows which was meant: such a file is refused. Of .npy and .npz
+files plain numbers are read, and sizes are checked before memory is taken: a header is small and may promise any shape,
+a zip member may unpack to any size, an object array may run code.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def parse_json(content: bytes) -> object:
     """JSON in UTF-8, UTF-16 or UTF-32, with a byte order mark or without one; other bytes in names do no harm.
 
     Raises:
-        PoseError: no text, or no JSON.
+        PoseError: no text, no JSON, or a name stands twice in an object.
     """
     try:
         text = content.decode(json.detect_encoding(content))
@@ -65,12 +66,35 @@ def parse_json(content: bytes) -> object:
         if content.lstrip()[:1] not in (b"{", b"["):
             raise PoseError("not a text file; expected JSON, .npy, .npz, or a JPEG, PNG, WebP photo") from error
         text = content.decode("latin-1")  # keys and numbers are ASCII
+    return parse_text(text)
+
+
+def parse_text(text: str) -> object:
+    """JSON that was decoded.
+
+    Raises:
+        PoseError: no JSON, or a name stands twice in an object.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=each_name_once)
     except RecursionError as error:
         raise PoseError("nested too deeply to be a pose") from error
     except ValueError as error:
         raise PoseError(f"not valid JSON ({' '.join(str(error).split())[:120]})") from error
+
+
+def each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, for json.loads.
+
+    Raises:
+        ValueError: a name stands twice in it.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1) if len(names) < 1000 else "a name"
+        raise ValueError(f"{twice[:40]!a} stands twice")
+    return found
 
 
 def is_array_file(content: bytes) -> bool:
@@ -115,6 +139,8 @@ def _members(content: bytes) -> Arrays:
         names = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         if not names or len(names) > MOST_MEMBERS:
             raise PoseError(f"expected a .npz file of 1 to {MOST_MEMBERS} arrays, got a zip with {len(names)}")
+        if len({info.filename for info in names}) < len(names):
+            raise PoseError("two arrays of the .npz file have the same name; save it again")
         for info in names:
             name = info.filename.removesuffix(".npy")
             with archive.open(info) as member:

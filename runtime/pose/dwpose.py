@@ -18,14 +18,24 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.numbers import expect_shape, numbers
-from handfirst.runtime.pose.openpose import from_openpose, to_openpose
+from handfirst.runtime.pose.openpose import to_openpose
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, Table, attempt, said_size
-from handfirst.runtime.pose.topology import BODY, FACE, LEFT_HAND, OPENPOSE_18, POINTS, RIGHT_HAND
+from handfirst.runtime.pose.points import (
+    SCORES,
+    SURE,
+    Found,
+    attempt,
+    confident,
+    crowd,
+    joined,
+    only,
+    placed,
+    plausible,
+)
+from handfirst.runtime.pose.topology import DWPOSE_134, FACE, LEFT_HAND, OPENPOSE_18, POINTS, RIGHT_HAND
 
-RAW = POINTS + 1
+RAW = len(DWPOSE_134)
 """COCO-WholeBody's points and the neck."""
-SURE = 0.3
 
 
 def is_dwpose(data: Any) -> bool:
@@ -47,17 +57,16 @@ def find_dwpose(data: dict[str, Any]) -> Found:
         PoseError: wrong shapes or values of the bodies.
     """
     if data.get("candidate") is not None or isinstance(data.get("bodies"), dict):
-        found = Found([], said_size(data), "fractions")
+        found = Found([], "fractions")
         found.people = list(_parts(data, found.lost))
         return found
-    rows = _raw(data)
-    return Found([_whole(person) for person in rows], said_size(data))
+    return Found([placed(person, DWPOSE_134) for person in crowd(_raw(data))])
 
 
 def write_dwpose(pose: Pose) -> dict[str, NDArray[np.float64]]:
     """Raw arrays for a .npz file: keypoints, scores, and the canvas's width and height. Missing points are zeros."""
     people = [person.table for person in pose.people]
-    rows = [np.concatenate([to_openpose(whole, OPENPOSE_18), whole[BODY.stop :]]) for whole in people]
+    rows = [to_openpose(whole, DWPOSE_134) for whole in people]
     table = np.array(rows).reshape(-1, RAW, 3)
     return {
         "keypoints": table[..., :2],
@@ -80,10 +89,14 @@ def _raw(data: dict[str, Any]) -> NDArray[np.float64]:
     """[N, 134, 3]; score 0 where missing."""
     key = "keypoints" if data.get("keypoints") is not None else "arr_0"
     points = _stack(data[key], 3, key)
-    if data.get("scores") is not None:
-        scores = _stack(data["scores"], 2, "scores")
+    three = points.shape[2:] == (3,)
+    said = only(data, SCORES)[1]
+    if said is not None:
+        scores = _stack(said, 2, "scores")
+        if three and scores.shape == points.shape[:2]:
+            scores = joined(points[..., 2], scores, key)
     else:
-        scores = points[..., 2] if points.shape[2:] == (3,) else np.ones(points.shape[:2])
+        scores = confident(points, key)[..., 2] if three else np.ones(points.shape[:2])
     if not points.size and not scores.size:
         return np.zeros((0, RAW, 3))
     expect_shape(points[..., :2], (None, RAW, 2), key)
@@ -97,12 +110,12 @@ def _parts(data: dict[str, Any], lost: list[str]) -> NDArray[np.float64]:
     if bodies.get("candidate") is None or bodies.get("subset") is None:
         raise PoseError("expected the arrays candidate and subset of DWPose's bodies; is it another format?")
     subset = numbers(bodies["subset"], 2, "subset")
-    count = len(subset)
+    count = len(crowd(subset))
     candidate = numbers(bodies["candidate"], 2, "candidate")
     expect_shape(subset, (None, 18), "subset")
     expect_shape(candidate, (18 * count, 2), "candidate")
     body = _sure(candidate.reshape(count, 18, 2), np.where(subset >= 0, 1.0, 0.0))
-    out = np.array([from_openpose(person, OPENPOSE_18) for person in body]).reshape(count, POINTS, 3)
+    out = np.array([placed(person, OPENPOSE_18) for person in body]).reshape(count, POINTS, 3)
     faces = attempt(lost, _part, data, "faces", count, 68)
     hands = attempt(lost, _part, data, "hands", 2 * count, 21)
     if faces is not None:
@@ -125,7 +138,12 @@ def _part(data: dict[str, Any], name: str, count: int, points: int) -> NDArray[n
 
 
 def _sure(points: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, K, 2] and [N, K] -> [N, K, 3], score 0 where it is below SURE."""
+    """[N, K, 2] and [N, K] -> [N, K, 3], score 0 where it is below SURE.
+
+    Raises:
+        PoseError: scores that are percents.
+    """
+    scores = plausible(scores, "scores")
     return np.concatenate([points, np.where(scores >= SURE, scores, 0)[..., None]], -1)
 
 
@@ -135,10 +153,3 @@ def _stack(value: Any, ndim: int, what: str) -> NDArray[np.float64]:
         return np.zeros((0,) * ndim)
     flat = isinstance(value, np.ndarray) and value.ndim == ndim - 1
     return numbers(value[None] if flat else value, ndim, what)
-
-
-def _whole(raw: Table) -> Table:
-    """[134, 3] -> [133, 3]: the body in COCO's order, without the neck; the rest follows in the same order."""
-    out = from_openpose(raw[:18], OPENPOSE_18)
-    out[BODY.stop :] = raw[18:]
-    return out

@@ -9,25 +9,34 @@ around them (annotations, MMPose's and TensorFlow.js's results) become {"instanc
     [{"image_id", "keypoints"}, ...]                AlphaPose, COCO's results: one frame per image_id
     {"a.jpg": frame, "b.jpg": frame}                AlphaPose --format open
     [{"frame_id", "instances"}, ...], {"instance_info": [...]}, {"predictions": [[person, ...], ...]}    MMPose
+    {"status": ..., "result": frame or frames}      answers of other web APIs
+
+Where an object holds poses under several of these names, the first is read, and a note names the others.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.canvas import Said, said
+from handfirst.runtime.pose.coco import NAMES
+from handfirst.runtime.pose.coco import PARTS as COCO_PARTS
+from handfirst.runtime.pose.content import parse_text
 from handfirst.runtime.pose.landmarks import BARE, HANDS, HOLISTIC, is_hand
-from handfirst.runtime.pose.points import SIZES, depth
+from handfirst.runtime.pose.points import depth, holds
 
 LISTS = ("poses", "openpose_json", "frames", "instance_info", "predictions", "results")
 """Under these names, frames or people lie in other objects."""
+INNER = ("annotations", "pred_instances", *LISTS, "result", "data", "output", "response", "pose")
 MARKS = {"people", "instances", "bodies", "candidate", *HOLISTIC, *HOLISTIC.values(), *HANDS}
 """Names that only a whole frame has."""
+OWN = {*MARKS, BARE, "kpts", "joints", *(name for name, _, _ in COCO_PARTS)}
+"""Names of what readers read."""
 WRAPPED = {"pred_instances", "annotations", *LISTS}
 DEEPEST = 4
 SHOWN = 5
@@ -40,10 +49,25 @@ class Frame:
     Attributes:
         data: for a reader.
         names: the id and the file name of its image, where the file has images.
+        around: what lies around it says of its canvas, the nearest first.
+        neighbours: what frames beside it say of theirs.
+        notes: a line per guess that was made.
+        error: why it cannot be read.
     """
 
     data: Any
     names: tuple[str, ...] = ()
+    around: tuple[Said, ...] = ()
+    neighbours: tuple[Said, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: PoseError | None = None
+
+    @property
+    def sizes(self) -> list[Said]:
+        """All that is said of its canvas, the nearest first: by itself, around it, by its people."""
+        people = [self.data.get(name) for name in ("instances", "people")] if isinstance(self.data, dict) else []
+        listed = [person for each in people if isinstance(each, list) for person in each]
+        return [*said(self.data), *self.around, *(size for person in listed for size in said(person))]
 
 
 def frames(data: Any) -> list[Frame]:
@@ -77,39 +101,78 @@ def chosen(found: list[Frame], frame: int | None, image: str | None) -> list[tup
 
 def _frames(data: Any, deep: int) -> Iterator[Frame]:
     if isinstance(data, str) and deep:
-        yield from _frames(_json_in_text(data), deep - 1)
+        yield from _of_text(data, deep)
     elif isinstance(data, dict):
-        said = {name: value for name, value in data.items() if value is not None}
-        nobody = MARKS.isdisjoint(said) and not MARKS.isdisjoint(data)  # a frame whose every part is null
-        yield from [Frame(data)] if nobody else _of_object(said, deep)
+        given = {name: value for name, value in data.items() if value is not None}
+        nobody = MARKS.isdisjoint(given) and not MARKS.isdisjoint(data)  # a frame whose every part is null
+        yield from [Frame(data)] if nobody else _of_object(given, deep)
     elif isinstance(data, list) and deep:
         yield from _of_list(data, deep)
     else:
         yield Frame(data)
 
 
+def _of_text(text: str, deep: int) -> Iterator[Frame]:
+    """What a text holds, as some answers of web APIs are JSON in JSON; the text itself where it is none."""
+    if not text.lstrip().startswith(("{", "[")):
+        yield Frame(text)
+        return
+    try:
+        inside = parse_text(text)
+    except PoseError as error:
+        yield Frame(None, error=error)
+        return
+    yield from _frames(inside, deep - 1)
+
+
 def _of_object(data: dict[str, Any], deep: int) -> Iterator[Frame]:
     if any(isinstance(value, np.ndarray) for value in data.values()) or not deep:
         yield Frame(data)
         return
-    if isinstance(data.get("annotations"), list):
-        yield from _by_image(data["annotations"], data.get("images"), _sizes(data))
-        return
-    if isinstance(data.get("pred_instances"), dict):
-        yield from _frames(_sizes(data) | data["pred_instances"], deep - 1)
-        return
-    inner = next((name for name in LISTS if isinstance(data.get(name), list)), None)
-    if inner is not None and MARKS.isdisjoint(data) and "keypoints" not in data:
-        for each in _frames(data[inner] or {"people": []}, deep - 1):
-            yield Frame(_sizes(data) | each.data if isinstance(each.data, dict) else each.data, each.names)
-        return
-    named = all(isinstance(value, dict) and not MARKS.isdisjoint(value) for value in data.values())
-    if data and named and MARKS.isdisjoint(data):
+    sources = _sources(data, deep)
+    full = [name for name, found in sources.items() if any(_has_pose(each) for each in found)]
+    read = next(iter(full or sources), None)
+    if read is not None:
+        others = ", ".join(f"'{name}'" for name in full if name != read)
+        notes = (f"beside '{read}' the file holds {others}, which is not read",) if others else ()
+        yield from (replace(each, notes=(*each.notes, *notes)) for each in sources[read])
+    elif data and all(isinstance(value, dict) and not MARKS.isdisjoint(value) for value in data.values()):
         for name, value in data.items():
-            for each in _frames(value, deep - 1):
-                yield Frame(each.data, (name,))
-        return
-    yield Frame(data)
+            yield from (replace(each, names=(name,)) for each in _frames(value, deep - 1))
+    else:
+        yield Frame(data)
+
+
+def _sources(data: dict[str, Any], deep: int) -> dict[str, list[Frame]]:
+    """Everything in an object that may hold poses, by name: itself under the first of its own names."""
+    sources = {}
+    around = tuple(said(data))
+    own = sorted((name for name in data if name in OWN), key=lambda name: (name not in MARKS, not holds(data[name])))
+    if own and own[0] in MARKS:
+        sources[own[0]] = [Frame(data)]
+    for name in INNER:
+        inside = data.get(name)
+        if name == "annotations" and isinstance(inside, list):
+            found = list(_by_image(inside, data.get("images"), data.get("categories")))
+        elif isinstance(inside, list | dict) or (isinstance(inside, str) and name in LISTS):
+            found = list(_frames(inside or {"people": []}, deep - 1))
+        else:
+            continue
+        names = {} if name == "annotations" else _keypoint_names(data)
+        sources[name] = [_surrounded(each, around, names) for each in found]
+    if own and own[0] not in MARKS:
+        sources[own[0]] = [Frame(data)]
+    return sources
+
+
+def _surrounded(frame: Frame, around: tuple[Said, ...], names: dict[str, Any]) -> Frame:
+    data = names | frame.data if names and isinstance(frame.data, dict) else frame.data
+    return replace(frame, data=data, around=(*frame.around, *around))
+
+
+def _has_pose(frame: Frame) -> bool:
+    """Whether one of a reader's names is there, and something under it."""
+    return isinstance(frame.data, dict) and any(holds(frame.data.get(name)) for name in OWN)
 
 
 def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
@@ -117,13 +180,12 @@ def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
         for each in data:
             yield from _frames(each, deep - 1)
     elif any(_is_frame(each) for each in data):
-        said = [_sizes(each) for each in data if isinstance(each, dict)]
-        sizes = next((each for each in said if each), {})  # of frames that do not say theirs, such as empty ones
+        neighbours = tuple(size for each in data for size in said(each))
         for each in data:
-            frame = each if each else {"people": []}
-            yield from _frames(sizes | frame if isinstance(frame, dict) and not _sizes(frame) else frame, deep - 1)
+            found = _frames(each if each else {"people": []}, deep - 1)
+            yield from (replace(frame, neighbours=(*frame.neighbours, *neighbours)) for frame in found)
     elif any(isinstance(each, dict) and ("keypoints" in each or is_hand(each)) for each in data):
-        yield from _by_image(data, None, {})
+        yield from _by_image(data, None, None)
     elif all(isinstance(each, list) for each in data) and any(isinstance(p, dict) for each in data for p in each):
         for each in data:  # one list of people per frame
             yield from _frames(each or {"people": []}, deep - 1)
@@ -142,32 +204,44 @@ def _is_frame(value: Any) -> bool:
     )
 
 
-def _by_image(people: list[Any], images: Any, sizes: dict[str, Any]) -> Iterator[Frame]:
+def _by_image(people: list[Any], images: Any, categories: Any) -> Iterator[Frame]:
     """A frame per image: those that are listed first, then those that only people name."""
     groups: dict[str, list[Any]] = {}
-    entries: dict[str, dict[str, Any]] = {}
+    entries: dict[str, list[dict[str, Any]]] = {}
     for entry in images if isinstance(images, list) else []:
         if isinstance(entry, dict):
-            entries.setdefault(_name(entry.get("id")), entry)
+            entries.setdefault(_name(entry.get("id")), []).append(entry)
             groups.setdefault(_name(entry.get("id")), [])
+    orders = _orders(categories)
     for person in people:
-        groups.setdefault(_name(person.get("image_id")) if isinstance(person, dict) else "", []).append(person)
+        group = groups.setdefault(_name(person.get("image_id")) if isinstance(person, dict) else "", [])
+        names = orders.get(_name(person.get("category_id"))) if isinstance(person, dict) and orders else None
+        group.append({NAMES: names} | person if names else person)
     for name, group in groups.items():
-        entry = entries.get(name, {})
-        names = tuple(each for each in (name, _name(entry.get("file_name"))) if each)
-        yield Frame(sizes | _sizes(entry) | {"instances": group}, names)
+        listed = entries.get(name, [])
+        named = dict.fromkeys(each for each in (name, *(_name(entry.get("file_name")) for entry in listed)) if each)
+        notes: tuple[str, ...] = ()
+        if any(entry != listed[0] for entry in listed):
+            notes = (f"{len(listed)} images have the id {name!a:.40}: all of its people are read as those of one",)
+        around = tuple(size for entry in listed for size in said(entry))
+        yield Frame({"instances": group}, tuple(named), around, notes=notes)
     if not groups:
-        yield Frame(sizes | {"instances": []})
+        yield Frame({"instances": []})
 
 
-def _json_in_text(text: str) -> Any:
-    """What a text holds, as some answers of web APIs are JSON in JSON; the text itself where it is none."""
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def _orders(categories: Any) -> dict[str, Any]:
+    """What COCO's categories call their points, by the category's id."""
+    listed = [each for each in categories if isinstance(each, dict)] if isinstance(categories, list) else []
+    return {_name(each.get("id")): each["keypoints"] for each in listed if isinstance(each.get("keypoints"), list)}
+
+
+def _keypoint_names(data: dict[str, Any]) -> dict[str, Any]:
+    """What MMPose's description of the data set calls the points."""
+    meta = data.get("meta_info")
+    names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if not isinstance(names, dict) or not all(name.isdigit() and len(name) < 6 for name in names):
+        return {}
+    return {NAMES: [names[name] for name in sorted(names, key=int)]}
 
 
 def _name(value: Any) -> str:
@@ -175,8 +249,3 @@ def _name(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)[:200] if isinstance(value, int | float | str) else ""
-
-
-def _sizes(data: dict[str, Any]) -> dict[str, Any]:
-    """What it says of the canvas's size."""
-    return {name: data[name] for pair in SIZES for name in pair if data.get(name) is not None}

@@ -11,9 +11,8 @@ hands and bodies are both called `landmarks`. World landmarks are not read.
 
 TensorFlow.js: a list of hands, {keypoints (21, in pixels), handedness} each; others write {landmarks, handedness}.
 
-Hands takes every picture for a mirrored one and so calls a right hand "Left", and TensorFlow.js passes that on.
-Holistic names sides as they are, and so do Tasks since 0.10.5; before, they named them as Hands does, which shows in
-the label's index. Small toes are not among the landmarks: 131 of the 133 points can be found.
+Which hand is which is told by handedness.py. Small toes are not among the landmarks: 131 of the 133 points can be
+found.
 """
 
 from __future__ import annotations
@@ -24,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.handedness import Label, is_right, labels_of
+from handfirst.runtime.pose.names import HAND_NAMES, MARK_NAMES, by_number, in_order
 from handfirst.runtime.pose.numbers import number_or_gap
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, attempt, said_size
+from handfirst.runtime.pose.points import CONFIDENCES, Found, attempt, confident, crowd, holds, only
 from handfirst.runtime.pose.topology import FACE, LEFT_HAND, POINTS, RIGHT_HAND, SIDES, Side
 
 BODY_AND_FEET = {
@@ -54,12 +55,9 @@ HANDS = ("multi_hand_landmarks", "multiHandLandmarks", "hand_landmarks", "handLa
 HANDEDNESS = ("multi_handedness", "multiHandedness", "handedness", "handednesses")
 BARE = "landmarks"
 """What a browser calls hands, which come with their handedness, and bodies, which do not."""
-NAMES = ("label", "category_name", "categoryName")
-SWAPPED = ((0, "Left"), (1, "Right"))
-"""Index and label as Tasks paired them before 0.10.5. The index is the network's, which has not changed."""
 HAND_POINTS = ("keypoints", "landmarks", "landmark")
-HAND_LABELS = ("handedness", "label", "side")
-UNSURE = "sides are taken as named: if MediaPipe Hands named them, not Tasks, they are mirrored"
+LIKELY = 0.5
+"""If half of a third column that is never negative reach this, it is a confidence: no depth is half a picture."""
 
 Marks = NDArray[np.float64]
 
@@ -127,15 +125,16 @@ def find_mediapipe(data: dict[str, Any], mirrored: bool = False) -> Found:
     Raises:
         PoseError: parts of several people that nothing tells apart, or more than hands where they are to be flipped.
     """
-    found = Found([], said_size(data), "fractions")
+    found = Found([], "fractions")
     if is_hand(data):
         data = {"instances": [data]}
-    bodies, faces, *sides = _parts(data, found.lost)
+    bodies, faces, *sides = _parts(data, found)
     hands = _hands(data, mirrored, found)
-    if mirrored and (bodies or faces or any(sides) or not (_has_hands(data) or _is_hand_list(data))):
+    more = any(holds(data.get(name)) for names in HOLISTIC.items() for name in names)
+    if mirrored and (more or not (_has_hands(data) or _is_hand_list(data))):
         raise PoseError("only hands with handedness can be flipped back, and the file holds more; drop --mirrored")
     parts = [bodies, faces, *(side + hands[name] for side, name in zip(sides, SIDES, strict=True))]
-    count = max(len(part) for part in parts)
+    count = max(len(crowd(part)) for part in parts)
     if count > 1 and sum((bool(bodies), bool(faces), any(parts[2:]))) > 1:
         raise PoseError("which bodies, faces and hands belong together is not in the file; save one person at a time")
     if count > 1 and any(parts[2:]):
@@ -179,23 +178,25 @@ def _has_hands(data: dict[str, Any]) -> bool:
     """Whether there are hands beside Holistic's, which need their handedness."""
     first = (data.get(BARE) or [None])[0] if isinstance(data.get(BARE), list) else None
     looks = isinstance(first, list) and len(first) == HAND_MARKS
-    return any(name in data for name in HANDS) or (BARE in data and (looks or _first(data, HANDEDNESS)[0] is not None))
+    return any(name in data for name in HANDS) or (BARE in data and (looks or any(name in data for name in HANDEDNESS)))
 
 
-def _parts(data: dict[str, Any], lost: list[str]) -> list[list[Marks]]:
+def _parts(data: dict[str, Any], found: Found) -> list[list[Marks]]:
     """Bodies, faces, left and right hands under Holistic's names; one that cannot be read costs no other."""
     bare = (BARE,) if BARE in data and not _has_hands(data) else ()
     names = [(name, camel, *(bare if name == "pose_landmarks" else ())) for name, camel in HOLISTIC.items()]
     parts = []
     for each, counts in zip(names, COUNTS, strict=True):
-        listed = _listed(_first(data, each)[1])
-        read = [attempt(lost, _marks, one, counts, each[0]) for one in listed]
+        listed = _listed((attempt(found.lost, only, data, each) or (None, None))[1])
+        read = [attempt(found.lost, _marks, one, counts, each[0], found.notes) for one in listed]
         parts.append([marks for marks in read if marks is not None])
     return parts
 
 
 def _listed(part: Any) -> list[Any]:
     """A part, or a list of them, as a list."""
+    if part is None:
+        return []
     first = part[0] if isinstance(part, list) and part else None
     several = (
         "landmark" in first
@@ -208,70 +209,43 @@ def _listed(part: Any) -> list[Any]:
 def _hands(data: dict[str, Any], mirrored: bool, found: Found) -> dict[Side, list[Marks]]:
     """Left and right ones that come with their handedness."""
     sides: dict[Side, list[Marks]] = {"left": [], "right": []}
-    for i, (hand, label, mirror) in enumerate(attempt(found.lost, _labelled, data, found.notes) or []):
+    for i, (hand, labels, scored) in enumerate(attempt(found.lost, _labelled, data) or []):
         who = f"hand {i + 1}"
-        marks = attempt(found.lost, _marks, hand, (HAND_MARKS,), who)
-        right = attempt(found.lost, _looks_right, label, mirror, who)
+        marks = attempt(found.lost, _marks, hand, (HAND_MARKS,), who, found.notes, scored)
+        right = attempt(found.lost, is_right, labels, who, found.notes)
         if marks is not None and right is not None:
             sides[SIDES[right != mirrored]].append(marks)
     return sides
 
 
-def _labelled(data: dict[str, Any], notes: list[str]) -> list[tuple[Any, Any, bool]]:
-    """Hands, what is said of their sides, and whether who says so takes every picture for a mirrored one."""
+def _labelled(data: dict[str, Any]) -> list[tuple[Any, list[Label], bool]]:
+    """Hands, what is said of their sides, and whether a third column of their points is a confidence for sure."""
     if _is_hand_list(data):
-        return [_labelled_hand(item, notes) for item in data["instances"] if is_hand(item)]
+        hands = [item for item in data["instances"] if is_hand(item)]
+        names = [next(name for name in HAND_POINTS if item.get(name) is not None) for item in hands]
+        return [
+            (item[name], labels_of(item, name == "keypoints"), name == "keypoints")
+            for item, name in zip(hands, names, strict=True)
+        ]
     if not _has_hands(data):
         return []
-    name, hands = _first(data, (*HANDS, BARE))
-    labelled, labels = _first(data, HANDEDNESS)
+    name, hands = only(data, (*HANDS, BARE))
+    if not holds(hands):
+        return []
+    labelled, labels = only(data, HANDEDNESS)
     if not isinstance(hands, list) or not isinstance(labels, list) or len(hands) != len(labels):
         wanted = labelled or ("multi_handedness" if name in HANDS[:2] else "handedness")
         raise PoseError(f"expected as many {wanted} as {name or HANDS[0]}, in two lists; save both")
-    return [(hand, label, labelled in HANDEDNESS[:2]) for hand, label in zip(hands, labels, strict=True)]
+    mirror = labelled in HANDEDNESS[:2]
+    return [(hand, [Label(label, mirror)], False) for hand, label in zip(hands, labels, strict=True)]
 
 
-def _labelled_hand(item: dict[str, Any], notes: list[str]) -> tuple[Any, Any, bool]:
-    """One of a list of hands. "keypoints" are TensorFlow.js's, "label" alone is what Hands calls it."""
-    points = next(name for name in HAND_POINTS if item.get(name) is not None)
-    named = next((name for name in HAND_LABELS if item.get(name) is not None), "handedness")
-    label = item.get(named)
-    mirror = points == "keypoints" or named == "label"
-    if not mirror and named == "handedness" and isinstance(label, str) and UNSURE not in notes:
-        notes.append(UNSURE)
-    return item[points], label, mirror
-
-
-def _first(data: dict[str, Any], names: tuple[str, ...]) -> tuple[str | None, Any]:
-    """The first of these that is there, if possible not empty, and what it holds; else None and an empty list."""
-    there = sorted((name for name in names if name in data), key=lambda name: not data[name])
-    return (there[0], data[there[0]] or []) if there else (None, [])
-
-
-def _looks_right(label: Any, mirror: bool, who: str) -> bool:
-    """Whether it is a right hand in the picture that MediaPipe saw.
+def _marks(part: Any, counts: tuple[int, ...], what: str, notes: list[str], scored: bool = False) -> Marks | None:
+    """Rows x, y, confidence; confidence 0 below VISIBLE.
 
     Args:
-        label: what MediaPipe says.
-        mirror: whether what says so takes every picture for a mirrored one.
-        who: for the message.
+        scored: the third number of a landmark that is a list is its confidence; else that is judged.
     """
-    if isinstance(label, dict):
-        label = label.get("classification", label)
-    if isinstance(label, list):
-        label = label[0] if label else None
-    index = None
-    if isinstance(label, dict):
-        index, label = label.get("index"), next((label[name] for name in NAMES if name in label), None)
-    side = label.strip().capitalize() if isinstance(label, str) else label
-    if side not in ("Left", "Right"):
-        raise PoseError(f'{who}: expected the label "Left" or "Right", got {str(label)[:40]!r}')
-    swapped = mirror or (index, side) in SWAPPED
-    return bool(side == ("Left" if swapped else "Right"))
-
-
-def _marks(part: Any, counts: tuple[int, ...], what: str) -> Marks | None:
-    """Rows x, y, confidence; confidence 0 below VISIBLE."""
     if isinstance(part, dict):
         part = part.get("landmark", part.get(BARE))
     if part is None or part == []:
@@ -279,22 +253,59 @@ def _marks(part: Any, counts: tuple[int, ...], what: str) -> Marks | None:
     if not isinstance(part, list) or len(part) not in counts:
         got = f"{len(part)} landmarks" if isinstance(part, list) else type(part).__name__
         raise PoseError(f"{what}: expected {' or '.join(map(str, counts))} landmarks, got {got}")
+    part = by_number(part)
+    if len(part) in (HAND_MARKS, POSE_MARKS):
+        part = in_order(part, HAND_NAMES if len(part) == HAND_MARKS else MARK_NAMES, what)
     rows = np.array([_row(mark, what) for mark in part])
-    if not (rows[:, 2] > 0).any():  # hands and faces have no visibility: absent, or zero throughout
-        rows[:, 2] = 1
-    rows[~(rows[:, 2] >= VISIBLE), 2] = 0
-    return rows
+    seen = rows[:, 3]
+    if np.isnan(seen).all() and all(mark is None or (isinstance(mark, list) and len(mark) == 3) for mark in part):
+        seen = _third(rows[:, 2], scored, what, notes)
+    confidence = _confidence(seen, rows[:, 4], len(part) == POSE_MARKS, what)
+    found = confident(np.column_stack([rows[:, :2], confidence]), what)
+    found[~(found[:, 2] >= VISIBLE), 2] = 0
+    return found
 
 
-def _row(mark: Any, what: str) -> tuple[float, float, float]:
+def _third(column: NDArray[np.float64], scored: bool, what: str, notes: list[str]) -> NDArray[np.float64]:
+    """The confidences that a third column [K] holds; NaN if it is depth."""
+    known = column[np.isfinite(column)]
+    likely = scored or ((known >= 0).all() and (known <= 1).all() and np.mean(known >= LIKELY) >= 0.5)
+    if not scored and (known >= 0).all() and known.any():
+        read = "confidence" if likely else "depth"
+        notes.append(f"{what}: the third number of its landmarks is read as {read}; write {{x, y, z, visibility}}")
+    return column if likely else np.full(len(column), np.nan)
+
+
+def _confidence(seen: NDArray[np.float64], presence: NDArray[np.float64], body: bool, what: str) -> NDArray[np.float64]:
+    """Out of visibility and presence [K], NaN where they are not said.
+
+    Hands and faces have neither: absent, or zero throughout. Of a body, protobuf leaves zeros out.
+
+    Raises:
+        PoseError: a body of which nothing was seen.
+    """
+    if np.isnan(seen).all():
+        out = np.ones(len(seen))
+    else:
+        out = np.nan_to_num(seen)
+        if not (out > 0).any() and (out == 0).all():
+            if body:
+                raise PoseError(f"{what}: the visibility of all landmarks is 0, so that none was seen")
+            out = np.ones(len(seen))
+    return np.minimum(out, np.nan_to_num(presence)) if (presence > 0).any() else out
+
+
+def _row(mark: Any, what: str) -> tuple[float, float, float, float, float]:
+    """x, y, depth, visibility, presence; NaN for what is not said."""
     if mark is None:
-        return np.nan, np.nan, 0.0
+        return (np.nan,) * 5
     if isinstance(mark, dict):
         if not {"x", "y"} <= mark.keys():
             raise PoseError(f"{what}: expected landmarks {{x, y, z, visibility}}, got {str(mark)[:40]!r}")
-        seen = mark.get("visibility")
-        mark = [mark["x"], mark["y"], 0, mark.get("score") if seen is None else seen]
+        names = ("visibility", *(name for name in CONFIDENCES if name not in ("visibility", "presence")))
+        seen = next((mark[name] for name in names if mark.get(name) is not None), None)
+        mark = [mark["x"], mark["y"], None, seen, mark.get("presence")]
     if not isinstance(mark, list) or not 2 <= len(mark) <= 5:
         raise PoseError(f"{what}: expected landmarks {{x, y, z, visibility}}, got {str(mark)[:40]!r}")
-    visibility = mark[3] if len(mark) > 3 and mark[3] is not None else 0
-    return number_or_gap(mark[0], what), number_or_gap(mark[1], what), number_or_gap(visibility, what)
+    x, y, z, seen, presence = (number_or_gap(value, what) for value in (*mark, *(5 - len(mark)) * [None]))
+    return x, y, z, seen, presence

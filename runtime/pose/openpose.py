@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.pose.coco import body_points
+from handfirst.runtime.pose.names import Order
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, Table, attempt, said_size, table
+from handfirst.runtime.pose.points import Found, Table, attempt, crowd, holds, only, placed, table
 from handfirst.runtime.pose.topology import (
     FACE,
     HIPS,
@@ -27,7 +29,7 @@ from handfirst.runtime.pose.topology import (
     SHOULDERS,
 )
 
-ORDERS = {18: OPENPOSE_18, 25: OPENPOSE_25}
+ORDERS: dict[int, Order] = {18: OPENPOSE_18, 25: OPENPOSE_25}
 PARTS = (
     ("face_keypoints", FACE, (70, 68)),  # 70: two pupils at the end
     ("hand_left_keypoints", LEFT_HAND, (21,)),
@@ -47,13 +49,18 @@ def find_openpose(data: dict[str, Any]) -> Found:
 
     Args:
         data: parsed JSON for which is_openpose is true.
+
+    Raises:
+        PoseError: far too many people.
     """
-    found = Found([], said_size(data))
-    lists = [value for value in (data.get("people"), data.get("bodies")) if isinstance(value, list)]
-    for i, person in enumerate(next((each for each in lists if each), [])):
+    found = Found([])
+    lists = [data[name] for name in ("people", "bodies") if isinstance(data.get(name), list) and data[name]]
+    if len(lists) > 1 and lists[0] != lists[1]:
+        found.notes.append("beside 'people' the file holds 'bodies', which is not read")
+    for i, person in enumerate(crowd(next(iter(lists), []))):
         who = f"person {i + 1}"
         if isinstance(person, dict):
-            found.people.append(_person(person, who, found.lost))
+            found.people.append(_person(person, who, found))
         elif person is not None:
             found.lost.append(f"{who}: expected an object with pose_keypoints_2d, got {type(person).__name__}")
     return found
@@ -86,32 +93,29 @@ def to_openpose(rows: Table, order: tuple[int | None, ...]) -> Table:
     return np.stack([next(made) if index is None else rows[index] for index in order])
 
 
-def from_openpose(body: Table, order: tuple[int | None, ...]) -> Table:
-    """[len(order), 3] -> [133, 3], zeros but for the body; neck and middle of the hips are left out."""
-    out = np.zeros((POINTS, 3))
-    for point, index in zip(body, order, strict=True):
-        if index is not None:
-            out[index] = point
-    return out
-
-
-def _person(person: dict[str, Any], who: str, lost: list[str]) -> Table:
+def _person(person: dict[str, Any], who: str, found: Found) -> Table:
     """[133, 3]; a part that cannot be read costs no other."""
-
-    def part(name: str, counts: tuple[int, ...]) -> Table:
-        spelt = next((each for each in (f"{name}_2d", name) if person.get(each) is not None), name)
-        found = attempt(lost, table, person.get(spelt), counts, f"{who}, {spelt}")
-        return np.zeros((0, 3)) if found is None else found
-
-    body = part("pose_keypoints", tuple(ORDERS))
-    if not len(body) and "joints" in person:
-        body = part("joints", (18,))
-    out = from_openpose(body, ORDERS[len(body)]) if len(body) else np.zeros((POINTS, 3))
+    out = attempt(found.lost, _body, person, who, found.notes)
+    if out is None:
+        out = np.zeros((POINTS, 3))
     for name, where, counts in PARTS:
-        points = part(name, counts)
-        if len(points):
+        points = attempt(found.lost, _part, person, name, counts, who)
+        if points is not None and len(points):
             out[where] = points[: where.stop - where.start]
     return out
+
+
+def _body(person: dict[str, Any], who: str, notes: list[str]) -> Table:
+    name, value = only(person, ("pose_keypoints_2d", "pose_keypoints"))
+    orders: dict[int, Order] = ORDERS
+    if not holds(value) and "joints" in person:
+        name, value, orders = "joints", person["joints"], {18: OPENPOSE_18}
+    return placed(*body_points(value, orders, f"{who}, {name}", notes))
+
+
+def _part(person: dict[str, Any], name: str, counts: tuple[int, ...], who: str) -> Table:
+    spelt, value = only(person, (f"{name}_2d", name))
+    return table(value, counts, f"{who}, {spelt}")
 
 
 def _written(rows: NDArray[np.float64], order: tuple[int | None, ...], absent: list[float] | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Every reader hands over what it found as it stands in the file; here it becomes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.names import HAND_NAMES, by_number, in_order
 from handfirst.runtime.pose.numbers import number_or_gap
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.topology import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND
+from handfirst.runtime.pose.topology import BODY, FACE, FEET, LEFT_HAND, POINTS, RIGHT_HAND
 
 Table = NDArray[np.float64]
 """[K, 3] of x, y, confidence."""
@@ -29,11 +30,20 @@ FAR = 10.0
 """The same where fractions are the rule: MediaPipe and DWPose guess at what is far outside the picture."""
 SIGNED = 0.25
 """As many points with a negative coordinate: the units run from -1 to 1, with 0 in the middle of the canvas."""
-CONFIDENCES = ("score", "confidence", "visibility", "v", "c")
-SIZES = (("canvas_width", "canvas_height"), ("width", "height"), ("image_width", "image_height"), ("W", "H"))
+CONFIDENCES = ("score", "confidence", "visibility", "v", "c", "conf", "prob", "probability", "likelihood", "presence")
+SCORES = ("keypoint_scores", "keypoints_scores", "scores")
+SURE = 0.3
+"""What detectors are less sure of than this is missing."""
+UNUSUAL, ABSURD = 2.0, 10.0
+"""Confidences reach 1, COCO's flags 2, a network's raw scores more; none is above ten, but percents are."""
+SCALES = (100.0, 1000.0)
+"""Coordinates of some programs run to these on every canvas."""
+MOST_PEOPLE = 1000
+HAND_POINTS = LEFT_HAND.stop - LEFT_HAND.start
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Several = TypeVar("Several", bound=Sized)
 
 
 @dataclass
@@ -42,14 +52,12 @@ class Found:
 
     Attributes:
         people: [133, 3] each, x, y and confidence as they stand in the file, zeros where a point is not there.
-        size: what the file says of the canvas's width and height, not looked at; None: nothing.
         units: of x and y; "fractions" are of the canvas's sides, but for parts that are clearly in pixels.
         lost: a line per part that could not be read.
         notes: a line per guess that was made.
     """
 
     people: list[Table]
-    size: tuple[Any, Any] | None = None
     units: Units = "told by the numbers"
     lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -64,17 +72,42 @@ def attempt(lost: list[str], read: Callable[P, T], *args: P.args, **named: P.kwa
         return None
 
 
-def said_size(data: Mapping[str, Any]) -> tuple[Any, Any] | None:
-    """What an object says of the width and height of its canvas, under any of the usual names."""
-    for pair in SIZES:
-        width, height = (data.get(name) for name in pair)
-        if width is not None and height is not None:
-            return _single(width), _single(height)
-    return None
+def crowd(people: Several) -> Several:
+    """The same.
+
+    Raises:
+        PoseError: more than MOST_PEOPLE.
+    """
+    if len(people) > MOST_PEOPLE:
+        raise PoseError(f"expected at most {MOST_PEOPLE} people in a picture, got {len(people)}; is it a pose?")
+    return people
 
 
-def _single(value: Any) -> Any:
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+def only(data: Mapping[str, Any], names: Sequence[str]) -> tuple[str | None, Any]:
+    """The first of several names for one thing, if possible with something in it, and what it holds; else None twice.
+
+    Raises:
+        PoseError: two of them hold different things.
+    """
+    there = [name for name in names if data.get(name) is not None]
+    full = [name for name in there if holds(data[name])] or there
+    for other in full[1:]:
+        if not _same(data[full[0]], data[other]):
+            raise PoseError(f"'{full[0]}' and '{other}' are two names for one thing and differ; keep one of them")
+    return (full[0], data[full[0]]) if full else (None, None)
+
+
+def holds(value: Any) -> bool:
+    """Whether there is something in it: no null, no empty list, object, text or array."""
+    if isinstance(value, np.ndarray):
+        return bool(value.size)
+    return value is not None and not (isinstance(value, list | dict | str) and not value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
 
 
 def depth(value: Any) -> int:
@@ -91,11 +124,57 @@ def table(value: Any, counts: Collection[int], what: str) -> Table:
     """Points in any spelling -> [K, 3], NaN for what is null; None or an empty list -> [0, 3].
 
     x, y, confidence one after the other; x, y alone, which is confidence 1; a list of either; a list of objects
-    {x, y, score}; an array.
+    {x, y, score}, in the order of their numbers, hands' in that of their names; an array.
 
     Raises:
-        PoseError: K is none of `counts`, or a value is no ordinary number.
+        PoseError: K is none of `counts`, a value is no ordinary number, or the third column is no confidence.
     """
+    return confident(_table(value, counts, what), what)
+
+
+def confident(rows: Table, what: str) -> Table:
+    """The same rows [..., 3], if their third column can be a confidence; -1 is a missing point's.
+
+    Raises:
+        PoseError: a point that is not missing has less than 0, or more than ABSURD.
+    """
+    x, y, column = np.moveaxis(rows, -1, 0)
+    known = np.isfinite(rows).all(-1) & ((x != 0) | (y != 0)) & (x != -1) & (y != -1) & (column != -1)
+    odd = known & ((column < 0) | (column > ABSURD))
+    if odd.any():
+        low, high = column[known].min(), column[known].max()
+        raise PoseError(
+            f"{what}: the third column runs from {low:.3g} to {high:.3g} and is no confidence (0 to 1); "
+            "leave depth out, divide percents by 100"
+        )
+    return rows
+
+
+def plausible(scores: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+    """The same scores, which stand beside points; a network's raw ones may be negative.
+
+    Raises:
+        PoseError: one is above ABSURD.
+    """
+    if (scores > ABSURD).any():
+        raise PoseError(f"{what}: expected 0 to 1, got {np.nanmax(scores):.3g}; divide percents by 100")
+    return scores
+
+
+def joined(column: NDArray[np.float64], scores: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+    """Scores that stand beside points with a third column of their own: COCO's flags, 0 for missing, or the same again.
+
+    Raises:
+        PoseError: it is neither, but perhaps depth.
+    """
+    if np.isin(column[np.isfinite(column)], (0, 1, 2)).all():
+        return np.where(column == 0, 0, scores)
+    if np.allclose(column, scores, equal_nan=True):
+        return scores
+    raise PoseError(f"{what}: the points' third column and their scores differ; keep one of them, and leave depth out")
+
+
+def _table(value: Any, counts: Collection[int], what: str) -> Table:
     wanted = f"{what}: expected {' or '.join(map(str, counts))} points"
     if isinstance(value, np.ndarray):
         if value.size > 3 * max(counts) or value.ndim not in (1, 2):
@@ -108,6 +187,9 @@ def table(value: Any, counts: Collection[int], what: str) -> Table:
     if any(isinstance(each, list | dict) for each in value):
         if len(value) not in counts:
             raise PoseError(f"{wanted}, got {len(value)}; is it another format?")
+        value = by_number(value)
+        if len(value) == HAND_POINTS:
+            value = in_order(value, HAND_NAMES, what)
         return np.array([_point(each, what) for each in value])
     columns = next((n for n in (3, 2) for count in counts if len(value) == n * count), None)
     if columns is None:
@@ -125,12 +207,22 @@ def _point(value: Any, what: str) -> tuple[float, float, float]:
         place = value.get("position", value)
         if not isinstance(place, dict) or not {"x", "y"} <= place.keys():
             raise PoseError(f"{what}: expected points {{x, y}}, got {str(value)[:40]!r}; mend the file")
-        confidence = next((value[name] for name in CONFIDENCES if value.get(name) is not None), 1.0)
+        said = [value[name] for name in CONFIDENCES if name in value] or [1.0]
+        confidence = next((each for each in said if each is not None), None)
         value = [place["x"], place["y"], confidence]
     if not isinstance(value, list) or len(value) not in (2, 3):
         raise PoseError(f"{what}: expected points of x, y, confidence, got {str(value)[:40]!r}; mend the file")
     x, y = (number_or_gap(v, what) for v in value[:2])
     return x, y, number_or_gap(value[2], what) if len(value) == 3 else 1.0
+
+
+def placed(points: Table, order: Sequence[int | None]) -> Table:
+    """[len(order), 3] -> [133, 3]: each point where `order` says, zeros elsewhere; None: the point is left out."""
+    out = np.zeros((POINTS, 3))
+    for point, index in zip(points, order, strict=True):
+        if index is not None:
+            out[index] = point
+    return out
 
 
 def without_gaps(rows: Table) -> Table:
@@ -150,8 +242,9 @@ def in_pixels(found: Found, size: tuple[int, int]) -> tuple[list[Table], list[st
     bodies and hands may come from two programs.
     """
     people = [without_gaps(rows) for rows in found.people]
+    notes = _odd_confidences(people)
     if found.units == "pixels":
-        return people, []
+        return people, notes
     usual = found.units == "fractions"
     parts = [rows[part] for rows in people for part in PARTS if np.isfinite(rows[part, 0]).any()]
     small = [part for part in parts if _reach(part) <= (FAR if usual else FRACTIONS)]
@@ -161,12 +254,32 @@ def in_pixels(found: Found, size: tuple[int, int]) -> tuple[list[Table], list[st
         part[:, :2] = (part[:, :2] + 1) / 2 * size if signed else part[:, :2] * size
     for part in parts:  # -1 times the canvas is -1 all the same
         part[:] = np.where((part[:, :2] == -np.array(size)).any(1)[:, None], (np.nan, np.nan, 0.0), part)
-    notes = []
     if signed:
         notes.append("coordinates are read as running from -1 to 1, with 0 in the middle (OpenPose's keypoint_scale 4)")
     if 0 < len(small) < len(parts):
         notes.append("some parts are in fractions of the canvas and others in pixels: each is read as what it is")
+    if parts and not small:
+        notes += _another_scale(parts, size)
     return people, notes
+
+
+def _odd_confidences(people: list[Table]) -> list[str]:
+    most = max((float(rows[:, 2].max()) for rows in people), default=0)
+    if most <= UNUSUAL:
+        return []
+    return [f"confidences run to {most:.3g}, where 1 is usual, and 2 in COCO: thresholds may not fit them"]
+
+
+def _another_scale(parts: list[Table], size: tuple[int, int]) -> list[str]:
+    """A note if nothing lies beyond 100, or 1000, on a canvas that is more than twice as large."""
+    points = np.concatenate([part[np.isfinite(part[:, 0]), :2] for part in parts])
+    most = next((scale for scale in SCALES if points.max() <= scale), None)
+    if most is None or points.min() < 0 or min(size) <= 2 * most:
+        return []
+    return [
+        f"no coordinate is above {most:g} on a canvas of {size[0]} x {size[1]}: they are read as pixels, and if they "
+        f"run from 0 to {most:g}, divide them by {most:g}"
+    ]
 
 
 def in_fractions(pose: Pose) -> Pose:

@@ -7,7 +7,7 @@ A frame, person or part that cannot be read costs no other: it is left out, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,17 @@ from handfirst.runtime.pose.arrays import (
     is_foundhand,
     is_own,
 )
+from handfirst.runtime.pose.canvas import Said, Wish, canvas_of
 from handfirst.runtime.pose.coco import find_coco, is_coco
 from handfirst.runtime.pose.content import is_array_file, parse_json, plain_bytes, read_arrays
 from handfirst.runtime.pose.dwpose import find_dwpose, is_dwpose
 from handfirst.runtime.pose.formats import FORMATS, PoseFormat
 from handfirst.runtime.pose.frames import Frame, chosen, frames
 from handfirst.runtime.pose.landmarks import find_mediapipe, is_mediapipe
-from handfirst.runtime.pose.numbers import canvas_size
 from handfirst.runtime.pose.openpose import find_openpose, is_openpose
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import is_photo, read_photo
-from handfirst.runtime.pose.points import Found, in_pixels
+from handfirst.runtime.pose.points import Found, Table, in_pixels
 from handfirst.runtime.pose.sanity import sanity_warnings
 
 LARGEST_FILE = 64 << 20
@@ -66,6 +66,7 @@ def read_pose(
     mirrored: bool = False,
     frame: int | None = None,
     image: str | None = None,
+    default_size: tuple[int, int] | None = None,
 ) -> Pose:
     """Reads any file of docs/poses.md: OpenPose, COCO-WholeBody, MediaPipe, DWPose, MMPose, arrays, or a photo.
 
@@ -73,18 +74,20 @@ def read_pose(
 
     Args:
         path: a plain file of at most LARGEST_FILE bytes.
-        size: (width, height) of the canvas in pixels, for formats that do not say it; overrides those that do.
+        size: (width, height) of the canvas in pixels, for formats that do not say it; overrides those that do, and a
+            warning says so.
         format: for files that do not say what they are (arrays of 42 points); None: told from the content.
         mirrored: of MediaPipe Hands only: the picture was flipped before MediaPipe saw it; the pose is flipped back.
         frame: from 1; None: the first in which there is somebody.
         image: the id or the file name of one of the images that the file names.
+        default_size: as `size`, but only where the file does not say it; a photo is as large as it is.
 
     Raises:
         PoseError: one line: the file, what was expected, what came, how to mend it.
     """
     path = Path(path)
     try:
-        return decode_pose(plain_bytes(path, LARGEST_FILE), size, format, mirrored, frame, image)
+        return decode_pose(plain_bytes(path, LARGEST_FILE), size, format, mirrored, frame, image, default_size)
     except PoseError as error:
         raise PoseError(f"{path}: {error}") from error
 
@@ -96,6 +99,7 @@ def decode_pose(
     mirrored: bool = False,
     frame: int | None = None,
     image: str | None = None,
+    default_size: tuple[int, int] | None = None,
 ) -> Pose:
     """A pose from the content of a file; the arguments as in `read_pose`.
 
@@ -110,9 +114,10 @@ def decode_pose(
                 "a photo has its own size, one frame and no format; drop --size, --format, --mirrored, --frame, --image"
             )
         pose = read_photo(content)
-        return replace(pose, warnings=(*pose.warnings, *sanity_warnings(pose)))
+        _, notes = canvas_of([Said(pose.width, pose.height)], (), Wish(default=default_size))
+        return _finished(pose, tuple(notes))
     data = read_arrays(content) if is_array_file(content) else parse_json(content)
-    return parse_pose(data, size, format, mirrored, frame, image)
+    return parse_pose(data, size, format, mirrored, frame, image, default_size)
 
 
 def parse_pose(
@@ -122,21 +127,21 @@ def parse_pose(
     mirrored: bool = False,
     frame: int | None = None,
     image: str | None = None,
+    default_size: tuple[int, int] | None = None,
 ) -> Pose:
     """A pose from parsed JSON or from a dict of arrays, of whatever format; the arguments as in `read_pose`.
 
     Raises:
         PoseError: one line: what was expected, what came, how to mend it.
     """
-    if size is not None:
-        size = canvas_size(*size, "size")
+    asked = _Asked(Wish(size, default_size), format, mirrored)
     every = frames(data)
     wanted = chosen(every, frame, image)
     errors: list[PoseError] = []
     empty: tuple[int, Pose] | None = None
     for number, each in wanted:
         try:
-            pose = _pose(each, size, format, mirrored)
+            pose = _pose(each, asked)
         except PoseError as error:
             errors.append(error)
             continue
@@ -148,26 +153,36 @@ def parse_pose(
     return _finished(empty[1], _nobody(every, wanted))
 
 
-def _pose(frame: Frame, size: tuple[int, int] | None, format: PoseFormat | None, mirrored: bool) -> Pose:
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller says of every frame."""
+
+    canvas: Wish
+    format: PoseFormat | None
+    mirrored: bool
+
+
+def _pose(frame: Frame, asked: _Asked) -> Pose:
     """One frame in pixels, with what its reader has to say."""
-    found = _found(frame.data, format, mirrored)
-    if size is None:
-        if found.size is None:
-            raise PoseError("the file does not say how large its canvas is; add --size WIDTHxHEIGHT")
-        size = canvas_size(*found.size, "canvas")
+    if frame.error is not None:
+        raise frame.error
+    found = _found(frame.data, asked)
+    size, doubts = canvas_of(frame.sizes, frame.neighbours, asked.canvas)
     people, notes = in_pixels(found, size)
-    if mirrored:
+    if asked.mirrored:
         for rows in people:
             rows[:, 0] = size[0] - rows[:, 0]
     lost = [f"{line} (left out)" for line in found.lost[:MOST_NAMED]]
     if len(found.lost) > MOST_NAMED:
         lost.append(f"{len(found.lost) - MOST_NAMED} more parts cannot be read and are left out")
     persons = tuple(Person(rows[:, :2], rows[:, 2]) for rows in people)
-    return Pose(persons, *size, warnings=(*lost, *found.notes, *notes))
+    said = dict.fromkeys((*lost, *frame.notes, *found.notes, *(doubts if people else ()), *notes))
+    return Pose(persons, *size, warnings=tuple(said))
 
 
-def _found(data: Any, format: PoseFormat | None, mirrored: bool) -> Found:
+def _found(data: Any, asked: _Asked) -> Found:
     """What the right reader finds."""
+    format = asked.format
     if format is not None and format not in ASKED:
         raise PoseError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
     if format is None and has_42_points(data):
@@ -175,19 +190,18 @@ def _found(data: Any, format: PoseFormat | None, mirrored: bool) -> Found:
             "42 points do not say their order; add --format interhand (tips first) or --format foundhand (wrist first)"
         )
     arrays = isinstance(data, dict) and any(isinstance(value, np.ndarray) for value in data.values())
+    readers = TOLD if format is None else {format: ASKED[format]}
+    fit = [name for name, (may_be, _) in readers.items() if not (arrays and name in TEXTS) and may_be(data)]
     errors: list[PoseError] = []
     nobody: Found | None = None
-    for name, (may_be, find) in (TOLD if format is None else {format: ASKED[format]}).items():
-        if (arrays and name in TEXTS) or not may_be(data):
-            continue
+    for i, name in enumerate(fit):
         try:
-            if mirrored and name != "mediapipe":
-                raise PoseError("--mirrored is for MediaPipe Hands only, which names sides as in a mirror; drop it")
-            found = find_mediapipe(data, mirrored) if name == "mediapipe" else find(data)
+            found = _read(name, data, asked.mirrored)
         except PoseError as error:
             errors.append(error)
             continue
-        if any((rows[:, 2] > 0).any() for rows in found.people):
+        if _anybody(found):
+            found.notes += [line for other in fit[i + 1 :] for line in _left(found, name, other, data)]
             return found
         errors += [PoseError(line) for line in found.lost]
         nobody = nobody or (None if found.lost else found)
@@ -201,6 +215,36 @@ def _found(data: Any, format: PoseFormat | None, mirrored: bool) -> Found:
         "not a pose: expected OpenPose JSON, an A1111/ComfyUI export, COCO-WholeBody annotations, or MediaPipe, "
         f"DWPose, MMPose or hand arrays (formats: {', '.join(FORMATS)})"
     )
+
+
+def _read(name: PoseFormat, data: Any, mirrored: bool) -> Found:
+    if name == "mediapipe":
+        return find_mediapipe(data, mirrored)
+    if mirrored:
+        raise PoseError("--mirrored is for MediaPipe Hands only, which names sides as in a mirror; drop it")
+    return ASKED[name][1](data)
+
+
+def _anybody(found: Found) -> bool:
+    return any((rows[:, 2] > 0).any() for rows in found.people)
+
+
+def _left(found: Found, name: PoseFormat, other: PoseFormat, data: Any) -> list[str]:
+    """A line, if another reader finds people whom this one did not."""
+    try:
+        more = _read(other, data, mirrored=False)
+    except PoseError:
+        return []
+    there = [rows for rows in more.people if (rows[:, 2] > 0).any()]
+    if all(any(_same(rows, known) for known in found.people) for rows in there):
+        return []
+    return [f"it is read as {name}; what it holds as {other} is not read: --format {other} does that"]
+
+
+def _same(one: Table, other: Table) -> bool:
+    """Whether the points that both know are the same, and there are such."""
+    both = (one[:, 2] > 0) & (other[:, 2] > 0)
+    return bool(both.any()) and np.array_equal(one[both, :2], other[both, :2], equal_nan=True)
 
 
 def _somebody(pose: Pose) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from handfirst.runtime.pose.person import MIN_HAND_POINTS, Person, Points, Pose
-from handfirst.runtime.pose.topology import ELBOW, SIDES, WRIST
+from handfirst.runtime.pose.topology import ELBOW, HIPS, NOSE, SHOULDERS, SIDES, WRIST
 
 TINY = 0.01
 """Of the canvas's shorter side, and at least TINY_PX: nobody draws that small, the units are others."""
@@ -37,6 +37,8 @@ def _about(person: Person, width: int, height: int) -> list[str]:
     lines += _tiny("{who}", person.points, width, height) or [
         line for side in SIDES for line in _tiny(f"{{who}}'s {side} hand", person.hand(side), width, height)
     ]
+    if _upside_down(person.body):
+        lines.append("{who} stands on the head: does y run upwards in the file? Here it runs down")
     if not any(person.has_hand(side) for side in SIDES):
         lines.append("{who} has no hand: painted by stage 2 alone")
     for side in SIDES:
@@ -48,6 +50,13 @@ def _about(person: Person, width: int, height: int) -> list[str]:
                 f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins"
             )
     return lines
+
+
+def _upside_down(body: Points) -> bool:
+    """Whether hips, shoulders and nose follow each other downwards in this order."""
+    parts = [body[list(part), 1] for part in (HIPS, SHOULDERS, (NOSE,))]
+    heights = [float(part.mean()) for part in parts]
+    return bool(np.isfinite(heights).all()) and heights == sorted(heights)
 
 
 def _tiny(what: str, points: Points, width: int, height: int) -> list[str]:

@@ -20,6 +20,7 @@ HANDS: dict[Side, slice] = {"left": LEFT_HAND, "right": RIGHT_HAND}
 
 ELBOW: dict[Side, int] = {"left": 7, "right": 8}
 WRIST: dict[Side, int] = {"left": 9, "right": 10}
+NOSE = 0
 SHOULDERS = LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
 HIPS = 11, 12
 
@@ -40,3 +41,5 @@ OPENPOSE_LIMBS: tuple[tuple[int, int], ...] = (
 OPENPOSE_25: tuple[int | None, ...] = (
     0, None, 6, 8, 10, 5, 7, 9, None, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3, 17, 18, 19, 20, 21, 22,
 )  # fmt: skip
+# DWPose's 134 put OpenPose's body first; all that follows stands as in COCO-WholeBody.
+DWPOSE_134: tuple[int | None, ...] = (*OPENPOSE_18, *range(BODY.stop, POINTS))

@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 
 import numpy as np
+from support.named_person import COCO_17
 from support.poses import random_pose
 
 from handfirst.runtime.pose.formats import WRITABLE
@@ -78,7 +79,7 @@ def _results(rng: np.random.Generator, hand: list[Any]) -> list[Any]:
     frame = people | {"canvas_height": 48}
     nested = {"people": [{"hand_left_keypoints_2d": [flat[i : i + 3] for i in range(0, 63, 3)]}, None]}
     whole, body = rng.uniform(1, 60, (133, 2)).round(2).tolist(), rng.uniform(1, 60, (17, 2)).round(2).tolist()
-    named = [{"x": x, "y": y, "score": 0.9, "name": "nose"} for x, y in body]
+    named = [{"x": x, "y": y, "score": 0.9, "name": name} for (x, y), name in zip(body, COCO_17, strict=True)]
     person = {"keypoints": whole, "keypoint_scores": [0.9] * 133, "bbox": [[0, 0, 9, 9]]}
     triples = [value for x, y in body for value in (x, y, 2)]
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in (1, 2)]

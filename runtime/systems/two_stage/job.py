@@ -80,6 +80,8 @@ class JobFields(BaseModel):
     feather: Real = 0.0
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
+    default_size: str | None = None
+    """The same, but a pose that says its size itself keeps it: the `--size` of a batch."""
     frame: Whole | None = None
     """Of a pose file that holds several, from 1."""
     image: Text | None = None
@@ -98,9 +100,11 @@ def job_request(fields: JobFields, content: Mapping[str, Content]) -> Request:
         UserError: the pose cannot be read, or a field is out of its range.
     """
     size, given = parse_size(fields.size, "size"), content["pose"]
-    asked: dict[str, Any] = {"frame": fields.frame, "image": fields.image}
+    default = parse_size(fields.default_size, "default_size")
+    asked: dict[str, Any] = {"frame": fields.frame, "image": fields.image, "default_size": default}
     pose = read_pose(given, size, **asked) if isinstance(given, Path) else parse_pose(given, size, **asked)
-    return Request(pose=pose, size=fields.canvas, **fields.model_dump(exclude={"size", "frame", "image", "canvas"}))
+    rest = fields.model_dump(exclude={"size", "canvas", *asked})
+    return Request(pose=pose, size=fields.canvas, **rest)
 
 
 JOBS = JobKind(JobFields, ("pose",), job_request)

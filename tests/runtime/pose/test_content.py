@@ -146,3 +146,17 @@ def test_files_of_bounded_size(tmp_path: Path) -> None:
         file.truncate(LARGEST_FILE + 1)
     with pytest.raises(PoseError, match="expected at most 64 MB"):
         read_pose(tmp_path / "pose.json")
+
+
+@pytest.mark.parametrize("where", ["at the top", "in a person", "in a frame that is text"])
+def test_a_name_that_stands_twice_is_refused(where: str, tmp_path: Path) -> None:
+    person = '{"hand_left_keypoints_2d": [], "hand_left_keypoints_2d": []}'
+    text = {
+        "at the top": TEXT[:-1] + ', "people": []}',
+        "in a person": f'{{"people": [{person}], "canvas_width": 9, "canvas_height": 9}}',
+        "in a frame that is text": json.dumps({"poses": [f'{{"people": [{person}]}}']}),
+    }[where]
+    (tmp_path / "pose.json").write_text(text, encoding="utf-8")
+    name = "people" if where == "at the top" else "hand_left_keypoints_2d"
+    with pytest.raises(PoseError, match=f"not valid JSON .'{name}' stands twice"):
+        read_pose(tmp_path / "pose.json")
