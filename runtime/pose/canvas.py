@@ -136,7 +136,7 @@ def _checked(all_said: Iterable[Said]) -> tuple[dict[tuple[int, int], str], list
 
 def _in_one(value: Any, name: str) -> Said | None:
     if isinstance(value, str) and (match := re.fullmatch(r"\s*([0-9]{1,5})\s*[xX,]\s*([0-9]{1,5})\s*", value)):
-        value = [int(match[1]), int(match[2])]
+        return Said(int(match[1]), int(match[2]))
     sides = _sides(value)
     if sides is None or len(sides) != 2:
         return None

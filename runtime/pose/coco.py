@@ -16,24 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.landmarks import BODY_AND_FEET, POSE_MARKS, is_hand
+from handfirst.runtime.pose.confidence import SCORES, SURE, Table, joined, plausible
+from handfirst.runtime.pose.landmarks import BODY_AND_FEET, is_hand
+from handfirst.runtime.pose.marks import POSE_MARKS
 from handfirst.runtime.pose.names import BODY_NAMES, Order, names_of, told_order
 from handfirst.runtime.pose.numbers import expect_shape, numbers
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import (
-    SCORES,
-    SURE,
-    Found,
-    Table,
-    attempt,
-    crowd,
-    depth,
-    joined,
-    only,
-    placed,
-    plausible,
-    table,
-)
+from handfirst.runtime.pose.points import Found, attempt, crowd, depth, only, placed, table
 from handfirst.runtime.pose.topology import (
     BODY,
     DWPOSE_134,

@@ -17,21 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.confidence import SCORES, SURE, confident, joined, plausible
 from handfirst.runtime.pose.numbers import expect_shape, numbers
 from handfirst.runtime.pose.openpose import to_openpose
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import (
-    SCORES,
-    SURE,
-    Found,
-    attempt,
-    confident,
-    crowd,
-    joined,
-    only,
-    placed,
-    plausible,
-)
+from handfirst.runtime.pose.points import Found, attempt, crowd, only, placed
 from handfirst.runtime.pose.topology import DWPOSE_134, FACE, LEFT_HAND, OPENPOSE_18, POINTS, RIGHT_HAND
 
 RAW = len(DWPOSE_134)

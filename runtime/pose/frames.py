@@ -16,7 +16,7 @@ Where an object holds poses under several of these names, the first is read, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,15 +24,17 @@ import numpy as np
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.canvas import Said, said
-from handfirst.runtime.pose.coco import NAMES
+from handfirst.runtime.pose.coco import NAMES, is_coco
 from handfirst.runtime.pose.coco import PARTS as COCO_PARTS
 from handfirst.runtime.pose.content import parse_text
-from handfirst.runtime.pose.landmarks import BARE, HANDS, HOLISTIC, is_hand
+from handfirst.runtime.pose.landmarks import HANDS, HOLISTIC, is_hand
+from handfirst.runtime.pose.marks import BARE
 from handfirst.runtime.pose.points import depth, holds
 
 LISTS = ("poses", "openpose_json", "frames", "instance_info", "predictions", "results")
 """Under these names, frames or people lie in other objects."""
-INNER = ("annotations", "pred_instances", *LISTS, "result", "data", "output", "response", "pose")
+INNER = ("annotations", "pred_instances", *LISTS, "result", "data", "output", "response", "pose", "persons", "hands")
+"""The same, and where one frame or list of people may lie."""
 MARKS = {"people", "instances", "bodies", "candidate", *HOLISTIC, *HOLISTIC.values(), *HANDS}
 """Names that only a whole frame has."""
 OWN = {*MARKS, BARE, "kpts", "joints", *(name for name, _, _ in COCO_PARTS)}
@@ -171,8 +173,13 @@ def _surrounded(frame: Frame, around: tuple[Said, ...], names: dict[str, Any]) -
 
 
 def _has_pose(frame: Frame) -> bool:
-    """Whether one of a reader's names is there, and something under it."""
-    return isinstance(frame.data, dict) and any(holds(frame.data.get(name)) for name in OWN)
+    """Whether one of a reader's names is there, and something under it; annotations may be of other things."""
+    if not isinstance(frame.data, dict):
+        return False
+    named = [name for name in OWN if holds(frame.data.get(name))]
+    if named != ["instances"] or not isinstance(frame.data["instances"], list):
+        return bool(named)
+    return any(is_coco(person) or is_hand(person) for person in frame.data["instances"])
 
 
 def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
@@ -180,10 +187,10 @@ def _of_list(data: list[Any], deep: int) -> Iterator[Frame]:
         for each in data:
             yield from _frames(each, deep - 1)
     elif any(_is_frame(each) for each in data):
-        neighbours = tuple(size for each in data for size in said(each))
+        neighbours = _different(size for each in data for size in said(each))
         for each in data:
             found = _frames(each if each else {"people": []}, deep - 1)
-            yield from (replace(frame, neighbours=(*frame.neighbours, *neighbours)) for frame in found)
+            yield from (replace(frame, neighbours=frame.neighbours or neighbours) for frame in found)
     elif any(isinstance(each, dict) and ("keypoints" in each or is_hand(each)) for each in data):
         yield from _by_image(data, None, None)
     elif all(isinstance(each, list) for each in data) and any(isinstance(p, dict) for each in data for p in each):
@@ -202,6 +209,15 @@ def _is_frame(value: Any) -> bool:
         or depth(value.get("keypoints")) == 3
         or (depth(value.get(BARE)) >= 1 and not is_hand(value))
     )
+
+
+def _different(sizes: Iterable[Said]) -> tuple[Said, ...]:
+    """The first few that differ: there may be a million frames, and each keeps them."""
+    found: list[Said] = []
+    for size in sizes:
+        if len(found) < SHOWN and size not in found:
+            found.append(size)
+    return tuple(found)
 
 
 def _by_image(people: list[Any], images: Any, categories: Any) -> Iterator[Frame]:

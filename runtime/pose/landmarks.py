@@ -20,14 +20,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.handedness import Label, is_right, labels_of
-from handfirst.runtime.pose.names import HAND_NAMES, MARK_NAMES, by_number, in_order
-from handfirst.runtime.pose.numbers import number_or_gap
+from handfirst.runtime.pose.marks import BARE, FACE_MARKS, HAND_MARKS, POSE_MARKS, Marks, landmarks_of
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import CONFIDENCES, Found, attempt, confident, crowd, holds, only
+from handfirst.runtime.pose.points import Found, attempt, crowd, holds, only
 from handfirst.runtime.pose.topology import FACE, LEFT_HAND, POINTS, RIGHT_HAND, SIDES, Side
 
 BODY_AND_FEET = {
@@ -42,9 +40,6 @@ FACE_MESH = (
 )  # fmt: skip
 """The face mesh's vertex of each of the 68 face points."""
 FINDABLE = tuple(sorted([*BODY_AND_FEET, *range(FACE.start, POINTS)]))
-POSE_MARKS, FACE_MARKS, HAND_MARKS = 33, 468, 21
-VISIBLE = 0.5
-"""Below this visibility a landmark is a guess at what is hidden or outside the picture."""
 
 HOLISTIC = {
     "pose_landmarks": "poseLandmarks", "face_landmarks": "faceLandmarks",
@@ -53,13 +48,7 @@ HOLISTIC = {
 COUNTS = ((POSE_MARKS,), (FACE_MARKS, 478), (HAND_MARKS,), (HAND_MARKS,))
 HANDS = ("multi_hand_landmarks", "multiHandLandmarks", "hand_landmarks", "handLandmarks")
 HANDEDNESS = ("multi_handedness", "multiHandedness", "handedness", "handednesses")
-BARE = "landmarks"
-"""What a browser calls hands, which come with their handedness, and bodies, which do not."""
 HAND_POINTS = ("keypoints", "landmarks", "landmark")
-LIKELY = 0.5
-"""If half of a third column that is never negative reach this, it is a confidence: no depth is half a picture."""
-
-Marks = NDArray[np.float64]
 
 
 def joined(pose: Marks | None, face: Marks | None, left: Marks | None, right: Marks | None) -> Marks:
@@ -188,7 +177,7 @@ def _parts(data: dict[str, Any], found: Found) -> list[list[Marks]]:
     parts = []
     for each, counts in zip(names, COUNTS, strict=True):
         listed = _listed((attempt(found.lost, only, data, each) or (None, None))[1])
-        read = [attempt(found.lost, _marks, one, counts, each[0], found.notes) for one in listed]
+        read = [attempt(found.lost, landmarks_of, one, counts, each[0], found.notes) for one in listed]
         parts.append([marks for marks in read if marks is not None])
     return parts
 
@@ -211,7 +200,7 @@ def _hands(data: dict[str, Any], mirrored: bool, found: Found) -> dict[Side, lis
     sides: dict[Side, list[Marks]] = {"left": [], "right": []}
     for i, (hand, labels, scored) in enumerate(attempt(found.lost, _labelled, data) or []):
         who = f"hand {i + 1}"
-        marks = attempt(found.lost, _marks, hand, (HAND_MARKS,), who, found.notes, scored)
+        marks = attempt(found.lost, landmarks_of, hand, (HAND_MARKS,), who, found.notes, scored)
         right = attempt(found.lost, is_right, labels, who, found.notes)
         if marks is not None and right is not None:
             sides[SIDES[right != mirrored]].append(marks)
@@ -238,74 +227,3 @@ def _labelled(data: dict[str, Any]) -> list[tuple[Any, list[Label], bool]]:
         raise PoseError(f"expected as many {wanted} as {name or HANDS[0]}, in two lists; save both")
     mirror = labelled in HANDEDNESS[:2]
     return [(hand, [Label(label, mirror)], False) for hand, label in zip(hands, labels, strict=True)]
-
-
-def _marks(part: Any, counts: tuple[int, ...], what: str, notes: list[str], scored: bool = False) -> Marks | None:
-    """Rows x, y, confidence; confidence 0 below VISIBLE.
-
-    Args:
-        scored: the third number of a landmark that is a list is its confidence; else that is judged.
-    """
-    if isinstance(part, dict):
-        part = part.get("landmark", part.get(BARE))
-    if part is None or part == []:
-        return None
-    if not isinstance(part, list) or len(part) not in counts:
-        got = f"{len(part)} landmarks" if isinstance(part, list) else type(part).__name__
-        raise PoseError(f"{what}: expected {' or '.join(map(str, counts))} landmarks, got {got}")
-    part = by_number(part)
-    if len(part) in (HAND_MARKS, POSE_MARKS):
-        part = in_order(part, HAND_NAMES if len(part) == HAND_MARKS else MARK_NAMES, what)
-    rows = np.array([_row(mark, what) for mark in part])
-    seen = rows[:, 3]
-    if np.isnan(seen).all() and all(mark is None or (isinstance(mark, list) and len(mark) == 3) for mark in part):
-        seen = _third(rows[:, 2], scored, what, notes)
-    confidence = _confidence(seen, rows[:, 4], len(part) == POSE_MARKS, what)
-    found = confident(np.column_stack([rows[:, :2], confidence]), what)
-    found[~(found[:, 2] >= VISIBLE), 2] = 0
-    return found
-
-
-def _third(column: NDArray[np.float64], scored: bool, what: str, notes: list[str]) -> NDArray[np.float64]:
-    """The confidences that a third column [K] holds; NaN if it is depth."""
-    known = column[np.isfinite(column)]
-    likely = scored or ((known >= 0).all() and (known <= 1).all() and np.mean(known >= LIKELY) >= 0.5)
-    if not scored and (known >= 0).all() and known.any():
-        read = "confidence" if likely else "depth"
-        notes.append(f"{what}: the third number of its landmarks is read as {read}; write {{x, y, z, visibility}}")
-    return column if likely else np.full(len(column), np.nan)
-
-
-def _confidence(seen: NDArray[np.float64], presence: NDArray[np.float64], body: bool, what: str) -> NDArray[np.float64]:
-    """Out of visibility and presence [K], NaN where they are not said.
-
-    Hands and faces have neither: absent, or zero throughout. Of a body, protobuf leaves zeros out.
-
-    Raises:
-        PoseError: a body of which nothing was seen.
-    """
-    if np.isnan(seen).all():
-        out = np.ones(len(seen))
-    else:
-        out = np.nan_to_num(seen)
-        if not (out > 0).any() and (out == 0).all():
-            if body:
-                raise PoseError(f"{what}: the visibility of all landmarks is 0, so that none was seen")
-            out = np.ones(len(seen))
-    return np.minimum(out, np.nan_to_num(presence)) if (presence > 0).any() else out
-
-
-def _row(mark: Any, what: str) -> tuple[float, float, float, float, float]:
-    """x, y, depth, visibility, presence; NaN for what is not said."""
-    if mark is None:
-        return (np.nan,) * 5
-    if isinstance(mark, dict):
-        if not {"x", "y"} <= mark.keys():
-            raise PoseError(f"{what}: expected landmarks {{x, y, z, visibility}}, got {str(mark)[:40]!r}")
-        names = ("visibility", *(name for name in CONFIDENCES if name not in ("visibility", "presence")))
-        seen = next((mark[name] for name in names if mark.get(name) is not None), None)
-        mark = [mark["x"], mark["y"], None, seen, mark.get("presence")]
-    if not isinstance(mark, list) or not 2 <= len(mark) <= 5:
-        raise PoseError(f"{what}: expected landmarks {{x, y, z, visibility}}, got {str(mark)[:40]!r}")
-    x, y, z, seen, presence = (number_or_gap(value, what) for value in (*mark, *(5 - len(mark)) * [None]))
-    return x, y, z, seen, presence

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.pose.coco import body_points
+from handfirst.runtime.pose.confidence import Table
 from handfirst.runtime.pose.names import Order
 from handfirst.runtime.pose.person import Pose
-from handfirst.runtime.pose.points import Found, Table, attempt, crowd, holds, only, placed, table
+from handfirst.runtime.pose.points import Found, attempt, crowd, holds, only, placed, table
 from handfirst.runtime.pose.topology import (
     FACE,
     HIPS,

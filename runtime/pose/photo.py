@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
-from handfirst.runtime.pose.landmarks import VISIBLE, whole_body
+from handfirst.runtime.pose.landmarks import whole_body
+from handfirst.runtime.pose.marks import VISIBLE
 from handfirst.runtime.pose.person import Person, Pose
 
 SMALLEST = 384

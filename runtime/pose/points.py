@@ -10,16 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.pose.confidence import Table, confident, located, odd_confidences
 from handfirst.runtime.pose.names import HAND_NAMES, by_number, in_order
 from handfirst.runtime.pose.numbers import number_or_gap
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.topology import BODY, FACE, FEET, LEFT_HAND, POINTS, RIGHT_HAND
 
-Table = NDArray[np.float64]
-"""[K, 3] of x, y, confidence."""
 Units = Literal["told by the numbers", "fractions", "pixels"]
 
 PARTS = (slice(BODY.start, FEET.stop), FACE, LEFT_HAND, RIGHT_HAND)
@@ -31,11 +29,6 @@ FAR = 10.0
 SIGNED = 0.25
 """As many points with a negative coordinate: the units run from -1 to 1, with 0 in the middle of the canvas."""
 CONFIDENCES = ("score", "confidence", "visibility", "v", "c", "conf", "prob", "probability", "likelihood", "presence")
-SCORES = ("keypoint_scores", "keypoints_scores", "scores")
-SURE = 0.3
-"""What detectors are less sure of than this is missing."""
-UNUSUAL, ABSURD = 2.0, 10.0
-"""Confidences reach 1, COCO's flags 2, a network's raw scores more; none is above ten, but percents are."""
 SCALES = (100.0, 1000.0)
 """Coordinates of some programs run to these on every canvas."""
 MOST_PEOPLE = 1000
@@ -132,48 +125,6 @@ def table(value: Any, counts: Collection[int], what: str) -> Table:
     return confident(_table(value, counts, what), what)
 
 
-def confident(rows: Table, what: str) -> Table:
-    """The same rows [..., 3], if their third column can be a confidence; -1 is a missing point's.
-
-    Raises:
-        PoseError: a point that is not missing has less than 0, or more than ABSURD.
-    """
-    x, y, column = np.moveaxis(rows, -1, 0)
-    known = np.isfinite(rows).all(-1) & ((x != 0) | (y != 0)) & (x != -1) & (y != -1) & (column != -1)
-    odd = known & ((column < 0) | (column > ABSURD))
-    if odd.any():
-        low, high = column[known].min(), column[known].max()
-        raise PoseError(
-            f"{what}: the third column runs from {low:.3g} to {high:.3g} and is no confidence (0 to 1); "
-            "leave depth out, divide percents by 100"
-        )
-    return rows
-
-
-def plausible(scores: NDArray[np.float64], what: str) -> NDArray[np.float64]:
-    """The same scores, which stand beside points; a network's raw ones may be negative.
-
-    Raises:
-        PoseError: one is above ABSURD.
-    """
-    if (scores > ABSURD).any():
-        raise PoseError(f"{what}: expected 0 to 1, got {np.nanmax(scores):.3g}; divide percents by 100")
-    return scores
-
-
-def joined(column: NDArray[np.float64], scores: NDArray[np.float64], what: str) -> NDArray[np.float64]:
-    """Scores that stand beside points with a third column of their own: COCO's flags, 0 for missing, or the same again.
-
-    Raises:
-        PoseError: it is neither, but perhaps depth.
-    """
-    if np.isin(column[np.isfinite(column)], (0, 1, 2)).all():
-        return np.where(column == 0, 0, scores)
-    if np.allclose(column, scores, equal_nan=True):
-        return scores
-    raise PoseError(f"{what}: the points' third column and their scores differ; keep one of them, and leave depth out")
-
-
 def _table(value: Any, counts: Collection[int], what: str) -> Table:
     wanted = f"{what}: expected {' or '.join(map(str, counts))} points"
     if isinstance(value, np.ndarray):
@@ -230,9 +181,8 @@ def without_gaps(rows: Table) -> Table:
 
     Missing is: no confidence, a coordinate that is null or NaN, the corner (0, 0), a coordinate of exactly -1.
     """
-    x, y, confidence = rows.T
-    gap = ~np.isfinite(rows).all(1) | (confidence <= 0) | ((x == 0) & (y == 0)) | (x == -1) | (y == -1)
-    return np.where(gap[:, None], (np.nan, np.nan, 0.0), rows)
+    known = located(rows) & (rows[:, 2] > 0)
+    return np.where(known[:, None], rows, (np.nan, np.nan, 0.0))
 
 
 def in_pixels(found: Found, size: tuple[int, int]) -> tuple[list[Table], list[str]]:
@@ -242,7 +192,7 @@ def in_pixels(found: Found, size: tuple[int, int]) -> tuple[list[Table], list[st
     bodies and hands may come from two programs.
     """
     people = [without_gaps(rows) for rows in found.people]
-    notes = _odd_confidences(people)
+    notes = odd_confidences(found.people, people)
     if found.units == "pixels":
         return people, notes
     usual = found.units == "fractions"
@@ -261,13 +211,6 @@ def in_pixels(found: Found, size: tuple[int, int]) -> tuple[list[Table], list[st
     if parts and not small:
         notes += _another_scale(parts, size)
     return people, notes
-
-
-def _odd_confidences(people: list[Table]) -> list[str]:
-    most = max((float(rows[:, 2].max()) for rows in people), default=0)
-    if most <= UNUSUAL:
-        return []
-    return [f"confidences run to {most:.3g}, where 1 is usual, and 2 in COCO: thresholds may not fit them"]
 
 
 def _another_scale(parts: list[Table], size: tuple[int, int]) -> list[str]:

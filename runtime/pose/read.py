@@ -24,6 +24,7 @@ from handfirst.runtime.pose.arrays import (
 )
 from handfirst.runtime.pose.canvas import Said, Wish, canvas_of
 from handfirst.runtime.pose.coco import find_coco, is_coco
+from handfirst.runtime.pose.confidence import Table
 from handfirst.runtime.pose.content import is_array_file, parse_json, plain_bytes, read_arrays
 from handfirst.runtime.pose.dwpose import find_dwpose, is_dwpose
 from handfirst.runtime.pose.formats import FORMATS, PoseFormat
@@ -32,7 +33,7 @@ from handfirst.runtime.pose.landmarks import find_mediapipe, is_mediapipe
 from handfirst.runtime.pose.openpose import find_openpose, is_openpose
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import is_photo, read_photo
-from handfirst.runtime.pose.points import Found, Table, in_pixels
+from handfirst.runtime.pose.points import Found, in_pixels
 from handfirst.runtime.pose.sanity import sanity_warnings
 
 LARGEST_FILE = 64 << 20

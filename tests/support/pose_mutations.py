@@ -28,6 +28,8 @@ KEYS = (
     "poses", "frames", "instances", "instance_info", "predictions", "pred_instances", "keypoint_scores", "score",
     "position", "file_name", "id", "handedness", "lefthand_kpts", "joints", "image_width", "frame_id",
     "pose_keypoints_2d", "face_keypoints_2d", "landmark", "label", "classification", "x", "visibility",
+    "image_size", "img_shape", "canvas", "data", "result", "hands", "name", "side", "presence", "categories",
+    "category_id", "meta_info", "keypoint_id2name", "keypoint_names", "keypoints_scores", "leftHandLandmarks",
 )  # fmt: skip
 BEGINNINGS = (
     b"", b"PK\x03\x04", b"\x93NUMPY", b"\x93NUMPY\x01\x00", b"\x80\x04", b"\xef\xbb\xbf", b"[", b'{"people": ',

@@ -57,3 +57,22 @@ def test_a_canvas_in_every_format(folder):
         first, second = read_jobs(JOBS, path)
         assert (first.request().size, second.request().size) == ((640, 512), None)
     assert read_jobs(JOBS, folder / "t.csv", None, {"canvas": "64x48"})[1].request().size == (64, 48)
+
+
+def test_the_usual_size_of_a_batch_is_for_poses_that_do_not_say_theirs(folder):
+    pose = json.loads((folder / "a.json").read_text())
+    own = (pose["canvas_width"], pose["canvas_height"])
+    bare = {"people": pose["people"]}
+    rows = [
+        GOOD,
+        {"pose": bare, "prompt": "x"},
+        {"pose": bare, "prompt": "x", "size": "70x60"},
+        {**GOOD, "size": "70x60"},
+    ]
+    jobs = read_jobs(JOBS, json_lines(folder / "t.jsonl", rows), defaults={"default_size": "90x80"})
+    poses = [job.request().pose for job in jobs]
+    assert [(pose.width, pose.height) for pose in poses] == [own, (90, 80), (70, 60), (70, 60)]
+    assert any("not the usual 90 x 80" in line for line in poses[0].warnings)
+    assert any("as was asked for" in line for line in poses[3].warnings)
+    (plain, *_) = read_jobs(JOBS, json_lines(folder / "t.jsonl", rows))
+    assert plain.key != jobs[0].key

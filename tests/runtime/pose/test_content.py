@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def lying(data: bytes, size: int) -> bytes:
     return data[:place] + struct.pack("<I", size) + data[place + 4 :]
 
 
+def twice() -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(file, "w") as archive:
+        for _ in range(2):
+            archive.writestr("a.npy", npy(header("(2,)"), bytes(16)))
+    return file.getvalue()
+
+
 GOOD = npy(header("(2,)"), np.array([1.5, np.nan]).tobytes())
 LARGE = npy(header(f"({MOST_NUMBERS // 2},)", "'|u1'"), bytes(MOST_NUMBERS // 2))
 BAD = {
@@ -68,6 +77,7 @@ BAD = {
     "a version of tomorrow": (npy(header("(1,)"), b"\0" * 8, b"\x09\x00"), "version 1 or 2|damaged"),
     "an empty zip": (zipped({}), "1 to 64 arrays, got a zip with 0"),
     "another zip": (zipped({"readme.txt": b"hello"}), "1 to 64 arrays, got a zip with 0"),
+    "a name that stands twice": (twice(), "two arrays of the .npz file have the same name"),
     "a zip of many": (zipped({f"{i}.npy": GOOD for i in range(65)}), "got a zip with 65"),
     "a cut zip": (zipped({"a.npy": GOOD})[:-30], "damaged"),
     "a spoilt member": (zipped({"a.npy": GOOD}, zipfile.ZIP_STORED).replace(b"NUMPY", b"NUMPX"), "damaged"),

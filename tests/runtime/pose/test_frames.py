@@ -86,6 +86,57 @@ def test_frames_inside_other_things(data: Any) -> None:
     np.testing.assert_allclose(pose.people[0].body, WHOLE[:17])
 
 
+@pytest.mark.parametrize("name", ["annotations", "poses", "predictions", "data", "pred_instances"])
+@pytest.mark.parametrize("empty", [[], {}, None])
+def test_what_is_empty_hides_nothing(name: str, empty: Any) -> None:
+    alone = {"people": one(), "keypoints": {**coco(), **CANVAS}, "hand": holistic(0) | CANVAS}
+    for data in alone.values():
+        pose = parse_pose(data | {name: empty})
+        np.testing.assert_allclose(pose.people[0].left_hand, TRUTH["left"])
+        assert not any("is not read" in line for line in pose.warnings)
+    assert left({"people": [], name: empty, "frames": [one()]}) == WRIST
+
+
+BESIDE: dict[str, tuple[dict[str, Any], str]] = {
+    "annotations": ({"annotations": [coco()]}, "beside 'people' the file holds 'annotations', which is not read"),
+    "frames": ({"frames": [moved(7)]}, "beside 'people' the file holds 'frames', which is not read"),
+    "a result": ({"result": moved(7)}, "beside 'people' the file holds 'result', which is not read"),
+    "arrays of MMPose": (
+        {"pred_instances": {"keypoints": [WHOLE.tolist()]}},
+        "beside 'people' the file holds 'pred_instances', which is not read",
+    ),
+    "keypoints": (
+        {"keypoints": np.add(WHOLE, 7).tolist()},
+        "it is read as openpose; what it holds as coco is not read: --format coco does that",
+    ),
+}
+
+
+@pytest.mark.parametrize(("other", "line"), BESIDE.values(), ids=BESIDE)
+def test_what_is_not_read_is_told(other: dict[str, Any], line: str) -> None:
+    pose = parse_pose(one() | other)
+    np.testing.assert_allclose(pose.people[0].left_hand, TRUTH["left"])
+    assert pose.warnings == (line,)
+
+
+def test_annotations_of_other_things_hide_nothing() -> None:
+    cats = {"annotations": [{"bbox": [1, 2, 3, 4], "label": "cat"}]}
+    assert parse_pose(one() | cats).warnings == ()
+    assert left({**coco(), **CANVAS} | cats) == WRIST
+
+
+@pytest.mark.parametrize("inside", [[], [one()], one(), {"data": one()}, {"people": [], "poses": [one()]}])
+def test_results_in_results(inside: Any) -> None:
+    pose = parse_pose({"status": "ok", "result": inside, **CANVAS})
+    assert len(pose.people) == (1 if inside else 0)
+
+
+def test_a_huge_number_of_people_is_refused() -> None:
+    for data in ({"people": [{}] * 1001, **CANVAS}, [{"keypoints": [1, 1] * 17}] * 1001):
+        with pytest.raises(PoseError, match="expected at most 1000 people in a picture, got 1001"):
+            parse_pose(data, SIZE)
+
+
 def test_an_answer_without_people() -> None:
     assert parse_pose({"images": [""], "info": "Success", "poses": []}, SIZE).people == ()
 

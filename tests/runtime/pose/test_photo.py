@@ -80,6 +80,13 @@ def test_a_pose_from_a_photo(played: None, tmp_path: Path, ending: str) -> None:
     assert shown[..., 0].min() > 150 and shown[..., 2].max() < 80  # RGB
 
 
+def test_a_usual_size_is_not_the_photo_s(played: None, tmp_path: Path) -> None:
+    photo = saved(tmp_path / "photo.png", np.full((100, 200, 3), 9, np.uint8))
+    pose = read_pose(photo, default_size=(64, 48))
+    assert (pose.width, pose.height) == (200, 100) and len(pose.people) == 1
+    assert pose.warnings[0] == "the canvas is 200 x 100, as the file itself says, and not the usual 64 x 48"
+
+
 def test_nobody(played: None, tmp_path: Path) -> None:
     pose = read_pose(saved(tmp_path / "photo.png", np.zeros((10, 20, 3), np.uint8)))
     assert pose.people == () and "found nobody" in pose.warnings[0]

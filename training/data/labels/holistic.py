@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.landmarks import VISIBLE, joined
+from handfirst.runtime.pose.landmarks import joined
+from handfirst.runtime.pose.marks import VISIBLE
 from handfirst.runtime.pose.photo import solutions
 from handfirst.training.data.record import shows_a_hand
 
