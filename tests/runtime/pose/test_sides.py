@@ -44,7 +44,7 @@ CASES: dict[str, tuple[Any, str, str | None]] = {
     "Tasks": (tasks([{"category_name": "Left", "index": 1}]), "left", None),
     "Tasks of old": (tasks([{"category_name": "Left", "index": 0}]), "right", MIRRORED),
     "the likelier of two": (
-        tasks([{"category_name": name, "index": i, "score": s} for i, name, s in ((0, "Right", 0.1), (1, "Left", 0.9))]),
+        tasks([{"category_name": c, "index": i, "score": s} for i, c, s in ((0, "Right", 0.1), (1, "Left", 0.9))]),
         "left", None,
     ),
 }  # fmt: skip
