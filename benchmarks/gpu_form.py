@@ -56,9 +56,9 @@ def main() -> None:
     row: dict[str, Any] = {"role": options.role, "precision": options.precision, **exported, **graphs}
     report = json.loads(options.out.read_text()) if options.out.exists() else {"graphs": []}
     others = [r for r in report["graphs"] if (r["role"], r["precision"]) != (row["role"], row["precision"])]
+    layout = "the tiny model of the tests" if options.tiny else "the layout of Stable Diffusion 1.5"
     report = {
-        "what": f"graphs of {'the tiny model of the tests' if options.tiny else 'the layout of Stable Diffusion 1.5'}, random "
-        "weights, plain and for GPUs; nothing ran on a GPU",
+        "what": f"graphs of {layout}, random weights, plain and for GPUs; nothing ran on a GPU",
         "graphs": [*others, row],
         "machine": machine(LIBRARIES),
     }
