@@ -6,9 +6,13 @@ Stable Diffusion 1.5.
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from handfirst.engines.errors import BundleError
+from handfirst.engines.manifest import Manifest
 
 
 class Settings(BaseModel):
@@ -33,6 +37,8 @@ class ScheduleSettings(Settings):
     steps_offset: int = Field(1, ge=0, le=1000)
     set_alpha_to_one: bool = False
     """Whether the last step goes to alpha_bar = 1 instead of alpha_bar_0."""
+    zero_snr: bool = False
+    """Whether betas are rescaled until x_T is noise alone, alpha_bar_T = 0 (arXiv 2305.08891, algorithm 1)."""
 
 
 class LatentSettings(Settings):
@@ -65,3 +71,29 @@ class TextSettings(Settings):
     begin: int = Field(49406, ge=0, lt=1 << 24)
     end: int = Field(49407, ge=0, lt=1 << 24)
     pad: int = Field(49407, ge=0, lt=1 << 24)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def settings_of(manifest: Manifest, system: str, model: type[S]) -> S:
+    """The manifest's settings, if it is of that system.
+
+    Raises:
+        BundleError: in one line, for another system or the first setting that makes no sense.
+    """
+    if manifest.system != system:
+        raise BundleError(
+            f"bundle '{manifest.name}': expected the system {system}, got {manifest.system}; "
+            "open it with the program that it was made for"
+        )
+    try:
+        # as JSON: in Python's own objects lists would be no tuples; strictly: "50" is no number, and neither is true
+        return model.model_validate_json(json.dumps(manifest.settings), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("settings", *first["loc"]))
+        raise BundleError(
+            f"bundle '{manifest.name}': {where}: {first['msg']}, got {first['input']!r:.60}; "
+            "it may come from a newer version: pip install -U handfirst"
+        ) from error

@@ -6,11 +6,12 @@ about engines or caches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from handfirst.engines.errors import BundleError
-from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
+from handfirst.engines.spec import AxisLimits, EngineSpec
 from handfirst.runtime.diffusion.codec import MOST_PICTURES
+from handfirst.runtime.roles import Axes, check_engine, check_handed_on, check_present, pieces, shapes_of
 from handfirst.runtime.running import MOST_ROWS, most_rows
 from handfirst.runtime.system import Runs
 from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
@@ -29,8 +30,6 @@ ROLES = (
 STAGES = (("hand_unet", "mask_head"), ("hint_encoder", "controlnet", "body_unet"))
 """The roles of stage 1 alone and of stage 2 alone; the others serve both."""
 
-_Axes = tuple[int | None, ...]  # None: any size
-
 
 def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> None:
     """Every role is there, and its names, dtypes and sizes agree with the settings and with its neighbours.
@@ -40,13 +39,10 @@ def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> 
     Raises:
         BundleError: naming the first tensor that does not fit, what was expected and what came.
     """
-    missing = [role for role in ROLES if role not in specs]
-    if missing:
-        raise BundleError(f"bundle: expected engines for {', '.join(ROLES)}; {', '.join(missing)} missing")
+    check_present(ROLES, specs)
     expected = _expected(settings, residual_names(specs["controlnet"]))
     for role, (inputs, outputs) in expected.items():
-        _check(f"{role}: input", inputs, specs[role].inputs)
-        _check(f"{role}: output", outputs, specs[role].outputs)
+        check_engine(role, specs[role], inputs, outputs)
     for role, name, cell in (
         ("hint_encoder", "hint", 1),
         ("controlnet", "sample", settings.latent.factor),
@@ -60,7 +56,7 @@ def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> 
         ("hint_encoder", "controlnet", ("hint_feature",)),
         ("controlnet", "body_unet", residual_names(specs["controlnet"])),
     ):
-        _same(f"{giver}'s", specs[giver].outputs, f"{taker}'s", specs[taker].inputs, names)
+        check_handed_on(specs, giver, taker, names)
 
 
 def residual_names(controlnet: EngineSpec) -> tuple[str, ...]:
@@ -70,24 +66,24 @@ def residual_names(controlnet: EngineSpec) -> tuple[str, ...]:
 
 def _expected(
     settings: TwoStageSettings, residuals: tuple[str, ...]
-) -> dict[str, tuple[dict[str, _Axes], dict[str, _Axes]]]:
+) -> dict[str, tuple[dict[str, Axes], dict[str, Axes]]]:
     factor, channels = settings.latent.factor, settings.latent.channels
     size, body = settings.hand.size, settings.body
     cells = (size // factor, size // factor)
     coarse = (cells[0] // settings.hand.mask_head.stride,) * 2
     rows, columns = body.height // factor, body.width // factor
-    context: _Axes = (None, settings.text.length, settings.text.width)
-    any_map: _Axes = (None, None, None, None)
+    context: Axes = (None, settings.text.length, settings.text.width)
+    any_map: Axes = (None, None, None, None)
     extra = dict.fromkeys(residuals, any_map)
-    hand_in: dict[str, _Axes] = {
+    hand_in: dict[str, Axes] = {
         "sample": (None, channels + settings.condition_channels, *cells),
         "timestep": (None,),
         "context": context,
     }
-    body_in: dict[str, _Axes] = {
+    body_in: dict[str, Axes] = {
         "sample": (None, channels, rows, columns), "timestep": (None,), "context": context,
     }  # fmt: skip
-    hint_feature: _Axes = (None, None, rows, columns)
+    hint_feature: Axes = (None, None, rows, columns)
     return {
         "text_encoder": ({"ids": (None, settings.text.length)}, {"context": context}),
         "hand_unet": (hand_in, {"prediction": (None, channels, *cells), "feature": (None, None, *coarse)}),
@@ -103,25 +99,6 @@ def _expected(
     }
 
 
-def _check(where: str, expected: Mapping[str, _Axes], tensors: tuple[TensorSpec, ...]) -> None:
-    names = {tensor.name: tensor for tensor in tensors}
-    if set(names) != set(expected):
-        raise BundleError(f"{where}s: expected {', '.join(sorted(expected))}, got {', '.join(sorted(names))}")
-    for name, axes in expected.items():
-        tensor = names[name]
-        dtype = "int64" if name in ("ids", "timestep") else "float32"
-        fits = len(axes) == len(tensor.shape) and all(
-            want is None or isinstance(got, str) or want == got for want, got in zip(axes, tensor.shape, strict=True)
-        )
-        if not fits or tensor.dtype != dtype:
-            wanted = ",".join("*" if axis is None else str(axis) for axis in axes)
-            got = ",".join(map(str, tensor.shape))
-            raise BundleError(
-                f"{where} '{name}': expected {dtype} [{wanted}] from the bundle's settings, "
-                f"got {tensor.dtype} [{got}]; export the bundle again"
-            )
-
-
 def _check_sizes(role: str, name: str, cell: int, body: BodySettings, spec: EngineSpec) -> None:
     """An input takes every size that the settings promise; `cell` is how many pixels one of its cells stands for."""
     *_, rows, columns = next(tensor.shape for tensor in spec.inputs if tensor.name == name)
@@ -134,21 +111,6 @@ def _check_sizes(role: str, name: str, cell: int, body: BodySettings, spec: Engi
             raise BundleError(
                 f"{role}: input '{name}' takes {limits} where the bundle's settings promise {ends[0]} to {ends[1]} "
                 f"in steps of {promised.multiple // cell}; export the bundle again"
-            )
-
-
-def _same(
-    left: str, outputs: tuple[TensorSpec, ...], right: str, inputs: tuple[TensorSpec, ...], names: tuple[str, ...]
-) -> None:
-    given = {tensor.name: tensor.shape for tensor in outputs}
-    taken = {tensor.name: tensor.shape for tensor in inputs}
-    for name in names:
-        if any(
-            isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(given[name], taken[name], strict=True)
-        ):
-            raise BundleError(
-                f"bundle: expected {left} output and {right} input '{name}' to agree, "
-                f"got {list(given[name])} and {list(taken[name])}; export the bundle again"
             )
 
 
@@ -170,25 +132,16 @@ def runs(settings: TwoStageSettings, specs: Mapping[str, EngineSpec], pictures: 
     body_rows = pictures if defaults.guidance == 1 else 2 * pictures
     shapes = {
         "text_encoder": [(1, latent)],
-        "hand_unet": _all((_cut(rows, most["hand_unet"]) for rows in hand_rows), cells),
-        "mask_head": _all((_cut(count, most["mask_head"]) for count in hands), coarse),
-        "hint_encoder": _all([_cut(pictures, most["hint_encoder"])], body),
-        "controlnet": _all([_cut(body_rows, most["controlnet"])], latent),
-        "body_unet": _all([_cut(body_rows, most["body_unet"])], latent),
-        "vae_encoder": _all([_cut(pictures, most["vae_encoder"])], body),
+        "hand_unet": shapes_of((pieces(rows, most["hand_unet"]) for rows in hand_rows), cells),
+        "mask_head": shapes_of((pieces(count, most["mask_head"]) for count in hands), coarse),
+        "hint_encoder": shapes_of([pieces(pictures, most["hint_encoder"])], body),
+        "controlnet": shapes_of([pieces(body_rows, most["controlnet"])], latent),
+        "body_unet": shapes_of([pieces(body_rows, most["body_unet"])], latent),
+        "vae_encoder": shapes_of([pieces(pictures, most["vae_encoder"])], body),
         "vae_decoder": [
-            *_all((_cut(count, most["vae_decoder"]) for count in hands), cells),
-            *_all([_cut(pictures, most["vae_decoder"])], latent),
+            *shapes_of((pieces(count, most["vae_decoder"]) for count in hands), cells),
+            *shapes_of([pieces(pictures, most["vae_decoder"])], latent),
         ],
     }
     # the decoder also takes latents of other sizes than the encoder makes, all of which are above
     return {role: Runs(found, role != "vae_encoder") for role, found in shapes.items()}
-
-
-def _cut(rows: int, most: int) -> set[int]:
-    """The lengths of the pieces that run_rows cuts a batch into."""
-    return {min(most, rows - start) for start in range(0, rows, most)}
-
-
-def _all(pieces: Iterable[set[int]], sizes: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
-    return [(rows, sizes) for rows in sorted(set().union(*pieces))]

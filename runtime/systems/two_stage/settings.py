@@ -7,15 +7,19 @@ Source of the defaults: the paper, and where it is silent the values of Stable D
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
 from handfirst.engines.spec import AxisLimits
-from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, Settings, TextSettings
+from handfirst.runtime.diffusion.settings import (
+    LatentSettings,
+    ScheduleSettings,
+    Settings,
+    TextSettings,
+    settings_of,
+)
 from handfirst.runtime.pose.size import LARGEST_SIDE
 
 SYSTEM = "two-stage"
@@ -195,18 +199,4 @@ def read_settings(manifest: Manifest) -> TwoStageSettings:
     Raises:
         BundleError: in one line, for another system or the first setting that makes no sense.
     """
-    if manifest.system != SYSTEM:
-        raise BundleError(
-            f"bundle '{manifest.name}': expected the system {SYSTEM}, got {manifest.system}; "
-            "open it with the program that it was made for"
-        )
-    try:
-        # as JSON: in Python's own objects lists would be no tuples; strictly: "50" is no number, and neither is true
-        return TwoStageSettings.model_validate_json(json.dumps(manifest.settings), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("settings", *first["loc"]))
-        raise BundleError(
-            f"bundle '{manifest.name}': {where}: {first['msg']}, got {first['input']!r:.60}; "
-            "it may come from a newer version: pip install -U handfirst"
-        ) from error
+    return settings_of(manifest, SYSTEM, TwoStageSettings)
