@@ -26,14 +26,14 @@ from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import Colours, recolour
-from handfirst.training.data.example import Example, encode
+from handfirst.training.data.example import Example, encode, fit
 from handfirst.training.data.procedural.sample import SAMPLERS
 from handfirst.training.data.shards import Shards, open_shards
 from handfirst.training.loop.samples import Mixture, TrainingSamples
 from handfirst.training.models.text_encoder import train_tokenizer
 from handfirst.training.systems.two_stage.conditions import hand_condition, kept_cells, to_pose
 from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
-from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples, fit, noise
+from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples, noise
 
 RESULT = Path(__file__).parent / "results" / "data-throughput.json"
 EVERYTHING = Colours(shift_probability=1, contrast_probability=1)

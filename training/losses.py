@@ -1,6 +1,7 @@
 """The two losses of the paper, for every prediction type, and the noising that precedes them.
 
-Knows nothing about networks or data. Source: sections III-B and III-C; the weight under x_0 prediction is ours.
+Knows nothing about networks or data. Source: sections III-B and III-C; the weight under x_0 prediction is ours, that of
+min-SNR is Hang et al.'s (arXiv 2303.09556).
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def weight(alpha_bar: Tensor, schedule: ScheduleSettings, snr_cap: float) -> Ten
     return (1 / (1 - alpha_bar).clamp_min(1e-8)).clamp(max=snr_cap)
 
 
+def min_snr_weight(alpha_bar: Tensor, prediction: str, gamma: float) -> Tensor:
+    """Loss weight per sample [B] that an error of x_0 weighs min(SNR, gamma), whatever is predicted.
+
+    SNR is at least 1e-8: with zero terminal SNR the last step's is 0, and an eps says nothing there.
+    """
+    snr = (alpha_bar / (1 - alpha_bar)).clamp_min(1e-8)
+    capped = snr.clamp(max=gamma)
+    return capped / {"epsilon": snr, "v_prediction": snr + 1, "sample": torch.ones_like(snr)}[prediction]
+
+
 def noise_loss(predicted: Tensor, wanted: Tensor, weights: Tensor, region: Tensor | None = None) -> Tensor:
     """Weighted MSE; with `region` [B, 1, h, w] only inside it (stage 2's masked L2: the area to paint)."""
     square = (widened(predicted) - widened(wanted)) ** 2
@@ -64,12 +75,14 @@ class Noising(nn.Module):
     Args:
         schedule: of the model.
         snr_cap: cap of the loss weight min(SNR + 1, cap) where the network predicts x_0.
+        gamma: of min-SNR weights where it predicts eps or v; None: those are not weighted.
     """
 
-    def __init__(self, schedule: ScheduleSettings, snr_cap: float) -> None:
+    def __init__(self, schedule: ScheduleSettings, snr_cap: float, gamma: float | None = None) -> None:
         super().__init__()
         self.schedule = schedule
         self.snr_cap = snr_cap
+        self.gamma = gamma
         table = torch.from_numpy(Schedule(schedule).alpha_bar).float()
         self.register_buffer("alpha_bar", table, persistent=False)
         self.alpha_bar: Tensor
@@ -84,4 +97,6 @@ class Noising(nn.Module):
 
     def weight(self, t: Tensor) -> Tensor:
         """The loss weight of each sample, [B]."""
+        if self.gamma is not None and self.schedule.prediction != "sample":
+            return min_snr_weight(self.at(t), self.schedule.prediction, self.gamma)
         return weight(self.at(t), self.schedule, self.snr_cap)

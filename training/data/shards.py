@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
-from handfirst.training.data.example import MEMBERS, Example, decode
+from handfirst.training.data.example import MEMBERS, Example, decode, is_further
 
 _MTIME = 946684800  # 2000-01-01: the same bytes on every run
 
@@ -90,13 +90,15 @@ class Shards:
         files: the shards, by name.
         keys: str [N], in the order in which they lie in the files.
         shard: int32 [N], index into `files`.
-        span: int64 [N, M, 2], offset and size of each member of MEMBERS in its file, in bytes.
+        span: int64 [N, M, 2], offset and size of each of `members` in its file, in bytes; size -1: it is not there.
+        members: what the M columns of `span` are about: MEMBERS, then those that some examples have beside them.
     """
 
     files: tuple[Path, ...]
     keys: NDArray[np.str_]
     shard: NDArray[np.int32]
     span: NDArray[np.int64]
+    members: tuple[str, ...] = MEMBERS
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -111,9 +113,10 @@ class Shards:
         try:
             with file.open("rb") as tar:
                 members = {}
-                for name, (offset, size) in zip(MEMBERS, self.span[index].tolist(), strict=True):
-                    tar.seek(offset)
-                    members[name] = tar.read(size)
+                for name, (offset, size) in zip(self.members, self.span[index].tolist(), strict=True):
+                    if size >= 0:
+                        tar.seek(offset)
+                        members[name] = tar.read(size)
             return decode(key, members)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -121,7 +124,13 @@ class Shards:
 
     def chosen(self, picks: NDArray[np.bool_]) -> Shards:
         """The examples where `picks`, bool [N], is True."""
-        return Shards(self.files, self.keys[picks], self.shard[picks], self.span[picks])
+        return Shards(self.files, self.keys[picks], self.shard[picks], self.span[picks], self.members)
+
+    def with_members(self, members: tuple[str, ...]) -> Shards:
+        """The same with these columns, of which its own are a part."""
+        span = np.full((len(self), len(members), 2), -1, np.int64)
+        span[:, [members.index(name) for name in self.members]] = self.span
+        return Shards(self.files, self.keys, self.shard, span, members)
 
 
 def find_shards(folder: Path) -> tuple[Path, ...]:
@@ -147,12 +156,16 @@ def open_shards(folder: Path, cache: Path) -> Shards:
     kept = cache / f"index-{zlib.crc32(state.encode()):08x}.npz"
     if kept.is_file():
         with np.load(kept) as tables:
-            if str(tables["state"]) == state:
-                return Shards(files, tables["keys"], tables["shard"], tables["span"])
+            if str(tables["state"]) == state and "members" in tables:
+                members = tuple(str(name) for name in tables["members"])
+                return Shards(files, tables["keys"], tables["shard"], tables["span"], members)
     shards = index_shards(files)
     cache.mkdir(parents=True, exist_ok=True)
     with atomic_path(kept) as temporary, temporary.open("wb") as out:
-        np.savez(out, state=np.array(state), keys=shards.keys, shard=shards.shard, span=shards.span)
+        np.savez(
+            out, state=np.array(state), keys=shards.keys, shard=shards.shard, span=shards.span,
+            members=np.array(shards.members),
+        )  # fmt: skip
     return shards
 
 
@@ -160,17 +173,32 @@ def index_shards(files: Sequence[Path]) -> Shards:
     """Reads the headers of all files; an example without all of its members is an error."""
     keys: list[str] = []
     shard: list[int] = []
-    spans: list[list[tuple[int, int]]] = []
+    found: list[dict[str, tuple[int, int]]] = []
     for number, file in enumerate(files):
         for key, members in _members(file).items():
             if missing := [name for name in MEMBERS if name not in members]:
                 raise UserError(f"{file}: the example {key!r} has no {missing[0]}; prepare this shard again")
             keys.append(key)
             shard.append(number)
-            spans.append([members[name] for name in MEMBERS])
+            found.append(members)
     if not keys:
         raise UserError(f"{files[0]}: expected examples (KEY.{MEMBERS[0]}, ...), found none")
-    return Shards(tuple(files), np.array(keys), np.array(shard, np.int32), np.array(spans, np.int64))
+    names = (*MEMBERS, *sorted({name for members in found for name in members} - set(MEMBERS)))
+    spans = [[members.get(name, (0, -1)) for name in names] for members in found]
+    return Shards(tuple(files), np.array(keys), np.array(shard, np.int32), np.array(spans, np.int64), names)
+
+
+def joined(parts: Sequence[Shards]) -> Shards:
+    """One after the other."""
+    names = (*MEMBERS, *sorted({name for shards in parts for name in shards.members} - set(MEMBERS)))
+    starts = np.cumsum([0, *(len(shards.files) for shards in parts)])
+    return Shards(
+        tuple(file for shards in parts for file in shards.files),
+        np.concatenate([shards.keys for shards in parts]),
+        np.concatenate([shards.shard + start for shards, start in zip(parts, starts, strict=False)]),
+        np.concatenate([shards.with_members(names).span for shards in parts]),
+        names,
+    )
 
 
 def _members(file: Path) -> dict[str, dict[str, tuple[int, int]]]:
@@ -181,7 +209,7 @@ def _members(file: Path) -> dict[str, dict[str, tuple[int, int]]]:
             for member in tar:
                 folder, slash, name = member.name.rpartition("/")
                 key, _, kind = name.partition(".")
-                if member.isfile() and kind in MEMBERS:
+                if member.isfile() and (kind in MEMBERS or is_further(kind)):
                     found.setdefault(folder + slash + key, {})[kind] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError) as error:
         raise UserError(f"{file}: expected an uncompressed tar file ({error})") from error

@@ -10,15 +10,13 @@ Knows nothing about what is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from handfirst.training.data.shards import Shards, open_shards, split
+from handfirst.training.data.shards import Shards, joined, open_shards, split
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.journal import VALIDATION, read_journal
 from handfirst.training.loop.loop import Loop
@@ -95,7 +93,7 @@ def open_data(data: Data, share: float, cache: Path) -> tuple[list[Shards], Shar
             data.held_out, cache
         )
     parts = [_parts(folder, share, cache) for folder in data.folders]
-    return [kept for kept, _ in parts], _joined([held for _, held in parts])
+    return [kept for kept, _ in parts], joined([held for _, held in parts])
 
 
 def _parts(folder: Path, share: float, cache: Path) -> tuple[Shards, Shards]:
@@ -109,18 +107,6 @@ def _parts(folder: Path, share: float, cache: Path) -> tuple[Shards, Shards]:
 def _part(folder: Path, name: str) -> Path:
     """A part of what `handfirst prepare` wrote; any other folder as it is."""
     return folder / name if (folder / "train").is_dir() else folder
-
-
-def _joined(sources: Sequence[Shards]) -> Shards:
-    """One after the other."""
-    files = tuple(file for shards in sources for file in shards.files)
-    starts = np.cumsum([0, *(len(shards.files) for shards in sources)])
-    return Shards(
-        files,
-        np.concatenate([shards.keys for shards in sources]),
-        np.concatenate([shards.shard + start for shards, start in zip(sources, starts, strict=False)]),
-        np.concatenate([shards.span for shards in sources]),
-    )
 
 
 def _validator(stage: Stage, held_out: Shards, make: SampleMaker, options: ShardOptions) -> Validator:

@@ -1,4 +1,5 @@
-"""What turns pictures and words into what a stage learns from: a frozen autoencoder and a frozen text encoder.
+"""What turns pictures and words into what a stage learns from: a frozen autoencoder and, where there are words, a
+frozen text encoder.
 
 Knows nothing about samples or stages.
 """
@@ -17,10 +18,10 @@ from handfirst.training.models.text_encoder import TextContext
 class Encoders(nn.Module):
     """Autoencoder and text encoder; no gradient passes through them, and they never leave evaluation mode."""
 
-    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel, latent: LatentSettings) -> None:
+    def __init__(self, autoencoder: Autoencoder, text_encoder: CLIPTextModel | None, latent: LatentSettings) -> None:
         super().__init__()
         self.autoencoder = autoencoder
-        self.text = TextContext(text_encoder)
+        self.text = None if text_encoder is None else TextContext(text_encoder)
         self.latent = latent
         self.requires_grad_(False)
         self.train(False)
@@ -45,7 +46,8 @@ class Encoders(nn.Module):
 
     @torch.no_grad()
     def contexts(self, ids: Tensor) -> Tensor:
-        """int64 [B, L] -> [B, L, D]."""
+        """int64 [B, L] -> [B, L, D]; only with a text encoder."""
+        assert self.text is not None
         context: Tensor = self.text(ids)
         return context
 

@@ -26,12 +26,13 @@ from handfirst.training.data.arrays import Pictures
 from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.ddim import Kept
 from handfirst.training.models.encoders import normalise
 from handfirst.training.recipe.pool import Pool, to_pictures
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.conditions import cell_reach, hands_alone, to_pose
 from handfirst.training.systems.two_stage.options import BodyPhase
-from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies
+from handfirst.training.systems.two_stage.sampling import sample_bodies
 from handfirst.training.systems.two_stage.stages import hint
 from handfirst.training.systems.two_stage.tasks import BodyBatch
 

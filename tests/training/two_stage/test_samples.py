@@ -22,13 +22,13 @@ from handfirst.runtime.systems.two_stage.hands import find_hands
 from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import Colours, recolour
-from handfirst.training.data.example import Example
+from handfirst.training.data.example import Example, fit
 from handfirst.training.data.shards import open_shards
 from handfirst.training.systems.two_stage.conditions import hand_prompt, kept_cells, to_pose
 from handfirst.training.systems.two_stage.config import changed_settings
 from handfirst.training.systems.two_stage.model_folder import ModelFolder
 from handfirst.training.systems.two_stage.options import BodyOptions
-from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples, fit
+from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
 from handfirst.training.systems.two_stage.stages import hint as trained_hint
 
 

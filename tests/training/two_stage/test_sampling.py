@@ -10,7 +10,7 @@ from torch import Tensor
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
-from handfirst.training.systems.two_stage.sampling import Kept, _ddim
+from handfirst.training.models.ddim import Kept, ddim
 
 STEPS = 7
 
@@ -33,6 +33,6 @@ def test_sheets_are_sampled_as_the_runtime_samples(prediction: str, source: str)
     def in_numpy(x: np.ndarray, t: int) -> Prediction:
         return Prediction(network(torch.from_numpy(x), t).numpy())
 
-    got = _ddim(in_torch, torch.from_numpy(x_T), plan, Kept(torch.from_numpy(x_c), torch.from_numpy(cells)))
+    got = ddim(in_torch, torch.from_numpy(x_T), plan, Kept(torch.from_numpy(x_c), torch.from_numpy(cells)))
     *_, last = denoise(in_numpy, x_T, plan, Known(x_c, x_T, cells))
     np.testing.assert_allclose(got.numpy(), last.x_t, rtol=1e-4, atol=1e-4)

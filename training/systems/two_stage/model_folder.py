@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +21,6 @@ from typing import Any, Literal
 import diffusers
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
-from pydantic import ValidationError
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
@@ -35,6 +31,7 @@ from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.adapters import has_adapter, merge_adapter
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
+from handfirst.training.models.folder import config_of, reading
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, MaskHead, build_mask_head
@@ -125,7 +122,7 @@ class ModelFolder:
         if not (folder / "settings.json").is_file():
             raise UserError(f"{folder}: not a trained model (no settings.json); give the folder that training wrote")
         self.folder = folder
-        with self._errors():
+        with reading(self.folder):
             self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
             plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
             self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -137,7 +134,7 @@ class ModelFolder:
         Raises:
             UserError: it is missing or does not fit.
         """
-        with self._errors():
+        with reading(self.folder):
             if name == "text_encoder":
                 return read_folder(CLIPTextModel, self.folder / name).eval()
             if name == "hand":
@@ -158,13 +155,13 @@ class ModelFolder:
         Raises:
             UserError: its config.json is missing or makes no sense.
         """
-        with self._errors(), torch.device("meta"):
+        with reading(self.folder), torch.device("meta"):
             if name == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_pretrained(self.folder / name, local_files_only=True))
             if name == "hand":
                 return HandGenerator(self._blank(UNet2DConditionModel, "hand_unet"), self.outline("mask_head"))
             if name == "mask_head":
-                widths = self._config("hand_unet")["block_out_channels"]
+                widths = config_of(self.folder / "hand_unet")["block_out_channels"]
                 return build_mask_head(widths, self.settings.latent.factor, self.settings.hand.mask_head)
             if name == "base":
                 return self._blank(UNet2DConditionModel, "body_unet")
@@ -179,26 +176,13 @@ class ModelFolder:
         return merge_adapter(unet, adapter) if has_adapter(adapter) else unet
 
     def _blank(self, kind: Any, name: str) -> Any:
-        return kind.from_config(self._config(name))
-
-    def _config(self, name: str) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads((self.folder / name / "config.json").read_text())
-        return config
+        return kind.from_config(config_of(self.folder / name))
 
     def _vae_class(self) -> Any:
-        name = self._config("vae").get("_class_name", "AutoencoderKL")
+        name = config_of(self.folder / "vae").get("_class_name", "AutoencoderKL")
         if name not in CLASSES:
             raise UserError(f"{self.folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
         return getattr(diffusers, name)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Whatever the libraries raise over a damaged folder becomes one line."""
-        try:
-            yield
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, ValidationError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"{self.folder}: cannot read the model: {reason}") from error
 
 
 def load_model(folder: Path) -> TwoStageModel:

@@ -7,8 +7,6 @@ about the loop.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +21,7 @@ from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
+from handfirst.training.models.folder import next_folder
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.systems.two_stage.config import TrainingConfig, changed_settings
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
@@ -127,20 +126,13 @@ def write_model(
         training: added to what the source's training.json says.
     """
     task = stage.task
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        shutil.copytree(source.folder, temporary, ignore=shutil.ignore_patterns(*_replaced(task, options)))
+    with next_folder(out, source.folder, _replaced(task, options)) as folder:
         if isinstance(task, HandTask):
-            _write_hand(source, task, options, temporary)
+            _write_hand(source, task, options, folder)
         else:
-            _write_body(source, task, options, temporary)
-        (temporary / "training.json").write_text(json.dumps({**source.training, **training}, indent=1))
-        (temporary / "settings.json").write_text(stage.settings.model_dump_json(indent=1))
-        shutil.rmtree(out, ignore_errors=True)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write_body(source, task, options, folder)
+        (folder / "training.json").write_text(json.dumps({**source.training, **training}, indent=1))
+        (folder / "settings.json").write_text(stage.settings.model_dump_json(indent=1))
 
 
 def _replaced(task: HandTask | BodyTask, options: FineTuneOptions) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -17,7 +16,7 @@ from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import recolour
-from handfirst.training.data.example import Example
+from handfirst.training.data.example import Example, fit
 from handfirst.training.loop.samples import Sample
 from handfirst.training.systems.two_stage.conditions import (
     hand_condition,
@@ -103,21 +102,6 @@ class BodySamples:
             "t": np.array(t),
             **prompt_ids(self.tokenizer, example.caption, settings, text),
         }
-
-
-def fit(example: Example, size: int) -> Example:
-    """The example at another size: pixels by area where it shrinks and bilinearly where it grows, masks by majority."""
-    has = len(example.rgb)
-    if has == size:
-        return example
-    how = cv2.INTER_AREA if size < has else cv2.INTER_LINEAR
-    rgb = cv2.resize(example.rgb, (size, size), interpolation=how)
-    hands = np.zeros((size, size), np.uint8)
-    for label in (1, 2):
-        share = cv2.resize((example.hands == label).astype(np.float32), (size, size), interpolation=how)
-        hands[share >= 0.5] = label
-    keypoints = example.keypoints * np.array([size / has, size / has, 1], np.float32)
-    return Example(example.key, np.asarray(rgb, np.uint8), hands, keypoints, example.caption, example.attributes)
 
 
 def noise(rng: np.random.Generator, settings: TwoStageSettings, height: int, width: int) -> NDArray[np.float32]:

@@ -18,8 +18,9 @@ from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.samples import Batch
 from handfirst.training.loop.task import Drawn, Stage
 from handfirst.training.losses import add_noise
+from handfirst.training.models.ddim import Kept
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.systems.two_stage.sampling import Kept, sample_bodies, sample_hands
+from handfirst.training.systems.two_stage.sampling import sample_bodies, sample_hands
 from handfirst.training.systems.two_stage.tasks import BodyBatch, BodyTask, HandBatch, HandTask
 
 
