@@ -16,8 +16,8 @@ from transformers import Dinov2Config, Dinov2Model
 from handfirst.training.systems.part_refiner.reference import banked, read_banks, write_banks
 
 LEAST_RATE = 1e-3
-"""Standard deviation of a fresh pose guider's last convolution: at zero, as diffusers leaves it, it would say nothing to
-a UNet that learns from nothing."""
+"""Standard deviation of a fresh pose guider's last convolution: at 0, as diffusers leaves it, it would say nothing to a
+UNet that learns from nothing."""
 
 
 class ImageContext(nn.Module):

@@ -1,0 +1,91 @@
+"""A part refiner from nothing: what the model is and how each network is built, in one TOML file.
+
+Knows nothing about data or training. `settings` is the very block that the bundle's manifest will carry.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.systems.part_refiner.settings import PartRefinerSettings
+from handfirst.training.loop.config import first_complaint, read_toml
+from handfirst.training.loop.options import Block
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import next_folder
+from handfirst.training.systems.part_refiner.model_folder import save_words
+from handfirst.training.systems.part_refiner.networks import build_inpainter, build_refiner
+from handfirst.training.systems.part_refiner.training import save_inpainter, save_refiner
+
+SHIPPED = {
+    name: resources.files("handfirst.training.systems.part_refiner") / "configs" / f"{name}.toml" for name in ("demo",)
+}
+
+
+class NetworkConfig(Block):
+    """The whole file."""
+
+    settings: PartRefinerSettings
+    unet: dict[str, Any]
+    """UNet2DConditionModel's arguments, of both UNets of stage 1."""
+    pose_guider: dict[str, Any]
+    """Its block_out_channels; the last of them is reached at the latents' size."""
+    image_encoder: dict[str, Any]
+    """Dinov2Config's arguments."""
+    inpaint_unet: dict[str, Any]
+    inpaint_context: tuple[int, int]
+    """L and D of what stage 2 is always told in place of a text."""
+
+
+def load_config(name: str) -> NetworkConfig:
+    """A shipped configuration by its name, or any TOML file by its path.
+
+    Raises:
+        UserError: no such file, not TOML, a value that does not fit, or a model that reads text.
+    """
+    values = read_toml(name, SHIPPED)
+    settings = values.get("settings")
+    if isinstance(settings, dict) and settings.setdefault("text", None) is not None:  # TOML has no word for none
+        raise UserError(f"{name}: settings.text: a model from nothing reads no text; expected none")
+    try:
+        return NetworkConfig.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{name}: {first_complaint(error)}") from error
+
+
+def new_model(config: NetworkConfig, autoencoder: Autoencoder, latent: LatentSettings, seed: int, out: Path) -> None:
+    """Writes a model folder with fresh weights and a trained autoencoder.
+
+    Args:
+        latent: the autoencoder's.
+        seed: of everything random.
+
+    Raises:
+        UserError: the configuration makes no sense to the libraries, or does not fit the latents.
+    """
+    settings = config.settings.model_copy(update={"latent": latent})
+    try:
+        settings = PartRefinerSettings.model_validate(settings.model_dump())
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            encoder = settings.image_encoder
+            refiner = build_refiner(
+                config.unet, config.pose_guider, config.image_encoder, latent.channels, encoder.size, encoder.width
+            )
+            inpainter = build_inpainter(config.inpaint_unet, latent.channels, config.inpaint_context)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"the configuration makes no model: {str(error).splitlines()[0]}") from error
+    tokens = 1 + (encoder.size // refiner.image.encoder.config.patch_size) ** 2
+    if tokens != encoder.tokens:
+        raise UserError(f"settings.image_encoder.tokens: expected {tokens} for these patches, got {encoder.tokens}")
+    with next_folder(out) as folder:
+        save_refiner(refiner, folder)
+        save_inpainter(inpainter, folder)
+        autoencoder.model.save_pretrained(folder / "vae")  # type: ignore[operator]
+        save_words(settings, {"note": "untrained"}, folder)
