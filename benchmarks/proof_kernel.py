@@ -40,7 +40,8 @@ class Case:
         """Two answers per picture, or one."""
         batch = len(self.draws)
         context = np.zeros((batch, 1, 1), np.float32)
-        return Guided(context, context if len(self.answers[0]) == 2 * batch else None)
+        told = {"context": context}
+        return Guided(told, told if len(self.answers[0]) == 2 * batch else None)
 
 
 class Given:

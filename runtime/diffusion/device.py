@@ -172,6 +172,8 @@ class DeviceLoop:
         """As sampler.denoise. A step's tensors are on the device and hold until the next step is asked for; the last
         step's are arrays.
 
+        The kernel blends after a step alone: tables that blend before one are for sampler.denoise.
+
         Args:
             table: of `shape.steps` rows.
             draws: x_T and the fresh noise of every step, [B, 1 + S or 1, C, h, w].
@@ -179,7 +181,12 @@ class DeviceLoop:
             condition: channels of the network's input behind x_t's, [B, K, h, w].
             known: region to keep.
             extras: what else a step tells, by name.
+
+        Raises:
+            ValueError: the table blends before a step.
         """
+        if table.before.any():
+            raise ValueError("the step kernel does not blend before a step; run this table with sampler.denoise")
         cuda, stream = self.lane.cuda, self.lane.stream
         extras = extras or {}
         spans = DeviceSpans(self.lane) if listened() else None  # which part took how long is only seen one by one

@@ -1,7 +1,7 @@
 """Runs a StepTable over a network, one step at a time: a generator, so that progress, preview and cancel come for free.
 
-A step is a pure function of arrays and one row of the table; guidance comes before it, blending (paper, eq. 11) after.
-The arithmetic is float32, and its order is part of the promise that pictures stay the same to the last bit: x_0 and eps
+A step is a pure function of arrays and one row of the table; guidance comes before it, blending (paper, eq. 11) after,
+or, where the table says so, before all of it. The arithmetic is float32, and its order is part of the promise that pictures stay the same to the last bit: x_0 and eps
 first, then their weighted sum term by term. Folding a row into two weights, of x_t and of the prediction, would save an
 operation and change the last bit. Knows nothing about what the network is, where its conditions come from, or pixels.
 """
@@ -54,13 +54,15 @@ class Known:
 
     Attributes:
         x_c: latents of the canvas [B, C, h, w].
-        eps_0: the fixed noise that they are noised with, [B, C, h, w].
-        kept: bool [B, S, h, w]: row s - 1 of an image says which cells are kept after step s.
+        eps_0: the fixed noise that they are noised with after a step, [B, C, h, w].
+        kept: bool [B, S, h, w]: row s - 1 of an image says which cells are kept before or after step s.
+        fresh: step index -> the noise that they are noised with before a step, like x_c; where the table asks for it.
     """
 
     x_c: Latents
     eps_0: Latents
     kept: NDArray[np.bool_]
+    fresh: Callable[[int], Latents] | None = None
 
 
 def denoise(
@@ -81,6 +83,9 @@ def denoise(
     x_t = x_T
     earlier: tuple[Latents, ...] = ()
     for row in map(table.row, range(1, len(table) + 1)):
+        if known is not None and row.before:
+            with span(STEP):
+                x_t = blend_before(x_t, known, row)
         prediction = predict(x_t, row.timestep)
         with span(STEP):
             fresh = noise(row.index) if noise is not None and row.sigma > 0 else None
@@ -142,43 +147,65 @@ def blend(x_t: Latents, known: Known, row: Row) -> Latents:
     return np.where(known.kept[:, row.index - 1, None], source, x_t)
 
 
+def blend_before(x_t: Latents, known: Known, row: Row) -> Latents:
+    """m known + (1 - m) x_t, exactly, where the known region is as noisy as the rest is before this step.
+
+    Raises:
+        ValueError: there is no fresh noise for it.
+    """
+    if known.fresh is None:
+        raise ValueError("blending before a step needs noise")
+    source = np.float32(row.signal) * known.x_c + np.float32(row.noise) * known.fresh(row.index)
+    return np.where(known.kept[:, row.index - 1, None], source, x_t)
+
+
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """Guidance as one batch: every row without the prompt, then every row with it.
+    """Guidance as one batch: every row without the prompt, or whatever leads, then every row with it.
 
-    Contexts float32 [B, L, D]; without `unconditional` (guidance 1) half of the work is saved.
+    What differs between the two, by the names of the network's inputs, float32 [B, ...] each: "context" [B, L, D], and
+    whatever else a system has. Without `unconditional` (guidance 1) half of the work is saved.
     """
 
-    conditional: Latents
-    unconditional: Latents | None
+    conditional: Mapping[str, Latents]
+    unconditional: Mapping[str, Latents] | None
+
+    @property
+    def tensors(self) -> dict[str, Latents]:
+        """[B or 2 B, ...] each, the rows that `rows` makes of a batch."""
+        if self.unconditional is None:
+            return dict(self.conditional)
+        return {name: np.concatenate([self.unconditional[name], array]) for name, array in self.conditional.items()}
 
     @property
     def context(self) -> Latents:
-        """[B or 2 B, L, D], the rows that `rows` makes of a batch."""
-        return (
-            self.conditional if self.unconditional is None else np.concatenate([self.unconditional, self.conditional])
-        )
+        """[B or 2 B, L, D]."""
+        return self.tensors["context"]
 
     def rows(self, array: Latents) -> Latents:
         """[B, ...] -> [B or 2 B, ...]: the same rows for both answers."""
         return array if self.unconditional is None else np.concatenate([array, array])
 
-    def inputs(self, sample: Latents, timestep: int, context: Tensor | None = None) -> dict[str, Tensor]:
+    def inputs(self, sample: Latents, timestep: int, tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What every UNet takes, for all rows.
 
         Args:
             sample: [B, C, h, w].
-            context: `self.context` where it lies on a device already.
+            tensors: `self.tensors` where they lie on a device already, or more than these, for all rows.
         """
-        context = self.context if context is None else context
-        times = np.full(context.shape[0], timestep, np.int64)
-        return {"sample": self.rows(sample), "timestep": times, "context": context}
+        rows = self.rows(sample)
+        times = np.full(len(rows), timestep, np.int64)
+        return {"sample": rows, "timestep": times, **(self.tensors if tensors is None else tensors)}
 
     def conditional_rows(self, answer: Latents) -> Latents:
         """[B or 2 B, ...] -> [B, ...]."""
-        return answer[-len(self.conditional) :]
+        return answer[-self._count :]
 
     def prediction(self, answer: Latents, extras: Mapping[str, Tensor] | None = None) -> Prediction:
         """The two answers [B or 2 B, C, h, w] apart; `extras` are passed on as they are."""
-        without = None if self.unconditional is None else answer[: len(self.conditional)]
+        without = None if self.unconditional is None else answer[: self._count]
         return Prediction(self.conditional_rows(answer), without, extras or {})
+
+    @property
+    def _count(self) -> int:
+        return len(next(iter(self.conditional.values())))

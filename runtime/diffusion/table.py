@@ -22,6 +22,11 @@ from handfirst.runtime.errors import RequestError
 
 def betas(settings: ScheduleSettings) -> NDArray[np.float32]:
     """beta_t, float32 [T]."""
+    found = _betas(settings)
+    return _to_zero_snr(found) if settings.zero_snr else found
+
+
+def _betas(settings: ScheduleSettings) -> NDArray[np.float32]:
     T = settings.train_steps
     if settings.betas == "linear":
         return np.linspace(settings.beta_start, settings.beta_end, T, dtype=np.float32)
@@ -35,21 +40,38 @@ def betas(settings: ScheduleSettings) -> NDArray[np.float32]:
     return np.array(steps, np.float32)
 
 
+def _to_zero_snr(betas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """betas whose last alpha_bar is 0 and whose first stays: sqrt(alpha_bar) shifted and stretched.
+
+    Source: Lin et al., arXiv 2305.08891, algorithm 1; float32 in the order of diffusers' DDIMScheduler, which puts no
+    floor under alpha_bar_T.
+    """
+    root = np.sqrt(_alpha_bar(betas))
+    first, last = root[0], root[-1]
+    alpha_bar = ((root - last) * (first / (first - last))) ** 2
+    rescaled: NDArray[np.float32] = 1 - np.concatenate([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+    return rescaled
+
+
+def _alpha_bar(betas: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 factors and results, float64 in between: torch's cumprod to the last bit."""
+    return np.cumprod((np.float32(1) - betas).astype(np.float64)).astype(np.float32)
+
+
 class Schedule:
     """alpha_bar float64 [T] and the time steps of a run."""
 
     def __init__(self, settings: ScheduleSettings) -> None:
         self.settings = settings
-        # float32 factors and results, float64 in between: torch's cumprod to the last bit
-        product = np.cumprod((np.float32(1) - betas(settings)).astype(np.float64))
-        self.alpha_bar: NDArray[np.float64] = product.astype(np.float32).astype(np.float64)
+        self.alpha_bar: NDArray[np.float64] = _alpha_bar(betas(settings)).astype(np.float64)
         self._final = 1.0 if settings.set_alpha_to_one else float(self.alpha_bar[0])
 
     def timesteps(self, steps: int) -> tuple[tuple[int, int], ...]:
         """Pairs (t, t_prev), noisiest first; t_prev < 0 after the last step.
 
         Raises:
-            RequestError: if `steps` is not in 1..T.
+            RequestError: if `steps` is not in 1..T, or they begin where noise alone is left and the network predicts
+                the noise, which says nothing of the picture there.
         """
         T = self.settings.train_steps
         if not 1 <= steps <= T:
@@ -63,6 +85,11 @@ class Schedule:
         t = t[:steps]
         if t.max() >= T:
             raise RequestError(f"{steps} steps reach beyond the schedule's {T}; use fewer steps")
+        if self.settings.prediction == "epsilon" and self.alpha_bar[t.max()] == 0:
+            raise RequestError(
+                f"{steps} steps begin at pure noise, from which a model that predicts noise can tell nothing; "
+                "use another number of steps, or export the model with spacing 'leading'"
+            )
         return tuple((int(a), int(a) - T // steps) for a in t)
 
     def alpha_bar_prev(self, t_prev: int) -> float:
@@ -107,6 +134,8 @@ class Row:
     """Whether the known region is put in after the step, as known_signal x_c + known_noise eps_0."""
     known_signal: float
     known_noise: float
+    before: bool
+    """Whether it is put in before the step, as signal x_c + noise z with fresh noise of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +147,7 @@ class StepTable:
         alpha_bar, alpha_bar_prev: float64 [S], before and after the step.
         guidance, clean, direction, sigma, known_signal, known_noise: float64 [S].
         earlier: float64 [S, 2].
-        blend: bool [S].
+        blend, before: bool [S].
         prediction: what the network predicts.
     """
 
@@ -133,6 +162,7 @@ class StepTable:
     blend: NDArray[np.bool_]
     known_signal: NDArray[np.float64]
     known_noise: NDArray[np.float64]
+    before: NDArray[np.bool_]
     prediction: PredictionKind
 
     def __post_init__(self) -> None:
@@ -161,6 +191,13 @@ class StepTable:
             blend=bool(self.blend[at]),
             known_signal=float(self.known_signal[at]),
             known_noise=float(self.known_noise[at]),
+            before=bool(self.before[at]),
+        )
+
+    def last(self, count: int) -> StepTable:
+        """The table of its last steps alone, 1 <= count <= S: for a run that begins at a picture with some noise."""
+        return StepTable(
+            **{name: value[-count:] if name != "prediction" else value for name, value in vars(self).items()}
         )
 
     @property
@@ -181,6 +218,7 @@ def ddim_table(
     eta: float = 0.0,
     unblended: int = 0,
     blend_source: Literal["noised", "clean"] = "noised",
+    blend: Literal["after", "before"] = "after",
 ) -> StepTable:
     """DDIM (Song et al., eq. 12; the paper's eq. 6 with alpha_bar throughout).
 
@@ -192,6 +230,8 @@ def ddim_table(
         eta: 0 is deterministic, 1 is as noisy as DDPM.
         unblended: the last steps that run on the whole latent (paper: two). With too few steps all of them.
         blend_source: whether the known region is noised to the new time, or stays clean.
+        blend: "before" puts the known region in before every step, with fresh noise, and clean after the last
+            (RealisHuman's second stage); `unblended` and `blend_source` then have no effect.
 
     Raises:
         RequestError: if the schedule has no such number of steps.
@@ -200,7 +240,7 @@ def ddim_table(
     before = [float(schedule.alpha_bar[t]) for t, _ in pairs]
     after = [schedule.alpha_bar_prev(t_prev) for _, t_prev in pairs]
     sigmas = [ddim_sigma(a, b, eta) for a, b in zip(before, after, strict=True)]
-    noised = blend_source == "noised"
+    noised, index = blend_source == "noised" and blend == "after", np.arange(1, steps + 1)
     return StepTable(
         timestep=np.array([t for t, _ in pairs], np.int64),
         alpha_bar=np.array(before),
@@ -210,9 +250,10 @@ def ddim_table(
         direction=np.array([sqrt(max(0.0, 1 - b - s**2)) for b, s in zip(after, sigmas, strict=True)]),
         earlier=np.zeros((steps, 2)),
         sigma=np.array(sigmas),
-        blend=np.arange(1, steps + 1) <= steps - unblended,
+        blend=index <= steps - unblended if blend == "after" else index == steps,
         known_signal=np.array([sqrt(b) if noised else 1.0 for b in after]),
         known_noise=np.array([sqrt(1 - b) if noised else 0.0 for b in after]),
+        before=np.full(steps, blend == "before"),
         prediction=schedule.settings.prediction,
     )
 

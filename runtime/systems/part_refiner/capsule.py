@@ -12,11 +12,12 @@ Buryanov and Kotiuk, 2010. Radii, shades and the guess of depth are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.pose.topology import FINGERS, HAND_EDGES, Side
+from handfirst.runtime.pose.topology import HAND_EDGES, Side
 from handfirst.runtime.pose.view import hand_view
 
 Points = NDArray[np.float64]
@@ -87,7 +88,7 @@ def draw_face(points: Points, size: int) -> NDArray[np.uint8]:
     thin = max(0.03 * across, 0.5)
     for line in FEATURES:
         ends = points[17:][list(line)]
-        for a, b in zip(ends[:-1], ends[1:], strict=True):
+        for a, b in pairwise(ends):
             if np.isfinite([a, b]).all():
                 near = _apart(x, y, a, b)[0] < thin
                 shade[near & oval] = DARKEST

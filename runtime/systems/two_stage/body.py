@@ -80,7 +80,7 @@ class BodyStage:
         residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            inputs = guided.inputs(x_t, timestep, context)
+            inputs = guided.inputs(x_t, timestep, {"context": context})
             residuals = run_kept(self._controlnet, {**inputs, "hint_feature": hint}, residual_names, self._unet)
             return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
 

@@ -128,7 +128,7 @@ class HandStage:
         last = table.timestep[-1]
 
         def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, context)
+            inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, {"context": context})
             wanted = ("prediction", "feature") if timestep == last else ("prediction",)
             answer = run_kept(self._unet, inputs, ("feature",), wanted=wanted)
             extras = {name: value for name, value in answer.items() if name == "feature"}

@@ -246,8 +246,10 @@ class TwoStage:
         """Contexts of what is asked for; guidance 1 needs no answer without the prompt."""
         conditional = self._text.contexts([each.prompt for each in asked])
         if not table.guided:
-            return Guided(conditional, None)
-        return Guided(conditional, self._text.contexts([each.negative_prompt for each in asked]))
+            return Guided({"context": conditional}, None)
+        return Guided(
+            {"context": conditional}, {"context": self._text.contexts([each.negative_prompt for each in asked])}
+        )
 
     def _preview_hands(self, hands: Sequence[Hand], step: Step) -> NDArray[np.uint8]:
         """The hands of the first picture as they stand, in place; grey where it has none."""

@@ -14,7 +14,7 @@ SAMPLE = np.arange(2 * 5, dtype=np.float32).reshape(2, 5, 1, 1)
 
 
 def test_two_answers():
-    guided = Guided(GIVEN, WITHOUT)
+    guided = Guided({"context": GIVEN}, {"context": WITHOUT})
     inputs = guided.inputs(SAMPLE, 40)
     np.testing.assert_array_equal(inputs["context"], np.concatenate([WITHOUT, GIVEN]))
     np.testing.assert_array_equal(inputs["sample"], np.concatenate([SAMPLE, SAMPLE]))
@@ -28,7 +28,7 @@ def test_two_answers():
 
 
 def test_one_answer():
-    guided = Guided(GIVEN, None)
+    guided = Guided({"context": GIVEN}, None)
     inputs = guided.inputs(SAMPLE, 40)
     np.testing.assert_array_equal(inputs["context"], GIVEN)
     np.testing.assert_array_equal(inputs["sample"], SAMPLE)
