@@ -1,9 +1,10 @@
 """Runs a StepTable over a network, one step at a time: a generator, so that progress, preview and cancel come for free.
 
 A step is a pure function of arrays and one row of the table; guidance comes before it, blending (paper, eq. 11) after,
-or, where the table says so, before all of it. The arithmetic is float32, and its order is part of the promise that pictures stay the same to the last bit: x_0 and eps
-first, then their weighted sum term by term. Folding a row into two weights, of x_t and of the prediction, would save an
-operation and change the last bit. Knows nothing about what the network is, where its conditions come from, or pixels.
+or, where the table says so, before all of it. The arithmetic is float32, and its order is part of the promise that
+pictures stay the same to the last bit: x_0 and eps first, then their weighted sum term by term. Folding a row into two
+weights, of x_t and of the prediction, would save an operation and change the last bit. Knows nothing about what the
+network is, where its conditions come from, or pixels.
 """
 
 from __future__ import annotations

@@ -94,6 +94,18 @@ def test_paints_every_job_and_says_so(system, jobs, capsys):
     assert line["warnings"] == ["a hand is small"]
 
 
+def test_the_size_of_a_batch_overrides_no_pose(system, jobs, capsys):
+    seen = []
+    system.first_half = lambda requests: seen.extend(requests) or requests
+    pose = json.loads(POSE.read_text())
+    bare = json.dumps({"pose": {"people": pose["people"]}, "prompt": "a person"})
+    jobs.write_text(f"{jobs.read_text()}\n{bare}")
+    assert main([*BATCH, "--size", "900x800", "--batch-size", "1"]) == 0
+    own = (pose["canvas_width"], pose["canvas_height"])
+    assert [(request.pose.width, request.pose.height) for request in seen] == [*(own,) * 5, (900, 800)]
+    assert "not the usual 900 x 800" in seen[0].pose.warnings[0] and seen[5].pose.warnings == ()
+
+
 def test_some_failed_is_an_exit_code_of_its_own(system, jobs, capsys):
     spoil(jobs)
     assert main(BATCH) == 3

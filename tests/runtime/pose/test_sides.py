@@ -24,6 +24,7 @@ def tasks(label: Any) -> dict[str, Any]:
     return {"hand_landmarks": [FRACTIONS], "handedness": [label]}
 
 
+BOTH = ((0, "Right", 0.1), (1, "Left", 0.9))
 CASES: dict[str, tuple[Any, str, str | None]] = {
     "TensorFlow.js": (listed("keypoints", handedness="Left"), "right", MIRRORED),
     "in capitals": (listed("keypoints", handedness="LEFT"), "right", MIRRORED),
@@ -44,7 +45,7 @@ CASES: dict[str, tuple[Any, str, str | None]] = {
     "Tasks": (tasks([{"category_name": "Left", "index": 1}]), "left", None),
     "Tasks of old": (tasks([{"category_name": "Left", "index": 0}]), "right", MIRRORED),
     "the likelier of two": (
-        tasks([{"category_name": c, "index": i, "score": s} for i, c, s in ((0, "Right", 0.1), (1, "Left", 0.9))]),
+        tasks([{"category_name": name, "index": i, "score": s} for i, name, s in BOTH]),
         "left", None,
     ),
 }  # fmt: skip

@@ -74,7 +74,7 @@ def test_banks_are_the_norms_of_every_block_in_the_order_in_which_they_run() -> 
 
 @torch.no_grad()
 def test_rows_look_at_their_banks_or_at_nothing_but_themselves() -> None:
-    """A row with a bank and one without, in one batch: diffusers' attention over [own; bank], and over its own alone."""
+    """A row with a bank and one without, in one batch: diffusers' attention over [own; bank], and over its own."""
     main, reference = unet(2), unet(3)
     banks = write_banks(banked(reference), *inputs(4))
     given = inputs(5)
