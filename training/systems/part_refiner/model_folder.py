@@ -33,7 +33,8 @@ from handfirst.runtime.systems.part_refiner.settings import CONTEXT, SYSTEM, Par
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
 from handfirst.training.models.folder import config_of, reading
 from handfirst.training.pretrained.folder import read_folder
-from handfirst.training.systems.part_refiner.networks import ImageContext, banked, build_pose_guider
+from handfirst.training.systems.part_refiner.networks import ImageContext, build_pose_guider
+from handfirst.training.systems.part_refiner.reference import banked
 
 PROJECTOR, GUIDER = "projector.safetensors", "pose_guider.safetensors"
 CONTEXT_FILE = f"{CONTEXT}.npy"
