@@ -80,7 +80,7 @@ def said(data: Any, deep: int = 1) -> list[Said]:
         if sides is not None and len(sides) in (2, 3):
             found.append(Said(sides[1], sides[0]))
     if deep:
-        found += [each for name in INSIDE for each in said(data.get(name), deep - 1)]
+        found += [each for name in INSIDE if name in data for each in said(data[name], deep - 1)]
     return found
 
 

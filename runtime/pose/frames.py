@@ -148,7 +148,6 @@ def _of_object(data: dict[str, Any], deep: int) -> Iterator[Frame]:
 def _sources(data: dict[str, Any], deep: int) -> dict[str, list[Frame]]:
     """Everything in an object that may hold poses, by name: itself under the first of its own names."""
     sources = {}
-    around = tuple(said(data))
     own = sorted((name for name in data if name in OWN), key=lambda name: (name not in MARKS, not holds(data[name])))
     if own and own[0] in MARKS:
         sources[own[0]] = [Frame(data)]
@@ -161,6 +160,7 @@ def _sources(data: dict[str, Any], deep: int) -> dict[str, list[Frame]]:
         else:
             continue
         names = {} if name == "annotations" else _keypoint_names(data)
+        around = tuple(said(data))
         sources[name] = [_surrounded(each, around, names) for each in found]
     if own and own[0] not in MARKS:
         sources[own[0]] = [Frame(data)]
