@@ -21,6 +21,7 @@ from full_size import relative_error
 from proof_model import Subject, on_device, synchroniser
 
 from handfirst.engines.engine import Engine
+from handfirst.engines.errors import one_line
 from handfirst.engines.installed import importable
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_cuda import CudaOptions
@@ -218,7 +219,7 @@ def _heading(subject: Subject, name: str) -> dict[str, Any]:
 
 def refusal(error: Exception) -> dict[str, Any]:
     """What a row says in place of a time."""
-    return {"refused": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+    return {"refused": f"{type(error).__name__}: {one_line(error)[:300]}"}
 
 
 def _errors(subject: Subject, found: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -117,6 +117,20 @@ class TimedEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class LayeredEngine(Engine, Protocol):
+    """An engine whose library tells what it made of the graph."""
+
+    def layers(self) -> dict[str, Any]:
+        """What the library tells of everything that it compiled for this engine and holds now, by shapes of the inputs,
+        in its own words; JSON can hold it.
+
+        Raises:
+            EngineError: a closed engine, or the library does not tell.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Placed:
     """A tensor in memory of a device that somebody else holds."""

@@ -28,6 +28,11 @@ class EngineError(UserError):
     """An engine that cannot be opened here, or inputs that do not match its spec."""
 
 
+def one_line(text: object) -> str:
+    """An error's or any other text without its line breaks and double spaces."""
+    return " ".join(str(text).split())
+
+
 _NO_MEMORY = (
     "out of memory",
     "bad_alloc",
@@ -42,5 +47,5 @@ _NO_MEMORY = (
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether memory ran out, as far as can be told: libraries say it with errors of their own, each in its words."""
-    said = " ".join(str(error).lower().replace("_of_", " of ").split())
+    said = one_line(error).lower().replace("_of_", " of ")
     return isinstance(error, MemoryError) or any(sign in said for sign in _NO_MEMORY)

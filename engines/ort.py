@@ -21,7 +21,7 @@ from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.lane import Lane, process_lane
 from handfirst.engines.cuda.timing import TimedSession
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.errors import BundleError, EngineError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
@@ -115,7 +115,7 @@ class OrtEngine:
                 with self._place.turn():
                     outputs = {**run_bound(session, self._place, feed, names, keep)}
         except Exception as error:
-            raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+            raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
         check_outputs(self.spec, inputs, outputs, self.name)
         return outputs
 
@@ -153,10 +153,12 @@ class OrtEngine:
         session = self._session.plain if isinstance(self._session, TimedSession) else self._session
         options = None if self._place.device[0] == "cpu" else loop_options(self._ort, self._graphs is not None)
         names = {tensor.name for tensor in self.spec.inputs}
+        if self._graphs is not None:
+            self._graphs.loop()
         try:
             run = bound_run(session, self._place, tensors, names, options)
         except Exception as error:
-            raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+            raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
 
         def launch() -> None:
             if self._session is None:
@@ -164,7 +166,7 @@ class OrtEngine:
             try:
                 run()
             except Exception as error:
-                raise EngineError(f"{self.name}: onnxruntime failed: {' '.join(str(error).split())[:300]}") from error
+                raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
 
         return launch
 
@@ -178,7 +180,7 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
     try:
         return ort.InferenceSession(graph.model, options, providers=providers, enable_fallback=False)
     except Exception as error:  # the library raises many kinds, none of them documented as the full list
-        raise _opening_failed(graph, " ".join(str(error).split())[:300]) from error
+        raise _opening_failed(graph, one_line(error)[:300]) from error
 
 
 _NO_MEMORY = re.compile(
@@ -222,7 +224,7 @@ def _missing_library(ort: Any) -> str:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
         ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
-        return " ".join(str(error).split())[:200]
+        return one_line(error)[:200]
     return ""
 
 

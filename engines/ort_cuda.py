@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from handfirst.engines.engine import Array
+from handfirst.engines.errors import one_line
 from handfirst.engines.graph import Precision
 from handfirst.engines.ort_binding import OrtArray, Place, run_binding, run_bound
 
@@ -91,6 +92,11 @@ class CudaGraphs:
         self._sizes: dict[_Shapes, dict[str, tuple[tuple[int, ...], str]]] = {}
         self._captured: dict[_Shapes, _Captured] = {}
         self._refused = False
+        self._loops = False
+
+    def loop(self) -> None:
+        """Somebody captures runs of the session from now on over memory of their own (ort.py, bind)."""
+        self._loops = True
 
     def run(
         self, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
@@ -115,12 +121,16 @@ class CudaGraphs:
     def _plain(
         self, shapes: _Shapes, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
     ) -> dict[str, Array | OrtArray]:
-        """A run without a graph. What is kept moves out of the session's own memory, which graphs write into."""
+        """A run without a graph. What is kept lies in the session's own memory, where every replay writes what its
+        capture had there for a while: it moves out as soon as anything has been captured, and stays while nothing has,
+        as memory that somebody holds is not given to a later capture."""
         stay = {*self._outputs} - ({*wanted} - {*keep})
         found = run_bound(self._session, self._place, inputs, self._outputs, stay, run_options(self._ort, NO_GRAPH))
         self._sizes[shapes] = {name: (tuple(value.shape), str(value.dtype)) for name, value in found.items()}
         self._runs[shapes] += 1
         outputs = {name: found[name] for name in wanted}
+        if not (self._captured or self._loops):
+            return outputs
         return {name: copied(self._place, v.value) if isinstance(v, OrtArray) else v for name, v in outputs.items()}
 
     def _replay(
@@ -202,5 +212,5 @@ def fill(buffer: Any, source: Any) -> None:
 
 def warn(name: str, error: Exception) -> None:
     """One line: it goes on, a little slower."""
-    reason = " ".join(str(error).split())[:200]
+    reason = one_line(error)[:200]
     warnings.warn(f"{name}: runs without a CUDA graph, as onnxruntime refused ({reason})", RuntimeWarning, stacklevel=2)

@@ -21,9 +21,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from handfirst.engines.building import compiling
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.engine import Array, check_inputs, check_outputs, wanted_outputs
-from handfirst.engines.errors import BundleError, EngineError, UserError
+from handfirst.engines.errors import BundleError, EngineError, UserError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import usable_cores
 from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
@@ -137,7 +138,8 @@ class OvEngine:
     def _compile(self, shapes: _Shapes) -> Any:
         model = self._model.clone()
         model.reshape({name: list(shape) for name, shape in shapes})
-        compiled = _core().compile_model(model, "CPU", self._config)
+        with compiling(self.name):  # the library does not say how far it is
+            compiled = _core().compile_model(model, "CPU", self._config)
         if self._cache:
             self._cache.store(self._key(shapes), compiled.export_model().getvalue())
         return compiled
@@ -244,4 +246,4 @@ def _port(port: Any) -> Port:
 
 def _line(error: Exception, length: int) -> str:
     """The last part of a message, where the library says what was wrong."""
-    return " ".join(str(error).split())[-length:]
+    return one_line(error)[-length:]

@@ -16,7 +16,7 @@ import tempfile
 import numpy as np
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import UserError
+from handfirst.engines.errors import UserError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
@@ -60,7 +60,7 @@ def probe(engine: str, bundle: str | None = None) -> str | None:
         except subprocess.TimeoutExpired:
             return f"gave no answer within {SECONDS:g} seconds"
     said = done.stderr.decode(errors="replace").split("\n")
-    last = next((f" ({' '.join(line.split())[-300:]})" for line in reversed(said) if line.strip()), "")
+    last = next((f" ({one_line(line)[-300:]})" for line in reversed(said) if line.strip()), "")
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import AUTO, TOLERANCE, arithmetic, choose
 from handfirst.engines.engine import Array
-from handfirst.engines.errors import UserError
+from handfirst.engines.errors import UserError, one_line
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def check_role(bundle: Bundle, role: str, golden: dict[str, Array], engine: str,
         opened.close()
         worst = min(psnr(value, result[name]) for name, value in outputs.items() if value is not None)
     except (UserError, ValueError) as error:
-        return Check(role, False, " ".join(str(error).split()))
+        return Check(role, False, one_line(error))
     needed = min(entry.tolerance_psnr, TOLERANCE[arithmetic(engine, entry.precision)])
     return Check(role, worst >= needed, f"{worst:.1f} dB against torch, at least {needed:.0f} needed ({engine})", worst)
 

@@ -21,7 +21,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from handfirst.engines.errors import EngineError, UserError
+from handfirst.engines.errors import EngineError, UserError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.ort import PROVIDERS, import_onnxruntime, no_cuda, preload
 from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
@@ -126,7 +126,7 @@ def graph_values(
             with _runner(model.SerializeToString(), engine, shapes, folder) as runner:
                 found = runner.infer(dict(inputs))
         except Exception as error:  # every library raises types of its own
-            said = " ".join(str(error).split())[:300]
+            said = one_line(error)[:300]
             raise UserError(f"{graph.role}: {engine} cannot run it operator by operator: {said}") from error
     return {name: np.asarray(value) for name, value in found.items()}
 

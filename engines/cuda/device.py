@@ -19,7 +19,7 @@ import numpy as np
 from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.staging import Staging
 from handfirst.engines.engine import Array
-from handfirst.engines.errors import EngineError
+from handfirst.engines.errors import EngineError, one_line
 
 BLOCK = 256
 """Threads of a block of the step kernel."""
@@ -198,7 +198,7 @@ class CudaDevice:
         except EngineError:
             raise
         except Exception as error:  # the library raises kinds of its own
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise EngineError(f"CUDA: {what} failed: {reason}{_remedy(reason)}") from error
 
 

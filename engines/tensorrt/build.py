@@ -4,6 +4,7 @@ Networks are strongly typed: the arithmetic is what the graph's own dtypes say, 
 
 A plan for one set of shapes runs fastest, so that is the rule. Where a spec leaves the picture's size free within
 limits, a plan for every size would take minutes and a copy of the weights each: there one plan serves all of them.
+Plans hold what `layers` of engine.py tells of them: every layer's kernel, precision and shapes.
 
 TensorRT for RTX parses and builds with this code without a GPU.
 """
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.building import Tell
+from handfirst.engines.errors import BundleError, EngineError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
-from handfirst.engines.tensorrt.library import DTYPES, logger, one_line
+from handfirst.engines.tensorrt.library import DTYPES, logger
+from handfirst.engines.tensorrt.progress import monitor
 from handfirst.engines.trust.onnx_file import EXTERNAL, Tensor, read_onnx
 
 Shape = tuple[int, ...]
@@ -28,6 +31,17 @@ Shapes = Mapping[str, Shape]
 
 Profile = Mapping[str, tuple[Shape, Shape, Shape]]
 """Of every input the smallest shape, the one to tune for, and the largest."""
+
+
+WORKSPACE = 4 << 30
+"""Bytes of the GPU that a layer may take for itself while it computes, at most; see `workspace`."""
+
+
+def workspace(free: int) -> int:
+    """The limit of a plan that is built while so many bytes of the GPU are free: WORKSPACE, or half of them where that
+    is less. TensorRT's own limit is all of the GPU's memory, and a plan may then need what other networks' weights
+    have taken by the time that it runs."""
+    return min(WORKSPACE, free // 2)
 
 
 def profile_of(spec: EngineSpec, shapes: Shapes) -> Profile:
@@ -98,6 +112,8 @@ def build(
     external: Mapping[str, External],
     profile: Profile,
     timings: bytes | None = None,
+    memory: int = WORKSPACE,
+    tell: Tell = lambda share: None,
 ) -> Built:
     """Parses and compiles; seconds for a small graph, minutes for a large one.
 
@@ -106,6 +122,9 @@ def build(
         external: where the graph's external tensors are (`external_weights`).
         profile: what the plan shall run (`profile_of`).
         timings: what an earlier build on the same GPU, driver and library learned.
+        memory: bytes that a layer may take for itself (`workspace`).
+        tell: called with the share that is done, from threads of the library too. What it raises ends the build, and so
+            does Ctrl-C.
 
     Raises:
         BundleError: TensorRT cannot read the graph, or it does not match its spec.
@@ -115,13 +134,17 @@ def build(
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # implied where it is gone
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parse(trt, network, graph, external)
-    config = _config(trt, builder, graph)
+    config = _config(trt, builder, graph, memory)
+    watch = monitor(trt, tell)
+    config.progress_monitor = watch
     timed = _use_timings(config, timings)
     sizes = builder.create_optimization_profile()
     for name, (least, usual, most) in profile.items():
         sizes.set_shape(name, least, usual, most)
     config.add_optimization_profile(sizes)
     plan = builder.build_serialized_network(network, config)
+    if watch.stopped is not None:
+        raise watch.stopped
     if plan is None:
         raise EngineError(f"{graph.role}: TensorRT could not compile the graph: {logger(trt).reason()}")
     return Built(bytes(plan), bytes(config.get_timing_cache().serialize()) if timed else b"")
@@ -165,8 +188,10 @@ def _external(tensor: Tensor, data: Mapping[str, bytes], source: str) -> Externa
     )
 
 
-def _config(trt: Any, builder: Any, graph: Graph) -> Any:
+def _config(trt: Any, builder: Any, graph: Graph, memory: int) -> Any:
     config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, memory)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if graph.precision == "float32":
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default: rounds the inputs of products to 10 bits
     return config

@@ -8,6 +8,7 @@ TensorRT for RTX, everything else with a stand-in for the library.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -15,20 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from handfirst.engines.building import compiling
 from handfirst.engines.cache import EngineCache, Key
 from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.timing import StreamTimer
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
-from handfirst.engines.errors import EngineError
+from handfirst.engines.errors import EngineError, one_line
 from handfirst.engines.graph import Graph
-from handfirst.engines.tensorrt.build import Profile, Shapes, build, external_weights, profile_of, written
+from handfirst.engines.tensorrt.build import Profile, Shapes, build, external_weights, profile_of, workspace, written
 from handfirst.engines.tensorrt.library import check_library, import_tensorrt, logger
 from handfirst.engines.tensorrt.memory import Arena, process_arena
 from handfirst.engines.tensorrt.plan import Context, Plan
 
 _BUILDING = threading.Lock()
-"""One build at a time: it times kernels on the GPU, and takes gigabytes of the host."""
+"""One build at a time: it times kernels on the GPU, and takes gigabytes of the host. Whoever takes it, holds no arena's
+lock: engines that are built go on meanwhile."""
 
 KEPT = 4
 """Plans that stay on the GPU, each with weights of its own; the least recently used one makes room for a fifth."""
@@ -75,7 +78,6 @@ class TrtEngine:
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._runtime: Any = None
         self._loaded: OrderedDict[str, Any] = OrderedDict()  # the library's engines by profile, weights inside
-        self._built: dict[str, bytes] = {}  # plans that nobody has loaded yet: a cache may keep nothing
         self._arena: Arena | None = process_arena(gpu) if arena is None else arena
         self._lock = self._arena.lock
         self._arena.join()
@@ -99,16 +101,15 @@ class TrtEngine:
         self, inputs: Mapping[str, Tensor], keep: Collection[str] = (), wanted: Collection[str] | None = None
     ) -> tuple[dict[str, Tensor], float | None]:
         """As `run`; see TimedEngine. Compiling, copies and waiting for other engines are not counted."""
-        self._open_arena()
-        check_inputs(self.spec, inputs, self.name)
-        self._build_missing({t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs})
         with self._lock:
             arena = self._open_arena()
             timer = StreamTimer(arena.cuda, arena.stream)
-            try:
-                return {**self._run(inputs, timer, wanted)}, timer.seconds()
-            finally:
-                timer.close()
+        try:
+            outputs = self._run(inputs, timer, wanted)
+            with self._lock:
+                return {**outputs}, timer.seconds()
+        finally:
+            timer.close()
 
     captured = True
     """See StreamEngine."""
@@ -128,10 +129,9 @@ class TrtEngine:
         """See StreamEngine. Compiles where there is no plan for these shapes yet."""
         check_placed(self.spec, tensors, self.name)
         shapes = {t.name: tensors[t.name].shape for t in self.spec.inputs}
-        self._build_missing(shapes)
+        engine = self._engine(shapes)
         with self._lock:
-            arena = self._open_arena()
-            context = Context(self._trt, self._engine(shapes), self._graph, shapes, arena)
+            context = Context(self._trt, engine, self._graph, shapes, self._open_arena())
             for name, placed in tensors.items():
                 context.place(name, placed.address)
 
@@ -148,11 +148,16 @@ class TrtEngine:
         Raises:
             EngineError, BundleError: as for `run`.
         """
-        self._open_arena()
-        self._build_missing(shapes)
+        engine = self._engine(shapes)
+        with self._lock:
+            self._plan(shapes, engine)
+
+    def layers(self) -> dict[str, Any]:
+        """See LayeredEngine: TensorRT's inspector, of plans from this machine's own cache; lists of layers with their
+        kernels, precisions and shapes."""
         with self._lock:
             self._open_arena()
-            self._plan(shapes)
+            return {name: _layers(self._trt, engine) for name, engine in self._loaded.items()}
 
     def close(self) -> None:
         """Frees its plans, and the arena if nobody else uses it."""
@@ -173,10 +178,9 @@ class TrtEngine:
         names = [tensor.name for tensor in wanted_outputs(self.spec, wanted, self.name)]
         arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
         shapes = {t.name: tuple(inputs[t.name].shape) for t in self.spec.inputs}
-        self._build_missing(shapes)
+        engine = self._engine(shapes)
         with self._lock:
-            self._open_arena()
-            outputs = self._plan(shapes).run(arrays, names, timer)
+            outputs = self._plan(shapes, engine).run(arrays, names, timer)
         check_outputs(self.spec, inputs, outputs, self.name)
         return outputs
 
@@ -186,48 +190,51 @@ class TrtEngine:
         self._arena.cuda.current()
         return self._arena
 
-    def _build_missing(self, shapes: Shapes) -> None:
-        """Compiles before the arena's lock is taken: that takes minutes, and every engine would wait."""
-        profile = profile_of(self.spec, shapes)
-        if written(profile) in self._loaded:
-            return
-        with _BUILDING:
-            key = self._key(profile)
-            if written(profile) not in self._built:
-                self._built[written(profile)] = self._cache.load(key) or self._build(key, profile)
-
-    def _plan(self, shapes: Shapes) -> Plan:
-        key = written({name: (shape, shape, shape) for name, shape in shapes.items()})
+    def _plan(self, shapes: Shapes, engine: Any) -> Plan:
+        """Buffers for these shapes; the arena's lock is held."""
+        arena, key = self._open_arena(), written({name: (shape, shape, shape) for name, shape in shapes.items()})
         if key not in self._plans:
             while len(self._plans) >= KEPT:
                 self._plans.popitem(last=False)[1].close()
-            self._plans[key] = Plan(self._trt, self._engine(shapes), self._graph, shapes, self._open_arena())
-        else:
-            self._engine(shapes)  # used again: neither goes before the other
+            self._plans[key] = Plan(self._trt, engine, self._graph, shapes, arena)
         self._plans.move_to_end(key)
         return self._plans[key]
 
     def _engine(self, shapes: Shapes) -> Any:
-        """An ICudaEngine that runs these shapes."""
-        profile = profile_of(self.spec, shapes)
-        key = written(profile)
-        if key not in self._loaded:
-            while len(self._loaded) >= KEPT:
-                self._loaded.popitem(last=False)
-            self._loaded[key] = self._load(profile)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
+        """An ICudaEngine that runs these shapes: loaded already, or from the cache, or compiled.
 
-    def _load(self, profile: Profile) -> Any:
-        """From the cache, or built where the cache has none that still loads."""
-        key = self._key(profile)
-        plan = self._built.pop(written(profile), None) or self._cache.load(key)
-        engine = self._deserialise(plan) if plan else None
-        if engine is None:
-            engine = self._deserialise(self._build(key, profile))
-        if engine is None:
+        The arena's lock must not be held: compiling takes minutes, and every engine would wait.
+        """
+        profile = profile_of(self.spec, shapes)
+        name, key = written(profile), self._key(profile)
+        found = self._known(name) or self._load(name, self._cache.load(key))
+        if found is not None:
+            return found
+        with _BUILDING:  # another thread may have built it meanwhile, or another process
+            found = self._known(name) or self._load(name, self._cache.load(key))
+            found = found or self._load(name, self._build(key, profile))
+        if found is None:
             raise EngineError(f"{self.name}: TensorRT cannot load its own plan: {logger(self._trt).reason()}")
-        return engine
+        return found
+
+    def _known(self, name: str) -> Any:
+        """The ICudaEngine of a profile that is loaded, used just now; None if it is not."""
+        with self._lock:
+            self._open_arena()
+            if name in self._loaded:
+                self._loaded.move_to_end(name)
+            return self._loaded.get(name)
+
+    def _load(self, name: str, plan: bytes | None) -> Any:
+        """Loads a plan, if there is one; None if the library does not take it."""
+        with self._lock:
+            self._open_arena()
+            engine = self._deserialise(plan) if plan else None
+            if engine is not None:
+                while len(self._loaded) >= KEPT:
+                    self._loaded.popitem(last=False)
+                self._loaded[name] = engine
+            return engine
 
     def _deserialise(self, plan: bytes) -> Any:
         if self._runtime is None:
@@ -238,7 +245,10 @@ class TrtEngine:
         logger(self._trt).reason()  # complaints about a plan of another version must not explain a later failure
         timing_key = Key("tensorrt timings", "", key.library, key.device, "")
         timings = self._cache.load(timing_key)
-        built = build(self._trt, self._graph, self._external, profile, timings)
+        with self._lock:
+            free, _ = self._open_arena().cuda.memory()
+        with compiling(self.name) as tell:
+            built = build(self._trt, self._graph, self._external, profile, timings, workspace(free), tell)
         if built.timings and built.timings != timings:
             self._cache.store(timing_key, built.timings)
         self._cache.store(key, built.plan)
@@ -252,3 +262,12 @@ class TrtEngine:
             device=self._device,
             options=f"{written(profile)} {self._graph.precision}",
         )
+
+
+def _layers(trt: Any, engine: Any) -> Any:
+    """The inspector's JSON: an object with lists of "Layers" and of inputs and outputs."""
+    told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    try:
+        return json.loads(told)
+    except ValueError as error:
+        raise EngineError(f"TensorRT's inspector gave no JSON ({one_line(told)[:100]})") from error

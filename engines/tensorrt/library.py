@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from handfirst.engines.errors import EngineError
+from handfirst.engines.errors import EngineError, one_line
 
 INSTALL = "pip install 'handfirst[tensorrt]'"
 DTYPES = {
@@ -73,8 +73,3 @@ def logger(library: Any) -> Any:
             return said or "it does not say why"
 
     return Log()
-
-
-def one_line(text: object) -> str:
-    """Any text without its line breaks."""
-    return " ".join(str(text).split())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from handfirst.runtime.cli import options, output, pipeline
+from handfirst.runtime.cli.bars import Bars
 
 
 def demo(
@@ -24,8 +25,9 @@ def demo(
 
     told = pipeline.system_of(None)
     request = told.example(seed=seed)
-    system = pipeline.open_pipeline(None, engine, threads)
-    (result,), parts = pipeline.run(system, [request], options.show_progress(progress, json))
+    with Bars(options.show_progress(progress, json)) as bars:
+        system = pipeline.open_pipeline(None, engine, threads)
+        (result,), parts = pipeline.run(system, [request], bars)
     xmp = pipeline.told_of(system, result, metadata)
     pictures = [
         output.Picture(kind, out / f"{name}.png", image, result.seed, None if kind == "pose" else xmp)

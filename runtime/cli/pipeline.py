@@ -79,12 +79,12 @@ def _option(name: str, options: Collection[str]) -> str:
     return f"--{name.replace('_', '-')}" if name in options else f"--set {name}=VALUE"
 
 
-def run(system: System, requests: Sequence[Request], show: bool | None) -> tuple[list[Result], list[Part]]:
+def run(system: System, requests: Sequence[Request], bars: Bars) -> tuple[list[Result], list[Part]]:
     """Results in the order of `requests`, painted together, and what every part of the work took."""
     from handfirst.runtime.timing.spans import Recording, recording
     from handfirst.runtime.timing.totals import parts
 
-    with Bars(show) as bars, recording(Recording()) as heard:
+    with recording(Recording()) as heard:
         if len(requests) == 1:
             results = [_follow(system.steps(requests[0]), bars)]
         else:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from handfirst.runtime.cli import options, output, pipeline
+from handfirst.runtime.cli.bars import Bars
 
 
 class Blend(StrEnum):
@@ -86,8 +87,9 @@ def render(
     }
     first = pipeline.asked(told.JOBS, said, more or ())
     requests = [first.seeded(seed + i) for i in range(count)]
-    system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
-    results, parts = pipeline.run(system, requests, options.show_progress(progress, json))
+    with Bars(options.show_progress(progress, json)) as bars:
+        system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
+        results, parts = pipeline.run(system, requests, bars)
     xmp = [pipeline.told_of(system, result, metadata) for result in results]
     pictures = [output.Picture("result", t, r.image, r.seed, x) for t, r, x in zip(targets, results, xmp, strict=True)]
     if sheet:

@@ -9,6 +9,7 @@ import typer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import options, output
+from handfirst.runtime.cli.bars import Bars
 from handfirst.runtime.cli.pipeline import short_id
 
 
@@ -37,7 +38,8 @@ def verify(
 
         checks = verify_isolated(path, engine, threads, seconds, parse_bytes(memory, "--memory") or MEMORY)
     else:
-        checks = list(run_checks(opened, engine, threads))
+        with Bars(options.show_progress(None, json)):
+            checks = list(run_checks(opened, engine, threads))
     failed = [check.name for check in checks if not check.ok]
     if json:
         output.print_json(

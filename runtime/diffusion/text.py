@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from handfirst.engines.engine import Engine
-from handfirst.engines.errors import BundleError
+from handfirst.engines.errors import BundleError, one_line
 from handfirst.runtime.diffusion.settings import TextSettings
 from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 
@@ -34,7 +34,7 @@ def open_tokenizer(json: bytes, settings: TextSettings) -> Tokenizer:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the library raises bare Exception, and what is none where it panics
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         shown = "".join(c if c.isprintable() else "?" for c in reason)[:200]
         raise BundleError(
             f"tokenizer: expected a tokenizer.json as CLIP has it, got another ({shown}); export the bundle again"

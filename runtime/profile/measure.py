@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handfirst.engines.engine import Array
-from handfirst.engines.errors import EngineError
+from handfirst.engines.errors import EngineError, one_line
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.profile.memory import forget_peak, gpu_bytes, peak_bytes
 from handfirst.runtime.system import Request, System
@@ -126,7 +126,7 @@ def _batch(system: System, request: Request, images: int, engine: str, forget: C
     except (EngineError, MemoryError) as error:
         if images == 1:
             raise
-        return Batch(images, None, refused=" ".join(str(error).split()) or "not enough memory")
+        return Batch(images, None, refused=one_line(error) or "not enough memory")
     seconds = statistics.median(job.wall for job in jobs[1:]) / 1e9
     return Batch(images, seconds, peak_bytes() if counts else None, gpu_bytes(engine))
 

@@ -94,25 +94,26 @@ def _run_on(lane: Lane, engine: StreamEngine, inputs: dict[str, Any]) -> list[fl
     seconds: list[float] = []
     tensors: dict[str, Placed] = {}
     timer = StreamTimer(cuda, stream)
-    with lane.lock:
-        try:
+    try:
+        with lane.lock:
             for tensor in (*engine.spec.inputs, *engine.spec.outputs):
                 shape = tuple(map(int, tensor.shape))
                 tensors[tensor.name] = Placed(cuda.allocate(nbytes(shape, tensor.dtype)), shape, tensor.dtype)
             for name, array in inputs.items():
                 cuda.upload(tensors[name].address, array, stream)
-            launch = engine.bind(tensors)
+        launch = engine.bind(tensors)  # may compile, which others need not wait for
+        with lane.lock:
             for _ in range(ATTEMPTS + 1):
                 with timer.work():
                     launch()
                 cuda.wait(stream)
                 seconds.append(timer.seconds())
-        finally:
-            timer.close()
-            with suppress(EngineError):  # a lost GPU has nothing left to give back
-                cuda.wait(stream)
-                for placed in tensors.values():
-                    cuda.free(placed.address)
+    finally:
+        timer.close()
+        with lane.lock, suppress(EngineError):  # a lost GPU has nothing left to give back
+            cuda.wait(stream)
+            for placed in tensors.values():
+                cuda.free(placed.address)
     return seconds[1:]
 
 

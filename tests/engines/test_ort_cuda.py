@@ -13,7 +13,7 @@ from support.doubling_graph import cuda, numbers
 from support.fake_onnxruntime import FakeOnnxRuntime, Value
 
 from handfirst.engines import ort, ort_cuda
-from handfirst.engines.engine import Array
+from handfirst.engines.engine import Array, Placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray
@@ -64,6 +64,32 @@ def test_handles_outlive_replays(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed, found in enumerate(kept):
         np.testing.assert_array_equal(running.host(found["y"]), numbers(3, seed) + 1)
         np.testing.assert_array_equal(running.host(found["z"]), numbers(3, seed) * 2)
+
+
+def test_what_is_kept_is_copied_once_something_is_captured_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """y is kept and z is not; a replay copies its input from a handle, too."""
+    monkeypatch.setattr(Value, "copies", 0)
+    engine = cuda(FakeOnnxRuntime(), monkeypatch)
+    x, counted, kept = engine.upload(numbers(3)), [], []
+    for _ in range(5):
+        kept.append(engine.run_resident({"x": x}, ("y",))["y"])
+        counted.append(Value.copies)
+    assert counted == [0, 0, 2, 4, 6]
+    engine.run_resident({"x": engine.upload(numbers(4))}, ("y",))  # other shapes, without a graph yet
+    assert Value.copies == 7
+    for found in kept:
+        np.testing.assert_array_equal(running.host(found), numbers(3) + 1)
+
+
+def test_what_is_kept_beside_a_loop_s_graphs_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop captures over its own memory, and its replays write into the session's, too."""
+    monkeypatch.setattr(Value, "copies", 0)
+    engine = cuda(FakeOnnxRuntime(), monkeypatch)
+    for option in (False, True):
+        engine.run_resident({"x": numbers(3 + option)}, ("y",))
+        assert Value.copies == option
+        place = {name: Placed(4096, (3, 2), "float32") for name in "xyz"}
+        engine.bind(place)
 
 
 def test_what_is_not_wanted_is_not_copied_out_of_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:

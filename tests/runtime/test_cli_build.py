@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +38,7 @@ class Recorder:
     def __init__(self, settings=SETTINGS):
         self.seen = defaultdict(set)
         self.opened = []
+        self.layers = None
         self.manifest = SimpleNamespace(
             name="tiny",
             system="two-stage",
@@ -53,7 +55,10 @@ class Recorder:
             self.seen[role].add(tuple(sorted((name, value.shape) for name, value in inputs.items())))
             return FUNCTIONS[role](inputs)
 
-        return FakeEngine(spec(role), role, function)
+        made = FakeEngine(spec(role), role, function)
+        if self.layers is not None:
+            made.layers = partial(self.layers, made)
+        return made
 
 
 def rendered(settings, people):
@@ -146,6 +151,27 @@ class TestBuild:
         said = capsys.readouterr()
         assert "tiny 0123456789ab on tensorrt" in said.out and "body_unet" in said.out and "2 x 8 x 8" in said.out
         assert "8/8" in said.err
+
+    def test_the_layers_of_every_plan_go_into_a_file(self, record, cache, capsys, tmp_path):
+        """Some engines keep fewer plans than they run shapes: each is asked while it is there."""
+
+        def layers(self):
+            shapes = record.seen[self.name]
+            return {str(len(shapes)): {"Layers": [{"Name": self.name}]}}
+
+        record.layers = layers
+        out = tmp_path / "layers.json"
+        assert main(["build", "--engine", "tensorrt:1", "--inspect", str(out)]) == 0
+        told = json.loads(out.read_text())
+        assert list(told) == list(ROLES) and list(told["hand_unet"]) == ["1", "2"]
+        assert told["body_unet"] == {"1": {"Layers": [{"Name": "body_unet"}]}}
+        assert f"layers  {out}" in capsys.readouterr().out
+
+    def test_engines_that_tell_no_layers(self, record, cache, capsys, tmp_path):
+        line = refused(capsys, "build", "--engine", "openvino", "--inspect", str(tmp_path / "layers.json"))
+        assert "expected engine tensorrt" in line
+        assert ".json" in refused(capsys, "build", "--engine", "tensorrt", "--inspect", str(tmp_path / "layers"))
+        assert record.opened == [] and not (tmp_path / "layers.json").exists()
 
     def test_an_engine_that_compiles_nothing(self, record, cache, capsys):
         line = refused(capsys, "build", "--engine", "cpu")

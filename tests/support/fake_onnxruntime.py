@@ -1,7 +1,8 @@
 """A stand-in for onnxruntime with a CUDA provider: y = x + 1, z = 2 x; device memory is an array with a label.
 
 It behaves as badly as the real one may: a captured graph reads and writes the buffers that it was captured with,
-capturing wants every binding on the device, and what a capturing session allocated is overwritten by its next run.
+capturing wants every binding on the device, and what a session allocated after its first capture is overwritten by its
+next run. What it allocated before, and somebody still holds, is in no graph.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ class Value:
     """OrtValue."""
 
     copies_between_values = True
+    copies = 0  # on the device, of all of them
 
     def __init__(self, array: np.ndarray, device: tuple[str, int]) -> None:
         self.array = array
@@ -33,6 +35,7 @@ class Value:
             if not self.copies_between_values:
                 raise TypeError("incompatible function arguments")
             data = data.array
+            Value.copies += 1
         assert data.shape == self.array.shape and data.dtype == self.array.dtype
         self.array[...] = data
 
@@ -70,8 +73,10 @@ class Binding:
     def bind_ortvalue_output(self, name: str, value: Value) -> None:
         self.outputs[name] = value
 
-    def bind_output(self, name: str, device: str, index: int) -> None:
+    def bind_output(self, name: str, device: str, index: int, *placed: Any) -> None:
         self.outputs[name] = (device, index)
+
+    def bind_input(self, name: str, device: str, index: int, *placed: Any) -> None: ...
 
     def synchronize_inputs(self) -> None: ...
 
@@ -121,7 +126,7 @@ class Session:
     def run_with_iobinding(self, binding: Binding, options: Options | None) -> None:
         graph = int(options.entries["gpu_graph_id"]) if options else None
         self.log.append(graph)
-        for value in self.arena if self.capturing else ():
+        for value in self.arena:
             value.array[...] = -7
         if graph is not None and graph >= 0:
             assert self.capturing
@@ -138,7 +143,7 @@ class Session:
             target = binding.outputs[name]
             if isinstance(target, tuple):
                 target = Value(result.copy(), target)
-                if target.device[0] == "cuda":
+                if target.device[0] == "cuda" and self.graphs:
                     self.arena.append(target)
             target.array[...] = result
             binding.made.append(target)

@@ -7,18 +7,20 @@ TensorRT 10 needs is asked for where the fake plays 10.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 from support.fake_cuda import FakeCuda
 from support.fake_trt_builder import Builder, Config, Profile, TimingCache
-from support.fake_trt_engine import Context, CudaEngine, Runtime
-from support.fake_trt_parser import DTYPES, Logger, Network, Parser, enum_of
+from support.fake_trt_engine import Context, CudaEngine, Inspector, Runtime
+from support.fake_trt_parser import DTYPES, Logger, Monitor, Network, Parser, enum_of
 
 
 class FakeTensorRT:
     """The module; tensorrt/test_rtx.py compares the names of its parts with the real ones.
 
-    Knobs: `refuse` holds names of calls that fail, `gpu` is what plans are built for.
+    Knobs: `refuse` holds names of calls that fail, `gpu` is what plans are built for, `while_building` is called in
+    the middle of every build and tells whether it goes on.
     """
 
     def __init__(self, api: int, cuda: FakeCuda, gpu: str = "Fake GPU") -> None:
@@ -26,6 +28,8 @@ class FakeTensorRT:
         self.__version__ = {10: "10.16.0", 11: "11.1.0"}[api]
         self.refuse: set[str] = set()
         self.builds = 0
+        self.while_building: Callable[[], bool] = lambda: True
+        self.limits: list[int] = []
         self.timings_seen: list[bytes] = []
         self.runtimes = 0
         self.flags: list[list[str]] = []
@@ -33,11 +37,15 @@ class FakeTensorRT:
         self.DataType = enum_of("DataType", *sorted(DTYPES.values()))
         self.BuilderFlag = enum_of("BuilderFlag", "TF32")
         self.ExecutionContextAllocationStrategy = enum_of("Strategy", "STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
+        self.LayerInformationFormat = enum_of("LayerInformationFormat", "ONELINE", "JSON")
+        self.MemoryPoolType = enum_of("MemoryPoolType", "WORKSPACE")
+        self.ProfilingVerbosity = enum_of("ProfilingVerbosity", "LAYER_NAMES_ONLY", "NONE", "DETAILED")
         self.TensorIOMode = enum_of("TensorIOMode", "NONE", "INPUT", "OUTPUT")
         self.TensorLocation = enum_of("TensorLocation", "DEVICE", "HOST")
         typed = {"STRONGLY_TYPED": 1} if api == 10 else {}
         self.NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", typed)  # type: ignore[misc]
         self.ILogger = Logger
+        self.IProgressMonitor = Monitor
         self.OnnxParser = _bound(Parser, self)
         self.Builder = _bound(Builder, self)
         self.Runtime = _bound(Runtime, self)
@@ -50,7 +58,7 @@ def _bound(cls: type, library: FakeTensorRT) -> type:
 REAL_NAMES = {
     Logger: "ILogger", Network: "INetworkDefinition", Parser: "OnnxParser", Profile: "IOptimizationProfile",
     TimingCache: "ITimingCache", Config: "IBuilderConfig", Builder: "Builder", Runtime: "Runtime",
-    CudaEngine: "ICudaEngine", Context: "IExecutionContext",
+    CudaEngine: "ICudaEngine", Context: "IExecutionContext", Monitor: "IProgressMonitor", Inspector: "EngineInspector",
 }  # fmt: skip
 
 

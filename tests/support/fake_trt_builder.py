@@ -31,6 +31,9 @@ class TimingCache:
 
 
 class Config:
+    progress_monitor: Any = None
+    profiling_verbosity: Any = None
+
     def __init__(self, library: FakeTensorRT) -> None:
         self.library = library
         self.flags = {library.BuilderFlag.TF32}
@@ -39,6 +42,10 @@ class Config:
 
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag)
+
+    def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
+        assert pool == self.library.MemoryPoolType.WORKSPACE
+        self.library.limits.append(pool_size)
 
     def add_optimization_profile(self, profile: Profile) -> int:
         self.profiles.append(profile)
@@ -78,6 +85,9 @@ class Builder:
 
     def build_serialized_network(self, network: Network, config: Config) -> memoryview | None:
         self.library.builds += 1
+        assert config.profiling_verbosity == self.library.ProfilingVerbosity.DETAILED
+        if not _phases(config.progress_monitor) or not self.library.while_building():
+            return None
         assert len(config.profiles) == 1 and config.timings is not None and network.model is not None
         shapes = config.profiles[0].shapes
         for tensor in network.inputs:
@@ -92,3 +102,16 @@ class Builder:
         config.timings.blob = config.timings.blob or f"{self.library.gpu} timings".encode()
         text = json.dumps({"version": self.library.__version__, "gpu": self.library.gpu, "shapes": shapes})
         return memoryview(MAGIC + text.encode() + b"\n" + network.model.SerializeToString())
+
+
+def _phases(monitor: Any) -> bool:
+    """Two steps, the first with one phase of four steps in it that begins twice; whether nobody stops it."""
+    monitor.phase_start("Building engine", None, 2)
+    for _ in range(2):
+        monitor.phase_start("Timing tactics", "Building engine", 4)
+        if not all(monitor.step_complete("Timing tactics", step) for step in range(4)):
+            return False
+        monitor.phase_finish("Timing tactics")
+    going = bool(monitor.step_complete("Building engine", 0) and monitor.step_complete("Building engine", 1))
+    monitor.phase_finish("Building engine")
+    return going

@@ -73,12 +73,27 @@ class CudaEngine:
         where = self.library.TensorLocation
         return where.HOST if "get_tensor_location" in self.library.refuse else where.DEVICE
 
+    def create_engine_inspector(self) -> Inspector:
+        return Inspector(self)
+
     def create_execution_context(self, strategy: Any) -> Context | None:
         assert strategy == self.library.ExecutionContextAllocationStrategy.USER_MANAGED
         if "create_execution_context" in self.library.refuse:
             self.logger._error("cannot create a context:\nweights are missing")
             return None
         return Context(self)
+
+
+class Inspector:
+    def __init__(self, engine: CudaEngine) -> None:
+        self.engine = engine
+
+    def get_engine_information(self, format: Any) -> str:
+        assert format == self.engine.library.LayerInformationFormat.JSON
+        nodes = onnx.load_model_from_string(self.engine.model).graph.node
+        if "get_engine_information" in self.engine.library.refuse:
+            return "Engine information is not available"
+        return json.dumps({"Layers": [{"Name": node.name, "LayerType": node.op_type} for node in nodes]})
 
 
 class Context:

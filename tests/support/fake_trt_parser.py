@@ -37,6 +37,17 @@ class Logger:
         self.log(self.Severity.ERROR, message)
 
 
+class Monitor:
+    """IProgressMonitor: a subclass must have called its __init__, as pybind11 asks."""
+
+    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None: ...
+
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        raise TypeError("step_complete is abstract")
+
+    def phase_finish(self, phase_name: str) -> None: ...
+
+
 class Tensor:
     def __init__(self, library: FakeTensorRT, value: onnx.ValueInfoProto) -> None:
         kind = value.type.tensor_type

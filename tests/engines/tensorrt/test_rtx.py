@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,19 @@ for tensor in model.graph.initializer:
 outside = replace(head, model=model.SerializeToString(), data={"w.bin": blob})
 said["external"] = {**attempt(outside, external_weights(outside)), "tensors": len(places)}
 said["external, unnamed"] = attempt(outside, dict(list(places.items())[1:]))
+shares = []
+golden_shapes = {t.name: golden[f"mask_head.in.{t.name}"].shape for t in head.spec.inputs}
+build(trt, head, {}, profile_of(head.spec, golden_shapes), memory=1 << 28, tell=shares.append)
+
+def interrupt(share):
+    raise KeyboardInterrupt
+
+try:
+    build(trt, head, {}, profile_of(head.spec, golden_shapes), tell=interrupt)
+    stopped = "was not stopped"
+except KeyboardInterrupt:
+    stopped = "KeyboardInterrupt"
+said["progress"] = {"shares": shares, "stopped": stopped}
 said["fake"] = invented(trt)
 print(json.dumps(said))
 """
@@ -188,6 +202,15 @@ def test_tensorrt_rtx_builds_one_plan_for_every_size_within_limits(said: dict[st
 
 def test_the_stand_in_of_other_tests_invents_nothing(said: dict[str, object]) -> None:
     assert said["fake"] == []
+
+
+def test_tensorrt_rtx_tells_how_far_it_is_and_can_be_stopped(said: dict[str, dict[str, Any]]) -> None:
+    """An exception out of its own callback would end the process."""
+    shares = said["progress"]["shares"]
+    assert len(shares) > 10 and max(shares) > 0.8 and all(0 < share <= 1 for share in shares)
+    assert sum(share < before for before, share in pairwise(shares)) < len(shares) / 4
+    assert sum(0.1 < share < 0.9 for share in shares) > 5
+    assert said["progress"]["stopped"] == "KeyboardInterrupt"
 
 
 def test_tensorrt_rtx_takes_external_weights_from_memory(said: dict[str, dict[str, object]]) -> None:
