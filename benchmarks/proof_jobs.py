@@ -100,18 +100,33 @@ class Jobs:
         return [Request(pose=demo_pose(), prompt=PROMPT, steps=self.steps * times, seed=i) for i in range(batch)]
 
 
-def job_rows(jobs: Jobs, rules: Rules, done: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """A row per contestant and batch, as soon as it is there; what is done already is not opened."""
+def job_rows(
+    jobs: Jobs, rules: Rules, done: Callable[[dict[str, Any]], bool], only: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """A row per contestant and batch, as soon as it is there; what is done already is not opened.
+
+    Args:
+        only: the one contestant that takes part; None: all.
+    """
     for name, rows in _field(jobs, rules).items():
-        headings = [_heading(jobs, name, batch) for batch in jobs.batches]
+        if only not in (None, name):
+            continue
+        headings = [_heading(jobs, rules, name, batch) for batch in jobs.batches]
         left = [heading for heading in headings if not done(heading)]
         if not left or time.monotonic() > rules.deadline:
             continue
+        rules.begin(left[0])
         try:
             yield from rows(left)
         except Exception as error:  # whatever a library raises is a finding
             yield from (heading | refusal(error) for heading in left)
         free_memory()
+
+
+def contestants(rules: Rules) -> list[str]:
+    """Who takes part."""
+    nothing: Any = None
+    return list(_field(nothing, rules))
 
 
 _Rows = Callable[[list[dict[str, Any]]], Iterator[dict[str, Any]]]
@@ -138,6 +153,7 @@ def _engine_rows(jobs: Jobs, rules: Rules, kind: str, left: list[dict[str, Any]]
         for heading in left:
             if time.monotonic() > rules.deadline:
                 return
+            rules.begin(heading)
             yield heading | _compared(jobs, system, plain, counting, heading["batch"])
     finally:
         plain.close()
@@ -230,6 +246,7 @@ def _torch_rows(
     for heading in left:
         if time.monotonic() > rules.deadline:
             return
+        rules.begin(heading)
         batch = heading["batch"]
         rows = {"hand_unet": 2 * hands * batch, "mask_head": hands * batch, "controlnet": 2 * batch}
         rows |= {"body_unet": 2 * batch, "text_encoder": 1}
@@ -298,5 +315,7 @@ class TorchJob:
         return 0.85 * x_0 + 0.5 * eps
 
 
-def _heading(jobs: Jobs, name: str, batch: int) -> dict[str, Any]:
-    return {"contestant": name, "precision": jobs.precision, "batch": batch, "steps": jobs.steps}
+def _heading(jobs: Jobs, rules: Rules, name: str, batch: int) -> dict[str, Any]:
+    return {
+        "contestant": name, "precision": jobs.precision, "form": rules.form, "batch": batch, "steps": jobs.steps,
+    }  # fmt: skip

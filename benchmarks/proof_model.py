@@ -156,31 +156,45 @@ class Store:
     Args:
         model: whose.
         folder: where they stay, so that a later command reads them again; None: nowhere. Give each model its own.
+        opset: of graphs of half precision, as `handfirst export --opset`.
     """
 
-    def __init__(self, model: Any, folder: Path | None = None) -> None:
-        self.model, self._folder = model, folder
+    def __init__(self, model: Any, folder: Path | None = None, opset: int | None = None) -> None:
+        self.model, self._folder, self._opset = model, folder, opset
 
     def graph(self, role: str, precision: Precision) -> Graph:
         """As an engine takes it."""
         part = part_makers(self.model)[role]()
         if self._folder is None:
             with tempfile.TemporaryDirectory(prefix="handfirst-proof-") as folder:
-                return _export(part, precision, Path(folder))
-        place = self._folder / f"{role}-{precision}"
+                return self._export(part, precision, Path(folder))
+        place = self._folder / "-".join(filter(None, (role, precision, str(self._opset or ""))))
         if place.is_dir():
             data = tuple(path.name for path in place.glob("*.weights"))
             precision = form_of(part, precision).precision
             return read_graph(place, GraphFiles(f"{role}.onnx", data), role, part.spec, precision)
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
-        graph = _export(part, precision, unfinished)
+        graph = self._export(part, precision, unfinished)
         unfinished.rename(place)  # never half a graph
         return graph
 
+    def _export(self, part: Part, precision: Precision, folder: Path) -> Graph:
+        form = form_of(part, precision, self._opset)
+        files = write_graph(to_onnx(part, "float32", form), folder, part.role)
+        return read_graph(folder, files, part.role, part.spec, form.precision)
 
-def exported(store: Store, role: str, precisions: Sequence[Precision], batch: int, device: str) -> Iterator[Subject]:
-    """One graph in every precision, one after the other in memory."""
+
+def exported(
+    store: Store,
+    role: str,
+    precisions: Sequence[Precision],
+    batch: int,
+    device: str,
+    begin: Callable[[Precision], None] = lambda precision: None,
+) -> Iterator[Subject]:
+    """One graph in every precision, one after the other in memory; `begin` is called before each export."""
+    begin(precisions[0])
     make = part_makers(store.model)[role]
     part, settings = make(), store.model.settings
     factor = settings.latent.factor
@@ -188,6 +202,7 @@ def exported(store: Store, role: str, precisions: Sequence[Precision], batch: in
     reference = torch_outputs(part.module, part, inputs, device)
     del part
     for precision in precisions:
+        begin(precision)
         started = time.monotonic()
         graph = store.graph(role, precision)
         seconds = round(time.monotonic() - started, 1)
@@ -210,12 +225,6 @@ def from_bundle(bundle: Bundle, role: str, folder: Path | None) -> Subject:
     if folder is not None:
         module = in_precision(part_makers(ModelFolder(folder))[role](), graph.precision)
     return Subject(role, graph.precision, graph, module, inputs, reference)
-
-
-def _export(part: Part, precision: Precision, folder: Path) -> Graph:
-    form = form_of(part, precision)
-    files = write_graph(to_onnx(part, "float32", form), folder, part.role)
-    return read_graph(folder, files, part.role, part.spec, form.precision)
 
 
 @torch.no_grad()

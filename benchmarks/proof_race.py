@@ -44,7 +44,10 @@ class Rules:
         compiles: whether torch.compile takes part.
         nhwc: whether onnxruntime runs once more with channels last.
         deadline: time.monotonic() after which no contestant is opened.
-        done: rows that are there already, as (role, precision, contestant, batch).
+        done: rows that are there already, as `key` writes them.
+        form: how graphs of half precision are written: "plain", or "opset 23".
+        hang: a contestant that waits for ever, to try what becomes of it.
+        begin: called with the heading of a row before each piece of work for it that may take long.
     """
 
     device: str
@@ -55,6 +58,9 @@ class Rules:
     nhwc: bool
     deadline: float
     done: Collection[tuple[Any, ...]] = ()
+    form: str = "plain"
+    begin: Callable[[dict[str, Any]], None] = lambda heading: None
+    hang: str | None = None
 
 
 @dataclass
@@ -80,11 +86,15 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
     opened: dict[str, Contestant] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name, opens in _field(subject, rules):
-        if key(_heading(subject, name)) in rules.done:
+        heading = _heading(subject, name, rules)
+        if key(heading) in rules.done:
             continue
         if time.monotonic() > rules.deadline:
             print(f"{name}: the time is up", flush=True)
             continue
+        rules.begin(heading)
+        while name == rules.hang:
+            time.sleep(60)
         try:
             opened[name] = opens()
             rows[name] = _errors(subject, opened[name].answer())
@@ -95,17 +105,17 @@ def race(subject: Subject, rules: Rules) -> list[dict[str, Any]]:
                 failed.close()
             rows[name] = refusal(error)
         print(f"{name}: {rows[name]}", flush=True)
-    seconds = _time(opened, rules.rounds, synchroniser(rules.device), rows)
+    seconds = _time(opened, rules, rows, lambda name: rules.begin(_heading(subject, name, rules)))
     for name, values in seconds.items():
         rows[name] |= _times(values, seconds.get(EAGER))
     for contestant in opened.values():
         contestant.close()
-    return [_heading(subject, name) | row for name, row in rows.items()]
+    return [_heading(subject, name, rules) | row for name, row in rows.items()]
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What a row of `race` is about: role, precision, contestant, batch."""
-    return row["role"], row["precision"], row["contestant"], row["batch"]
+    """What a row of `race` is about: role, precision, form, contestant, batch."""
+    return row["role"], row["precision"], row["form"], row["contestant"], row["batch"]
 
 
 def contestants(rules: Rules) -> list[str]:
@@ -189,12 +199,14 @@ def _torch(subject: Subject, rules: Rules, compiled: bool = False) -> Contestant
 
 
 def _time(
-    opened: dict[str, Contestant], rounds: int, wait: Callable[[], None], rows: dict[str, dict[str, Any]]
+    opened: dict[str, Contestant], rules: Rules, rows: dict[str, dict[str, Any]], begin: Callable[[str], None]
 ) -> dict[str, list[float]]:
     """Seconds by name. Who fails is out, and its row says so."""
     seconds: dict[str, list[float]] = {name: [] for name in opened}
-    for _ in range(rounds):
+    wait = synchroniser(rules.device)
+    for _ in range(rules.rounds):
         for name in list(seconds):
+            begin(name)
             try:
                 wait()
                 started = time.perf_counter()
@@ -207,10 +219,11 @@ def _time(
     return seconds
 
 
-def _heading(subject: Subject, name: str) -> dict[str, Any]:
+def _heading(subject: Subject, name: str, rules: Rules) -> dict[str, Any]:
     return {
         "role": subject.role,
         "precision": subject.precision,
+        "form": rules.form,
         "contestant": name,
         "batch": len(next(iter(subject.inputs.values()))),
         "export_seconds": subject.export_seconds,

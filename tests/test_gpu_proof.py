@@ -21,7 +21,7 @@ from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "engines" / "bundles" / "demo"
-CPU = ("--device", "cpu", "--rounds", "1")
+CPU = ("--device", "cpu", "--rounds", "1", "--one-process")
 
 
 @pytest.fixture
