@@ -25,7 +25,7 @@ from handfirst.engines.errors import BundleError, EngineError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
-from handfirst.engines.ort_cuda import CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
+from handfirst.engines.ort_cuda import NO_GRAPH, CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
 from handfirst.engines.spec import Port, check_ports
 from handfirst.engines.telemetry import switch_off
 
@@ -71,6 +71,7 @@ class OrtEngine:
             self._place = Place(ort, "cpu")
             self._session: Any = _session(ort, graph, threads, [PROVIDERS["cpu"]])
         else:
+            _check_age(ort)
             options = cuda or CudaOptions()
             self._place = Place(ort, "cuda", options.device)
             self._lane = _lane(options.device)
@@ -146,17 +147,14 @@ class OrtEngine:
 
     def bind(self, tensors: Mapping[str, Placed]) -> Callable[[], None]:
         """See StreamEngine. The first call captures a graph where the library can, and so does the first of every
-        other thread: it keeps graphs per thread."""
+        other thread, as it keeps graphs per thread; no more than ort_cuda.MOST_LOOPS of them."""
         if self._session is None:
             raise EngineError(f"{self.name}: the engine is closed")
         check_placed(self.spec, tensors, self.name)
         session = self._session.plain if isinstance(self._session, TimedSession) else self._session
-        options = None if self._place.device[0] == "cpu" else loop_options(self._ort, self._graphs is not None)
         names = {tensor.name for tensor in self.spec.inputs}
-        if self._graphs is not None:
-            self._graphs.loop()
         try:
-            run = bound_run(session, self._place, tensors, names, options)
+            run = bound_run(session, self._place, tensors, names, self._loop_options())
         except Exception as error:
             raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
 
@@ -169,6 +167,13 @@ class OrtEngine:
                 raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
 
         return launch
+
+    def _loop_options(self) -> Callable[[], Any]:
+        """What a loop's runs are given; see CudaGraphs.loop."""
+        if self._graphs is not None:
+            return self._graphs.loop()
+        options = None if self._place.device[0] == "cpu" else loop_options(self._ort, NO_GRAPH)
+        return lambda: options
 
     def close(self) -> None:
         """Frees the session; handles that it gave stay good."""
@@ -285,6 +290,20 @@ def import_onnxruntime() -> Any:
             "onnxruntime is not installed; run: pip install 'handfirst[cpu]', or 'handfirst[cuda]' for an NVIDIA GPU"
         ) from error
     return onnxruntime
+
+
+OLDEST_ON_GPU = (1, 26)
+"""Copies tensors on the device by itself, and resizes there as the exported graphs ask."""
+
+
+def _check_age(ort: Any) -> None:
+    version = str(getattr(ort, "__version__", ""))
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST_ON_GPU:
+        raise EngineError(
+            f"onnxruntime-gpu {version} is too old for engine 'cuda', 1.26 or newer is needed; run: "
+            "pip install --upgrade 'handfirst[cuda]'"
+        )
 
 
 def _ports(nodes: Iterable[Any]) -> dict[str, Port]:

@@ -122,14 +122,14 @@ def run_bound(
 
 
 def bound_run(
-    session: Any, place: Place, tensors: Mapping[str, Placed], inputs: Collection[str], options: Any = None
+    session: Any, place: Place, tensors: Mapping[str, Placed], inputs: Collection[str], options: Callable[[], Any]
 ) -> Callable[[], None]:
     """A call that runs the session over memory that somebody else holds on `place`, and waits for nothing.
 
     Args:
         tensors: every input and output.
         inputs: which of them are inputs.
-        options: RunOptions.
+        options: asked for RunOptions before each run.
     """
     binding = session.io_binding()
     for name, placed in tensors.items():
@@ -138,7 +138,7 @@ def bound_run(
 
     def run() -> None:
         with place.turn():
-            session.run_with_iobinding(binding, options)
+            session.run_with_iobinding(binding, options())
 
     return run
 

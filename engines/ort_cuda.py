@@ -12,9 +12,10 @@ stand-in for the library; nothing here has run on a GPU.
 from __future__ import annotations
 
 import itertools
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +66,10 @@ RUNS_BEFORE = 2
 MOST_GRAPHS = 4
 """Sets of shapes that are captured; each holds buffers, and the library frees no graph before its session."""
 
+MOST_LOOPS = 16
+"""Graphs of sampling loops per session, one for each loop and thread: what comes later runs without, as the library
+keeps a graph until its session, or the thread that captured it, ends."""
+
 NO_GRAPH = -1
 """The library's id for a run that is neither captured nor replayed."""
 
@@ -92,11 +97,22 @@ class CudaGraphs:
         self._sizes: dict[_Shapes, dict[str, tuple[tuple[int, ...], str]]] = {}
         self._captured: dict[_Shapes, _Captured] = {}
         self._refused = False
-        self._loops = False
+        self._loops: set[tuple[int, int]] = set()
 
-    def loop(self) -> None:
-        """Somebody captures runs of the session from now on over memory of their own (ort.py, bind)."""
-        self._loops = True
+    def loop(self) -> Callable[[], Any]:
+        """RunOptions for a loop over memory of its own, to be asked for before each run: they name a graph of the loop,
+        which the library captures once for every thread, or none where MOST_LOOPS are there already."""
+        graph = next(_loops)
+        captured, plain = loop_options(self._ort, graph), loop_options(self._ort, NO_GRAPH)
+
+        def options() -> Any:
+            mine = graph, threading.get_ident()
+            if mine not in self._loops and len(self._loops) >= MOST_LOOPS:
+                return plain
+            self._loops.add(mine)
+            return captured
+
+        return options
 
     def run(
         self, inputs: Mapping[str, Array | OrtArray], wanted: Sequence[str], keep: Collection[str]
@@ -170,7 +186,7 @@ class _Captured:
     def run(self, inputs: Mapping[str, Array | OrtArray]) -> dict[str, Any]:
         """The output buffers; the next run overwrites them."""
         for name, value in inputs.items():
-            fill(self._inputs[name], value.value if isinstance(value, OrtArray) else value)
+            self._inputs[name].update_inplace(value.value if isinstance(value, OrtArray) else value)
         run_binding(self._session, self._binding, self._options)
         return self._outputs
 
@@ -185,9 +201,9 @@ def run_options(ort: Any, graph: int) -> Any:
 _loops = itertools.count(MOST_GRAPHS + 1)
 
 
-def loop_options(ort: Any, captures: bool) -> Any:
-    """RunOptions of a run that nobody waits for, with a graph of its own where the session captures."""
-    options = run_options(ort, next(_loops) if captures else NO_GRAPH)
+def loop_options(ort: Any, graph: int) -> Any:
+    """RunOptions of a run that nobody waits for."""
+    options = run_options(ort, graph)
     options.add_run_config_entry("disable_synchronize_execution_providers", "1")
     return options
 
@@ -196,18 +212,8 @@ def copied(place: Place, value: Any) -> OrtArray:
     """A copy of an OrtValue on the device."""
     old = OrtArray(value, place)
     new = place.empty(old.shape, old.dtype)
-    fill(new, value)
+    new.update_inplace(value)
     return OrtArray(new, place)
-
-
-def fill(buffer: Any, source: Any) -> None:
-    """Copies an array or an OrtValue into an OrtValue; by way of the host where the library is too old for less."""
-    try:
-        buffer.update_inplace(source)
-    except (TypeError, AttributeError):  # OrtValue into OrtValue is newer than arrays
-        if isinstance(source, np.ndarray):
-            raise
-        buffer.update_inplace(source.numpy())
 
 
 def warn(name: str, error: Exception) -> None:

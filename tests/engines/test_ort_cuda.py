@@ -6,6 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from handfirst.engines import ort, ort_cuda
 from handfirst.engines.engine import Array, Placed
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.ort import OrtEngine
-from handfirst.engines.ort_binding import OrtArray
+from handfirst.engines.ort_binding import OrtArray, Place
 from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
 from handfirst.runtime import running
 
@@ -85,11 +86,18 @@ def test_what_is_kept_beside_a_loop_s_graphs_is_copied(monkeypatch: pytest.Monke
     """A loop captures over its own memory, and its replays write into the session's, too."""
     monkeypatch.setattr(Value, "copies", 0)
     engine = cuda(FakeOnnxRuntime(), monkeypatch)
-    for option in (False, True):
-        engine.run_resident({"x": numbers(3 + option)}, ("y",))
-        assert Value.copies == option
-        place = {name: Placed(4096, (3, 2), "float32") for name in "xyz"}
-        engine.bind(place)
+    memory = {name: numbers(2, seed) for seed, name in enumerate("xyz")}
+    x = memory["x"].copy()
+    launch = engine.bind({name: Placed(a.ctypes.data, a.shape, "float32") for name, a in memory.items()})
+    kept = [engine.run_resident({"x": numbers(3)}, ("y",))["y"]]
+    assert Value.copies == 0
+    launch()
+    np.testing.assert_array_equal(memory["z"], 2 * x)
+    kept.append(engine.run_resident({"x": numbers(3)}, ("y",))["y"])
+    assert Value.copies == 1
+    launch()
+    for found in kept:
+        np.testing.assert_array_equal(running.host(found), numbers(3) + 1)
 
 
 def test_what_is_not_wanted_is_not_copied_out_of_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,11 +157,35 @@ def test_a_capture_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch
     assert library.sessions[0].log == [-1, -1, 1, *[-1] * 6]
 
 
-def test_a_library_that_cannot_copy_on_the_device_copies_by_way_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Value, "copies_between_values", False)
-    engine = cuda(FakeOnnxRuntime(), monkeypatch)
-    for seed in range(4):
-        check(engine, numbers(3, seed))
+def test_a_library_that_cannot_copy_on_the_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    for version in ("1.9.3", "1.25.1", "0.30"):
+        library.__version__ = version
+        with pytest.raises(EngineError, match=rf"onnxruntime-gpu {version} is too old.*1\.26.*pip install"):
+            cuda(library, monkeypatch)
+    for version in ("1.26.0", "1.32.0.dev1", "2.0"):
+        library.__version__ = version
+        cuda(library, monkeypatch)
+
+
+def test_only_so_many_graphs_of_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library keeps one for every loop and thread until its session ends; what comes later runs without."""
+    library = FakeOnnxRuntime()
+    graphs = ort_cuda.CudaGraphs(library, None, Place(library, "cuda"), ["y"], "net")
+
+    def named(options: Any) -> int:
+        entries = options().entries
+        assert entries["disable_synchronize_execution_providers"] == "1"
+        return int(entries["gpu_graph_id"])
+
+    loops = [graphs.loop() for _ in range(ort_cuda.MOST_LOOPS)]
+    first = [named(loop) for loop in loops[:-1]]
+    assert len({*first}) == len(first) and min(first) > ort_cuda.MOST_GRAPHS
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(named, loops[0]).result() == first[0]  # the same graph's name, captured once more
+        assert named(loops[-1]) == other.submit(named, loops[1]).result() == ort_cuda.NO_GRAPH
+        assert other.submit(named, loops[0]).result() == first[0]
+    assert [named(loop) for loop in loops[:-1]] == first
 
 
 def test_what_is_wrong_is_said_in_one_line_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

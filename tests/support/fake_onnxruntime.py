@@ -7,6 +7,7 @@ next run. What it allocated before, and somebody still holds, is in no graph.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 class Value:
     """OrtValue."""
 
-    copies_between_values = True
     copies = 0  # on the device, of all of them
 
     def __init__(self, array: np.ndarray, device: tuple[str, int]) -> None:
@@ -32,8 +32,6 @@ class Value:
 
     def update_inplace(self, data: Any) -> None:
         if isinstance(data, Value):
-            if not self.copies_between_values:
-                raise TypeError("incompatible function arguments")
             data = data.array
             Value.copies += 1
         assert data.shape == self.array.shape and data.dtype == self.array.dtype
@@ -47,6 +45,13 @@ class Value:
 
     def data_type(self) -> str:
         return {"float32": "tensor(float)"}[str(self.array.dtype)]
+
+
+def _at(element: Any, shape: list[int], address: int, device: tuple[str, int]) -> Value:
+    """Memory of somebody else, which here is the host's."""
+    count = int(np.prod(shape)) * np.dtype(element).itemsize
+    array = np.frombuffer((ctypes.c_uint8 * count).from_address(address), element)
+    return Value(array.reshape(shape), device)
 
 
 class Options:
@@ -74,9 +79,10 @@ class Binding:
         self.outputs[name] = value
 
     def bind_output(self, name: str, device: str, index: int, *placed: Any) -> None:
-        self.outputs[name] = (device, index)
+        self.outputs[name] = _at(*placed, (device, index)) if placed else (device, index)
 
-    def bind_input(self, name: str, device: str, index: int, *placed: Any) -> None: ...
+    def bind_input(self, name: str, device: str, index: int, *placed: Any) -> None:
+        self.inputs[name] = _at(*placed, (device, index))
 
     def synchronize_inputs(self) -> None: ...
 
@@ -153,6 +159,7 @@ class FakeOnnxRuntime:
     """The module. What it refuses is set by the test."""
 
     OrtValue = Value
+    __version__ = "1.27.0"
     SessionOptions = RunOptions = Options
 
     def __init__(self, **refusals: bool) -> None:
