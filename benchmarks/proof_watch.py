@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handfirst.engines.probe import ending
+from handfirst.engines.child import ending
 
 LOOK = 0.2
 """Seconds between two looks at what an item tells."""

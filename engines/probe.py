@@ -6,17 +6,14 @@ into a folder that is thrown away. Knows nothing about what any engine needs (ch
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import UserError, one_line
+from handfirst.engines.child import answer, ask, command
+from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Graph
 from handfirst.engines.opening import open_engine
 from handfirst.engines.spec import EngineSpec, TensorSpec
@@ -35,7 +32,7 @@ ADDITION = Graph(
 )
 """y = x + x, float32 [batch, 2]: ONNX of opset 21, written down, as nothing here can write one."""
 
-_COMMAND = (sys.executable, "-P", "-c", "from handfirst.engines.probe import child; child()")
+_COMMAND = command("handfirst.engines.probe")
 
 
 def probe(engine: str, bundle: str | None = None) -> str | None:
@@ -47,43 +44,20 @@ def probe(engine: str, bundle: str | None = None) -> str | None:
     """
     if getattr(sys, "frozen", False):  # sys.executable is then the program itself and would be started again
         return _problem(engine, bundle)
-    asked = {"engine": engine, "bundle": bundle}
     with tempfile.TemporaryDirectory(prefix="handfirst-", ignore_cleanup_errors=True) as folder:
-        try:
-            done = subprocess.run(
-                _COMMAND,
-                input=json.dumps(asked).encode(),
-                capture_output=True,
-                timeout=SECONDS,
-                env={**os.environ, "HANDFIRST_CACHE": folder},
-            )
-        except subprocess.TimeoutExpired:
-            return f"gave no answer within {SECONDS:g} seconds"
-    said = done.stderr.decode(errors="replace").split("\n")
-    last = next((f" ({one_line(line)[-300:]})" for line in reversed(said) if line.strip()), "")
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        return f"the process that opened it {ending(done.returncode)}{last}"
-    what, semicolon, remedy = (answer["problem"] or "").partition("; ")
+        reply = ask(_COMMAND, {"engine": engine, "bundle": bundle}, SECONDS, {"HANDFIRST_CACHE": folder})
+    if reply is None:
+        return f"gave no answer within {SECONDS:g} seconds"
+    last = f" ({reply.said})" if reply.said else ""
+    if reply.answer is None or "problem" not in reply.answer:
+        return f"the process that opened it {reply.ending}{last}"
+    what, semicolon, remedy = (reply.answer["problem"] or "").partition("; ")
     return f"{what}{last}{semicolon}{remedy}" if what else None
 
 
 def child() -> None:
     """What the process does: reads what to try from its input, writes one line of JSON to its output."""
-    asked = json.loads(sys.stdin.read())
-    print("\n" + json.dumps({"problem": _problem(asked["engine"], asked["bundle"])}), flush=True)
-    os._exit(0)  # what libraries do at exit is none of the question
-
-
-def ending(code: int) -> str:
-    """How a process ended, by what `subprocess` says: "ended with code 3", "was ended by SIGSEGV"."""
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"
+    answer(lambda asked: {"problem": _problem(asked["engine"], asked["bundle"])})
 
 
 def _problem(engine: str, bundle: str | None) -> str | None:

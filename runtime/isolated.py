@@ -6,24 +6,22 @@ can (the address space, of which libraries reserve more than they use); elsewher
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from handfirst.engines.bundle import Bundle
+from handfirst.engines.child import answer as tell
+from handfirst.engines.child import ask, command
 from handfirst.engines.errors import BundleError, UserError
-from handfirst.engines.probe import ending
 from handfirst.engines.verify import Check, verify
 
 SECONDS = 600.0
 MEMORY = 16 << 30
 """Bytes. Graphs of full size take 10 GB while they are verified."""
 
-_COMMAND = (sys.executable, "-c", "from handfirst.runtime.isolated import child; child()")
+_COMMAND = command("handfirst.runtime.isolated")
 
 
 def verify_isolated(
@@ -42,23 +40,15 @@ def verify_isolated(
         BundleError: the child crashed, took too long or too much, or said why it cannot go on.
     """
     asked = {"path": str(path), "engine": engine, "threads": threads, "memory": memory}
-    try:
-        done = subprocess.run(
-            _COMMAND,
-            input=json.dumps(asked).encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
+    reply = ask(_COMMAND, asked, seconds)
+    if reply is None:
         raise BundleError(
             f"{path}: took longer than {seconds:g} seconds and was ended; do not use it, or give it more with --seconds"
-        ) from error
-    answer = _answer(done.stdout) if done.returncode == 0 else None
-    if answer is None:
+        )
+    answer = reply.answer
+    if answer is None or not answer.keys() & {"checks", "error"}:
         raise BundleError(
-            f"{path}: the process that opened it {ending(done.returncode)} (it had {memory >> 20} MB of memory); "
+            f"{path}: the process that opened it {reply.ending} (it had {memory >> 20} MB of memory); "
             "do not use it, or give it more with --memory"
         )
     if "error" in answer:
@@ -68,15 +58,17 @@ def verify_isolated(
 
 def child() -> None:
     """What the child does: reads what to verify from its input, writes one line of JSON to its output."""
-    asked = json.loads(sys.stdin.read())
+    tell(_answer)
+
+
+def _answer(asked: dict[str, Any]) -> dict[str, Any]:
     _limit(asked.pop("memory"))
     try:
-        answer: dict[str, Any] = {"checks": [asdict(check) for check in _checks(**asked)]}
+        return {"checks": [asdict(check) for check in _checks(**asked)]}
     except UserError as error:
-        answer = {"error": str(error)}
+        return {"error": str(error)}
     except MemoryError:
-        answer = {"error": f"{asked['path']}: took all the memory that it was given; give it more with --memory"}
-    print("\n" + json.dumps(answer), flush=True)
+        return {"error": f"{asked['path']}: took all the memory that it was given; give it more with --memory"}
 
 
 def _limit(memory: int) -> None:
@@ -104,12 +96,3 @@ def _system(path: str, engine: str, threads: int | None) -> Check:
     except UserError as error:
         return Check("system", False, str(error))
     return Check("system", True, "takes its settings, its graphs and its other files")
-
-
-def _answer(output: bytes) -> dict[str, Any] | None:
-    """The last line; libraries may print in front of it."""
-    try:
-        found = json.loads(output.splitlines()[-1])
-    except (ValueError, IndexError):
-        return None
-    return found if isinstance(found, dict) and found.keys() & {"checks", "error"} else None

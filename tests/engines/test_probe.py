@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from handfirst.engines import child
 from handfirst.engines import probe as module
 from handfirst.engines.bundle import demo_bundle_path
 from handfirst.engines.errors import EngineError
@@ -88,13 +89,13 @@ def test_the_child_says_what_the_library_said(
         raise EngineError("no luck; try again") from cause
 
     monkeypatch.setattr(module, "open_engine", fail)
-    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(read=lambda: '{"engine": "cpu", "bundle": null}'))
-    monkeypatch.setattr(module.os, "_exit", lambda code: None)
+    monkeypatch.setattr(child.sys, "stdin", SimpleNamespace(read=lambda: '{"engine": "cpu", "bundle": null}'))
+    monkeypatch.setattr(child.os, "_exit", lambda code: None)
     module.child()
     assert said in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_frozen_program_does_not_start_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(module.subprocess, "run", None)
+    monkeypatch.setattr(child.subprocess, "run", None)
     assert probe("cpu") is None

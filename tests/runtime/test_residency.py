@@ -12,7 +12,7 @@ from support.fake_engine import FakeEngine
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime import residency
-from handfirst.runtime.timing.spans import Recording, recording
+from handfirst.runtime.timing.spans import Recording, recorded, recording
 
 SPEC = EngineSpec(
     inputs=(TensorSpec(name="x", dtype="float32", shape=("n",)),),
@@ -199,3 +199,21 @@ def test_any_crowd_gets_its_answers_with_one_group_open(lives, seconds):
     for opened in world.most:
         assert sum(bool(opened & set(group)) for group in GROUPS) <= 1
     assert len(set(world.open)) == len(world.open)
+
+
+def test_what_is_opened_late_tells_its_device_s_time_where_it_has_one():
+    """A profile of --low-memory hears of it as of any other."""
+
+    class Timed(Opened):
+        def run_timed(self, inputs, keep=(), wanted=None):
+            return self.run(inputs, wanted), 0.25
+
+    world = World()
+    world.opens = lambda roles: {role: (Timed if role == "a" else Opened)(role, world) for role in roles}
+    made = residency.lazy_engines(dict.fromkeys(ROLES, SPEC), GROUPS, world.opens)
+    with recording(Recording()) as heard:
+        for role in ("a", "A"):
+            y = recorded(made[role]).run({"x": np.ones(2, np.float32)}, ("y",))["y"]
+            np.testing.assert_array_equal(y, [2, 2])
+    told = {span.name: span.device for span in heard.spans if span.kind == "engine"}
+    assert told == {"a": 250_000_000, "A": None}
