@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import Any
 
-from handfirst.engines.probe import ending
+from handfirst.engines.child import ending
 from handfirst.runtime.batch.on_ray import Opening
 from handfirst.runtime.http.desk import Desk
 from handfirst.runtime.http.job import Job
