@@ -13,15 +13,13 @@ from handfirst.training.data.procedural.geometry import Matrix, Vector, X, Y, Z,
 from handfirst.training.data.procedural.gestures import GESTURES, Gesture, showing
 from handfirst.training.data.procedural.hand import HandBuilder, HandShape
 from handfirst.training.data.procedural.lighting import Lighting
-from handfirst.training.data.procedural.outfit import Cloth
-from handfirst.training.data.procedural.paint import Paint
+from handfirst.training.data.procedural.look import HandLook, Shot
 from handfirst.training.data.procedural.pairs import PAIRS, draw_pair
-from handfirst.training.data.procedural.palette import colour_name, random_colour, skin_word
+from handfirst.training.data.procedural.palette import colour_name, skin_word
 from handfirst.training.data.procedural.person import build_person
 from handfirst.training.data.procedural.render import Picture, Quality, render
 from handfirst.training.data.procedural.scene import Part, Scene
-from handfirst.training.data.procedural.skin import Skin
-from handfirst.training.data.procedural.surface import Surface, pack
+from handfirst.training.data.procedural.surface import pack
 
 VIEWS = ("palm", "back", "any", "side")
 VIEW_WEIGHTS = (0.45, 0.40, 0.10, 0.05)
@@ -34,7 +32,7 @@ FRAME_POINTS = {"bust": np.r_[0:7, 23:133], "half": np.r_[0:13, 23:133], "full":
 LEFT_HAND = slice(91, 112)
 RIGHT_HAND = slice(112, 133)
 CROP = 1.5  # side of a hand crop, in units of the larger side of the box of its 21 points
-_STREAM = {"hand": 1, "person": 2}
+_STREAM = {"hand": 1, "person": 2, "pair": 3}
 
 
 @dataclass(frozen=True)
@@ -80,46 +78,23 @@ def sample_hand(
     both = bool(rng.uniform() < TOGETHER) if alone else side == "both" or gesture in PAIRS
     if both and ((gesture is not None and gesture not in PAIRS) or side in SIDES):
         raise ValueError(f"side both goes with the gestures {', '.join(PAIRS)}; got {side!r} and {gesture!r}")
-    scene = Scene()
-    skin = Skin.draw(rng)
-    sleeve = Cloth.draw(rng, random_colour(rng), pick(rng, ("plain", "striped"), (0.8, 0.2)), 1.2, 0.12)
-    sleeved = bool(rng.uniform() < 0.5)
-    shape = HandShape(
-        axes=np.eye(3),
-        origin=np.zeros(3),
-        left=False,
-        fat=float(rng.uniform(0.9, 1.1)),
-        forearm=16.0,
-        wrist_flexion=float(rng.uniform(-25, 25)),
-        wrist_deviation=float(rng.uniform(-12, 12)),
-        sleeve_from=float(rng.uniform(0.3, 3.0)) if sleeved else None,
-        sleeve_width=float(rng.uniform(0.25, 0.7)),
-    )
+    scene, look = Scene(), HandLook.draw(rng)
     words = {"side": "both", "view": view or "any", "gesture": pair} if both else single_words(rng, view, gesture, side)
-    joints, turn = (_build_two if both else _build_one)(rng, scene, shape, words)
+    joints, turn = (_build_two if both else _build_one)(rng, scene, look.shape, words)
     shown = ~np.isnan(joints[:, 0])
-    camera, placement = _frame_hand(rng, joints[shown] @ turn.T, turn, size)
-    lighting = Lighting.draw(rng)
-    background = draw_background(rng, size)
-
-    def painter(surface: Surface, paint: Paint) -> None:
-        skin.apply(surface, paint)
-        cloth = surface.is_part(Part.SLEEVE)
-        if cloth.any():
-            sleeve.apply(surface, paint, cloth, surface.local[cloth])
-
-    grain = rng.normal(0, 2.0, (size, size, 3))
-    packed = pack(scene, placement)
-    picture = render(packed, camera, lighting, painter, background.image, Quality(1.0, 1.5, supersample), grain)
+    camera, placement = frame_hand(rng, joints[shown] @ turn.T, turn, size)
+    lighting, background = Lighting.draw(rng), draw_background(rng, size)
+    shot = Shot(camera, placement, lighting, background, rng.normal(0, 2.0, (size, size, 3)))
+    picture = shot.picture(scene, look, supersample)
     attributes = {
         **words,
-        "facing": "side" if both else _facing(turn),
-        "skin": skin_word(skin.level),
-        "sleeve": colour_name(sleeve.colour) if picture.shows(Part.SLEEVE, 0.01) else "none",
-        "pattern": sleeve.pattern,
-        **_background_words(background),
+        "facing": "side" if both else facing(turn),
+        "skin": skin_word(look.skin.level),
+        "sleeve": colour_name(look.sleeve.colour) if picture.shows(Part.SLEEVE, 0.01) else "none",
+        "pattern": look.sleeve.pattern,
+        **background_words(background),
     }
-    keypoints = _keypoints(camera.project(placement.to_camera(joints[shown])), shown)
+    keypoints = pixel_points(camera.project(placement.to_camera(joints[shown])), shown)
     return _sample(picture, keypoints, hand_caption(attributes), attributes, seed)
 
 
@@ -129,7 +104,7 @@ def _build_one(
     """Adds one hand to the scene: joints [133,3], NaN where there are none, and how it is turned to the camera."""
     joints = np.full((133, 3), np.nan)
     left, pose = words["side"] == "left", GESTURES[words["gesture"]].jittered(rng)
-    turn = _hand_rotation(rng, words["view"], pose, left)
+    turn = hand_rotation(rng, words["view"], pose, left)
     joints[LEFT_HAND if left else RIGHT_HAND] = HandBuilder(scene, replace(shape, left=left)).build(pose)
     return joints, turn
 
@@ -157,7 +132,7 @@ def single_words(rng: np.random.Generator, view: str | None, gesture: str | None
     return {"side": _choice(rng, "side", side, SIDES), "view": drawn, "gesture": gesture}
 
 
-def _background_words(background: Background) -> dict[str, str]:
+def background_words(background: Background) -> dict[str, str]:
     return {
         "background": background.kind,
         "background_colour": background.colour,
@@ -165,7 +140,7 @@ def _background_words(background: Background) -> dict[str, str]:
     }
 
 
-def _keypoints(points: Vector, shown: NDArray[np.bool_]) -> NDArray[np.float32]:
+def pixel_points(points: Vector, shown: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Pixels [n,2] of the n points that are `shown` [133] -> [133,3], zeros elsewhere."""
     keypoints = np.zeros((133, 3), dtype=np.float32)
     keypoints[shown, :2] = points
@@ -184,7 +159,7 @@ def _choice(
     return drawn if given is None else given
 
 
-def _hand_rotation(rng: np.random.Generator, view: str, pose: Gesture, left: bool) -> Matrix:
+def hand_rotation(rng: np.random.Generator, view: str, pose: Gesture, left: bool) -> Matrix:
     """How the hand is turned: its gesture's tilt, then yaw by view, with roll and pitch."""
     wobble, around, edge = rng.normal(0, 25), rng.uniform(0, 360), rng.choice([90, -90]) + rng.normal(0, 15)
     yaw = {"palm": wobble, "back": 180 + wobble, "any": around, "side": edge}[view]
@@ -193,13 +168,13 @@ def _hand_rotation(rng: np.random.Generator, view: str, pose: Gesture, left: boo
     return rotation(Z, roll) @ rotation(X, rng.normal(0, 22)) @ rotation(Y, yaw) @ tilt
 
 
-def _facing(turn: Matrix) -> str:
+def facing(turn: Matrix) -> str:
     """Which face of the hand the camera sees: palm, back or side."""
     towards = float((turn @ Z)[2])
     return "palm" if towards > 0.5 else "back" if towards < -0.5 else "side"
 
 
-def _frame_hand(rng: np.random.Generator, joints: Vector, turn: Matrix, size: int) -> tuple[Camera, Placement]:
+def frame_hand(rng: np.random.Generator, joints: Vector, turn: Matrix, size: int) -> tuple[Camera, Placement]:
     """A camera whose square picture is the crop of the box of the turned `joints` [21,3], jittered."""
     centre = (joints.min(axis=0) + joints.max(axis=0)) / 2
     translation = -centre + vector(0.0, 0.0, -float(rng.uniform(38, 65)))
@@ -242,12 +217,12 @@ def sample_person(
     picture = render(packed, camera, lighting, person.paint, background.image, quality, grain)
     points = camera.project(placement.to_camera(person.joints))
     inside = ((points >= 0) & (points < size)).all(axis=1) & present
-    attributes = {**person.attributes, "frame": frame, **_background_words(background)}
+    attributes = {**person.attributes, "frame": frame, **background_words(background)}
     if not picture.shows(Part.TROUSERS, 0.01):
         attributes["trousers"] = "unseen"
     if not picture.shows(Part.SLEEVE, 0.02):
         attributes["sleeve"] = "unseen"
-    return _sample(picture, _keypoints(points[inside], inside), person_caption(attributes), attributes, seed)
+    return _sample(picture, pixel_points(points[inside], inside), person_caption(attributes), attributes, seed)
 
 
 def _person_gestures(

@@ -1,7 +1,8 @@
 """Rendered data sets as WebDataset shards: written in parallel, resumable, the same bytes for any worker count.
 
 A sample is four tar members: `KEY.rgb.jpg`, `KEY.mask.png` (bit 0 person, bit 1 left hand, bit 2 right hand),
-`KEY.depth.png` (16 bit, 0 = background, scaled by `depth_scale` of the json) and `KEY.json`.
+`KEY.depth.png` (16 bit, 0 = background, scaled by `depth_scale` of the json) and `KEY.json`. Pairs are examples
+(training/data/example.py).
 """
 
 import json
@@ -16,15 +17,19 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handfirst.engines.installed import usable_cores
+from handfirst.training.data import example
 from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 from handfirst.training.data.procedural.sample import SAMPLERS, Sample
+from handfirst.training.data.procedural.twice import sample_pair
 from handfirst.training.data.shards import new_shard
 from handfirst.training.data.workers import one_thread, single_threaded
 
 PERSON_BIT = 1
 DEPTH_SCALE = 100.0  # stored depth = cm * scale, as 16 bits: up to 655 cm
 MEMBERS = ("rgb.jpg", "mask.png", "depth.png", "json")
+PAIR = "pair"
+KINDS = (*SAMPLERS, PAIR)
 
 Encoded = dict[str, bytes]  # member extension to contents, in the order of MEMBERS
 
@@ -40,8 +45,8 @@ def render_dataset(
     progress: bool = True,
 ) -> list[Path]:
     """Render samples first_seed .. first_seed + count - 1 into shards under `out`; skips the shards already there."""
-    if kind not in SAMPLERS:
-        raise ValueError(f"kind must be one of {', '.join(SAMPLERS)}; got {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if count < 1 or size < 16 or shard_size < 1 or first_seed < 0 or (workers is not None and workers < 1):
         raise ValueError("count, shard size and workers must be at least 1, size at least 16, the seed not negative")
     out.mkdir(parents=True, exist_ok=True)
@@ -128,10 +133,11 @@ def _complete(path: Path, kind: str, seeds: list[int], size: int) -> bool:
     try:
         with tarfile.open(path) as tar:
             members = tar.getmembers()
-            names = [f"{_key(kind, seed)}.{member}" for seed in seeds for member in MEMBERS]
+            kinds = _members(kind)
+            names = [f"{_key(kind, seed)}.{member}" for seed in seeds for member in kinds]
             if [m.name for m in members] != names:
                 return False
-            truth = tar.extractfile(members[len(MEMBERS) - 1])
+            truth = tar.extractfile(members[kinds.index("json")])
             return truth is not None and int(json.load(truth)["size"]) == size
     except (tarfile.TarError, ValueError, KeyError):
         return False
@@ -149,7 +155,13 @@ def _encode_all(kind: str, size: int, seeds: list[int], workers: int) -> Iterato
 
 
 def _render_one(kind: str, size: int, seed: int) -> Encoded:
-    return encode(SAMPLERS[kind](seed, size))
+    return example.encode(sample_pair(seed, size)) if kind == PAIR else encode(SAMPLERS[kind](seed, size))
+
+
+def _members(kind: str) -> tuple[str, ...]:
+    """Of one sample, in their order."""
+    pair = (*example.MEMBERS, *(f"{example.OTHER}{name}" for name in example.MEMBERS))
+    return pair if kind == PAIR else MEMBERS
 
 
 def _bar(show: bool) -> Progress:
