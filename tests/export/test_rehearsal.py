@@ -10,6 +10,7 @@ import pytest
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import UserError
+from handfirst.export import rehearsing
 from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.systems.two_stage import rehearsal
@@ -94,9 +95,9 @@ class Watched:
 def test_one_network_is_open_at_a_time(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: list[str] = []
     most: list[list[str]] = []
-    opens, torch_engine = Bundle.engine, rehearsal.TorchEngine
+    opens, torch_engine = Bundle.engine, rehearsing.TorchEngine
     monkeypatch.setattr(Bundle, "engine", lambda *given: Watched(opens(*given), alive, most))
-    monkeypatch.setattr(rehearsal, "TorchEngine", lambda part: Watched(torch_engine(part), alive, most))
+    monkeypatch.setattr(rehearsing, "TorchEngine", lambda part: Watched(torch_engine(part), alive, most))
     rehearse(bundle, model_folder)
     assert max(map(len, most)) == 1 and alive == []
     assert [role for (role,) in most].count("controlnet") == 2 * rehearsal.STEPS  # on torch, on the bundle

@@ -1,15 +1,36 @@
-"""`handfirst init`: a Stable Diffusion checkpoint becomes an untrained pair of stage models."""
+"""`handfirst init`: checkpoints become model folders, to be trained or exported; and models from nothing.
+
+A path in the place of a command is a Stable Diffusion checkpoint.
+"""
 
 from __future__ import annotations
 
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(help="Start the stage models from a Stable Diffusion 1.x checkpoint.")
+CHECKPOINT = "stable-diffusion"
+HELP = ("--help", "-h")
+
+
+class Starts(TyperGroup):
+    """Anything but the name of a command is what the command for checkpoints is given."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in HELP:
+            args = [CHECKPOINT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=Starts,
+    no_args_is_help=True,
+    help="Start models: handfirst init CHECKPOINT OUT makes the two stages' from a Stable Diffusion 1.x checkpoint.",
+)
 
 
 class MaskSource(StrEnum):
@@ -34,7 +55,19 @@ class NewChannels(StrEnum):
     zero = "zero"
 
 
-@app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True})
+@app.callback()
+def _group() -> None:
+    """Start models."""
+
+
+class Part(StrEnum):
+    """What a RealisHuman checkpoint refines."""
+
+    hand = "hand"
+    face = "face"
+
+
+@app.command(CHECKPOINT)
 def init(
     checkpoint: Annotated[Path, typer.Argument(help="A diffusers folder, or one .safetensors or .ckpt file.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
@@ -67,7 +100,6 @@ def init(
 ) -> None:
     """Make the two stage models from a checkpoint, ready for training or for a first export."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from handfirst.engines.errors import UserError
     from handfirst.runtime.cli.output import one_line
     from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
     from handfirst.training.libraries import quiet
@@ -76,8 +108,7 @@ def init(
     from handfirst.training.systems.two_stage.model_folder import save_model
 
     quiet()
-    if out.exists():
-        raise UserError(f"{out} exists already; choose another place")
+    _refuse_existing(out)
     guide = None if controlnet is None else read_controlnet(controlnet)
     given = Given(
         tokenizer=tokenizer,
@@ -100,6 +131,63 @@ def init(
     inputs = model.hand.unet.config.in_channels
     predicts = model.settings.schedule.prediction
     typer.echo(f"model: {out} (hand UNet with {inputs} input channels, {size} x {size} pixels, predicts {predicts})")
+
+
+@app.command("realishuman")
+def init_realishuman(
+    folder: Annotated[Path, typer.Argument(help="RealisHuman's checkpoints and base models.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    part: Annotated[Part, typer.Option(help="Which of its checkpoints.")] = Part.hand,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="A Stable Diffusion 1.x checkpoint for stage 1, where it was not trained; folder or file."),
+    ] = None,
+    inpainting: Annotated[
+        Path | None, typer.Option(help="A Stable Diffusion 1.x inpainting checkpoint, folder or file.")
+    ] = None,
+    dino: Annotated[Path | None, typer.Option(help="DINOv2, a folder of transformers.")] = None,
+    vae: Annotated[Path | None, typer.Option(help="The autoencoder, folder or file (sd-vae-ft-mse).")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt; needed for a single inpainting file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights that no checkpoint has.")] = 0,
+) -> None:
+    """Make a part refiner of RealisHuman's public checkpoints, or of its base models."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from handfirst.runtime.cli.output import one_line
+    from handfirst.training.libraries import quiet
+    from handfirst.training.pretrained.realishuman import Places, find_places, write_refiner
+
+    quiet()
+    _refuse_existing(out)
+    given = Places(base=base, inpainting=inpainting, dino=dino, vae=vae, tokenizer=tokenizer)
+    for note in write_refiner(find_places(folder, part.value, given), part.value, seed, out):
+        typer.echo(f"note: {one_line(note)}", err=True)
+    typer.echo(f"model: {out}")
+
+
+@app.command("refiner")
+def init_refiner(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    vae: Annotated[Path, typer.Option(help="A trained model folder, whose autoencoder it shares.")],
+    config: Annotated[str, typer.Option(help="demo, or the path of a TOML file.")] = "demo",
+    seed: Annotated[int, typer.Option(min=0, help="Of the fresh weights.")] = 0,
+) -> None:
+    """Make a part refiner from nothing, to be trained."""
+    from handfirst.training.libraries import quiet
+    from handfirst.training.systems.part_refiner.config import fresh_model
+
+    quiet()
+    _refuse_existing(out)
+    fresh_model(config, vae, seed, out)
+    typer.echo(f"model: {out}")
+
+
+def _refuse_existing(out: Path) -> None:
+    from handfirst.engines.errors import UserError
+
+    if out.exists():
+        raise UserError(f"{out} exists already; choose another place")
 
 
 def _remove(folder: Path) -> None:

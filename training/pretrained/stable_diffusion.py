@@ -69,18 +69,23 @@ class StableDiffusion:
 
     @property
     def latent(self) -> LatentSettings:
-        """x = raw * scaling_factor, as mean 0 and std 1 / scaling_factor."""
-        config = self.vae.config
-        channels = int(config.latent_channels)
-        factor = 2 ** (len(config.block_out_channels) - 1)
-        known = channels == 4 and config.scaling_factor == SCALE
-        return LatentSettings(
-            channels=channels,
-            factor=factor,
-            mean=(0.0,) * channels,
-            std=(1 / config.scaling_factor,) * channels,
-            preview=tuple(tuple(SCALE * weight for weight in row) for row in COLOURS) if known else (),
-        )
+        """Of its autoencoder."""
+        return latent_of(self.vae)
+
+
+def latent_of(vae: AutoencoderKL) -> LatentSettings:
+    """x = raw * scaling_factor, as mean 0 and std 1 / scaling_factor."""
+    config = vae.config
+    channels = int(config.latent_channels)
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    known = channels == 4 and config.scaling_factor == SCALE
+    return LatentSettings(
+        channels=channels,
+        factor=factor,
+        mean=(0.0,) * channels,
+        std=(1 / config.scaling_factor,) * channels,
+        preview=tuple(tuple(SCALE * weight for weight in row) for row in COLOURS) if known else (),
+    )
 
 
 def read_stable_diffusion(path: Path, tokenizer: Path | None = None, given: Given | None = None) -> StableDiffusion:

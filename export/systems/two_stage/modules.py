@@ -11,7 +11,6 @@ import copy
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, decoder_features
 
 
@@ -67,25 +66,3 @@ class BodyUNet(nn.Module):
             return_dict=False,
         )[0]
         return prediction
-
-
-class Encoder(nn.Module):
-    """image [B, 3, H, W] in [-1, 1] -> raw latent [B, C, H / f, W / f], the mode of the distribution."""
-
-    def __init__(self, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.autoencoder.encode(image)
-
-
-class Decoder(nn.Module):
-    """raw latent [B, C, h, w] -> image [B, 3, h * f, w * f], not clipped."""
-
-    def __init__(self, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.autoencoder.decode(latent)

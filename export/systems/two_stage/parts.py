@@ -24,6 +24,7 @@ from torch import nn
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
+from handfirst.export.codec import Decoder, Encoder
 from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
 from handfirst.export.systems.two_stage import modules
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
@@ -115,13 +116,13 @@ def _body_unet(model: Networks, residuals: tuple[TensorSpec, ...]) -> Part:
 def _vae_encoder(model: Networks) -> Part:
     latent = model.settings.latent
     spec = EngineSpec(inputs=(_tensor("image", 3, *PIXELS),), outputs=(_tensor("latent", latent.channels, *CELLS),))
-    return Part("vae_encoder", modules.Encoder(model.network("autoencoder")), spec, cell=latent.factor)
+    return Part("vae_encoder", Encoder(model.network("autoencoder")), spec, cell=latent.factor)
 
 
 def _vae_decoder(model: Networks) -> Part:
     latent = model.settings.latent
     spec = EngineSpec(inputs=(_tensor("latent", latent.channels, *CELLS),), outputs=(_tensor("image", 3, *PIXELS),))
-    return Part("vae_decoder", modules.Decoder(model.network("autoencoder")), spec, cell=latent.factor)
+    return Part("vae_decoder", Decoder(model.network("autoencoder")), spec, cell=latent.factor)
 
 
 def _step_inputs(model: Networks) -> tuple[TensorSpec, TensorSpec]:

@@ -5,10 +5,12 @@ Knows nothing about data or training. `settings` is the very block that the bund
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from pydantic import ValidationError
 
@@ -17,8 +19,9 @@ from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.runtime.systems.part_refiner.settings import PartRefinerSettings
 from handfirst.training.loop.config import first_complaint, read_toml
 from handfirst.training.loop.options import Block
-from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.folder import next_folder
+from handfirst.training.models.autoencoder import CLASSES, Autoencoder
+from handfirst.training.models.folder import config_of, next_folder, reading
+from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.part_refiner.model_folder import save_words
 from handfirst.training.systems.part_refiner.networks import build_inpainter, build_refiner
 from handfirst.training.systems.part_refiner.training import save_inpainter, save_refiner
@@ -57,6 +60,26 @@ def load_config(name: str) -> NetworkConfig:
         return NetworkConfig.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{name}: {first_complaint(error)}") from error
+
+
+def fresh_model(name: str, trained: Path, seed: int, out: Path) -> None:
+    """A model folder of a configuration, with the autoencoder of another model.
+
+    Args:
+        name: of a shipped configuration, or the path of one.
+        trained: any system's model folder with vae/ and, in its settings, what its latents are.
+
+    Raises:
+        UserError: no such configuration, no such model, or they do not fit.
+    """
+    config = load_config(name)
+    with reading(trained):
+        latent = LatentSettings.model_validate(json.loads((trained / "settings.json").read_text())["latent"])
+        kind = config_of(trained / "vae").get("_class_name", "AutoencoderKL")
+        if kind not in CLASSES:
+            raise UserError(f"{trained}/vae: class {kind!r} is not one of {', '.join(CLASSES)}")
+        autoencoder = Autoencoder(read_folder(getattr(diffusers, kind), trained / "vae"))
+    new_model(config, autoencoder, latent, seed, out)
 
 
 def new_model(config: NetworkConfig, autoencoder: Autoencoder, latent: LatentSettings, seed: int, out: Path) -> None:

@@ -1,0 +1,75 @@
+"""A whole loop twice, on torch and on a bundle's own graphs: the engines for either, and how far apart they may be.
+
+One network is in memory at a time, so those that a step needs take turns: slower, but a full-size pair would not fit
+beside its own files. Knows no system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.engine import Array, Engine, wanted_outputs
+from handfirst.engines.graph import Precision
+from handfirst.export.examples import reference
+from handfirst.export.gate import ENGINE
+from handfirst.export.part import Part, PartMaker
+from handfirst.export.weights import round_weights
+from handfirst.runtime.residency import lazy_engines
+
+TOLERANCE: dict[Precision, float] = {"float32": 50.0, "float16": 30.0, "bfloat16": 20.0}
+"""Worst PSNR in dB of the final latents, by a bundle's coarsest precision; lower than a single graph's, as errors add
+up and masks have edges."""
+
+
+class TorchEngine:
+    """A part as an engine: torch itself."""
+
+    def __init__(self, part: Part) -> None:
+        self.name = part.role
+        self.spec = part.spec
+        self._part: Part | None = part
+
+    def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """One evaluation in float32; see the Engine protocol."""
+        if self._part is None:
+            raise ValueError(f"{self.name} is closed")
+        outputs = reference(self._part, inputs)
+        return {tensor.name: outputs[tensor.name] for tensor in wanted_outputs(self.spec, wanted, self.name)}
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._part = None
+
+
+def torch_engines(makers: Mapping[str, PartMaker], bundle: Bundle, rounded: bool) -> Mapping[str, Engine]:
+    """A model's parts, with the specs that a bundle of it has.
+
+    Args:
+        rounded: whether the bundle's graphs hold weights rounded to float16.
+    """
+
+    def opens(role: str) -> Engine:
+        part = makers[role]()
+        if rounded:
+            round_weights(part.module)
+        return TorchEngine(part)
+
+    return _one_by_one(bundle, opens)
+
+
+def bundle_engines(bundle: Bundle) -> Mapping[str, Engine]:
+    """A bundle's own, on what runs its precision here."""
+    engine = ENGINE[coarsest(bundle)]
+    return _one_by_one(bundle, lambda role: bundle.engine(role, engine))
+
+
+def coarsest(bundle: Bundle) -> Precision:
+    """Of its graphs' precisions."""
+    return max((entry.precision for entry in bundle.manifest.engines.values()), key=list(TOLERANCE).index)
+
+
+def _one_by_one(bundle: Bundle, opens: Callable[[str], Engine]) -> Mapping[str, Engine]:
+    """One open at a time."""
+    specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
+    return lazy_engines(specs, [(role,) for role in specs], lambda roles: {role: opens(role) for role in roles})
