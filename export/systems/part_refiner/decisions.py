@@ -18,12 +18,12 @@ def decisions(settings: PartRefinerSettings, weights: Weights, precision: Precis
         + "; ".join(
             f"{kind}: {each.gap:g} of the side between the key points' box and each edge" for kind, each in kinds
         ),
-        "pose_picture": "grey capsules with the shade of depth, drawn from key points where no render of a mesh is given",
+        "pose_picture": "grey capsules shaded by depth, drawn from key points where no render of a mesh is given",
         "part": "; ".join(
             f"{kind}: any channel of the pose picture from {each.mask_threshold:g}" for kind, each in kinds
         )
         + "; the first stage sees and paints it on black",
-        "reference": "latents are the autoencoder's mode, not a sample of it, and carry no noise; the reference UNet is "
+        "reference": "latents are the autoencoder's mode, not a sample, and carry no noise; the reference UNet is "
         + ("told the step's own time" if settings.reference_timestep == "current" else "told time 0"),
         "banks": "what every transformer block's first norm gives, in the order in which blocks run; a row that is not "
         "referenced attends to its own tokens twice, which weigh as once",
@@ -34,7 +34,7 @@ def decisions(settings: PartRefinerSettings, weights: Weights, precision: Precis
             for kind, each in kinds
         )
         + "; grey in what the second stage is shown",
-        "blend": "before every step of the second stage all beyond the ring is the photo with fresh noise, clean at the end",
+        "blend": "before every step of stage 2 all beyond the ring is the photo with fresh noise, clean at the end",
         "second_stage_words": (
             "zeros without, one learnt context with"
             if settings.text is None

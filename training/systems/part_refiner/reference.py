@@ -53,7 +53,8 @@ class Read:
     referenced: Tensor
 
     def seen(self, place: int, own: Tensor) -> Tensor:
-        bank = torch.where((self.referenced > 0)[:, None, None], self.tokens[place].to(own.dtype), own)
+        above = torch.relu(self.referenced).bool()[:, None, None]  # a comparison is no operator that bundles may have
+        bank = torch.where(above, self.tokens[place].to(own.dtype), own)
         return torch.cat([own, bank], 1)
 
 
