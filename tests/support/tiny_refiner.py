@@ -1,0 +1,55 @@
+"""A whole part refiner with random weights, small enough to train and export in seconds: 64 px, one level of a UNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from support.tiny_model import AUTOENCODERS
+
+from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings
+from handfirst.runtime.systems.part_refiner.settings import (
+    Defaults,
+    ImageEncoderSettings,
+    PartRefinerSettings,
+    PartSettings,
+)
+from handfirst.training.models.autoencoder import build_autoencoder
+from handfirst.training.systems.part_refiner.config import NetworkConfig, new_model
+
+LATENT = LatentSettings(mean=(0.1, -0.2, 0.0, 0.3), std=(1.0, 1.5, 0.8, 1.2))
+_UNET: dict[str, Any] = {
+    "block_out_channels": [16], "layers_per_block": 1, "attention_head_dim": 2, "norm_num_groups": 8,
+    "mid_block_type": "UNetMidBlock2D",
+}  # fmt: skip
+
+
+def tiny_config(**changes: Any) -> NetworkConfig:
+    """Three transformer blocks; `changes` replace settings by name."""
+    blocks: dict[str, Any] = {
+        "schedule": ScheduleSettings(),
+        "latent": LATENT,
+        "image_encoder": ImageEncoderSettings(size=28, tokens=5, width=32),
+        "text": None,
+        "part": PartSettings(size=64),
+        "defaults": Defaults(steps=4, guidance=2.0, inpaint_steps=4),
+    }
+    return NetworkConfig(
+        settings=PartRefinerSettings(**{**blocks, **changes}),
+        unet={**_UNET, "down_block_types": ["CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D"]},
+        pose_guider={"block_out_channels": [4, 4, 4, 8]},
+        image_encoder={"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 14},
+        inpaint_unet={**_UNET, "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"],
+                      "mid_block_type": "UNetMidBlock2DCrossAttn"},
+        inpaint_context=(2, 16),
+    )  # fmt: skip
+
+
+def write_tiny_refiner(folder: Path, **changes: Any) -> Path:
+    """A model folder of it; torch's global generator is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        autoencoder = build_autoencoder({"class": "AutoencoderTiny", **AUTOENCODERS["AutoencoderTiny"]})
+    new_model(tiny_config(**changes), autoencoder, LATENT, 0, folder)
+    return folder
