@@ -11,6 +11,7 @@ from handfirst.training.system import StageKind, SystemTraining
 
 SYSTEMS = {
     "two-stage": "handfirst.training.systems.two_stage.seam",
+    "part-refiner": "handfirst.training.systems.part_refiner.seam",
 }
 PAINTERS = {
     "two-stage": "handfirst.training.systems.two_stage.painting",

@@ -1,0 +1,95 @@
+"""A part refiner becomes a bundle: every graph as torch, tensors as the runtime expects them, the loop as a whole."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.tiny_refiner import write_tiny_refiner
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.engine import Engine
+from handfirst.engines.errors import UserError
+from handfirst.export.bundle_writer import export_bundle
+from handfirst.export.options import ExportOptions
+from handfirst.export.systems.part_refiner.parts import part_makers
+from handfirst.export.systems.part_refiner.rehearsal import rehearse
+from handfirst.export.systems.part_refiner.source import Source
+from handfirst.runtime.systems.part_refiner.roles import check_roles
+from handfirst.runtime.systems.part_refiner.settings import read_settings
+from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_refiner(tmp_path_factory.mktemp("refiner") / "model")
+
+
+@pytest.fixture(scope="module")
+def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return Bundle.open(export_bundle(model, tmp_path_factory.mktemp("bundle") / "tiny", ExportOptions("tiny")))
+
+
+def test_every_graph_is_what_torch_computes_and_what_the_runtime_expects(model: Path, bundle: Bundle) -> None:
+    engines = bundle.manifest.engines
+    assert {role: entry.measured_psnr >= 60 for role, entry in engines.items()} == dict.fromkeys(engines, True)
+    settings = read_settings(bundle.manifest)
+    assert settings == PartRefinerFolder(model).settings
+    check_roles(settings, {role: entry.spec for role, entry in engines.items()})
+    context = np.load(io.BytesIO(bundle.asset("inpaint_context")))
+    np.testing.assert_array_equal(context, np.load(model / "inpaint_context.npy"))
+    assert bundle.manifest.tokenizer is None and bundle.manifest.system == "part-refiner"
+
+
+def test_a_row_without_a_reference_reads_no_bank(bundle: Bundle) -> None:
+    """In the graph itself: banks of one row may hold anything, and its answer is that of its own tokens."""
+    engine = bundle.engine("main_unet", "cpu")
+    rng = np.random.default_rng(0)
+    given = {
+        tensor.name: rng.standard_normal((2, *map(int, tensor.shape[1:])), dtype=np.float32)
+        for tensor in engine.spec.inputs if tensor.dtype == "float32"
+    }  # fmt: skip
+    given |= {"timestep": np.array([10, 500]), "referenced": np.array([0, 1], np.float32)}
+    other = {name: np.full_like(x, 9.0) if name.startswith("bank") else x for name, x in given.items()}
+    first, second = (engine.run(each)["prediction"] for each in (given, other))
+    np.testing.assert_allclose(first[0], second[0], rtol=0, atol=1e-6)
+    assert np.abs(first[1] - second[1]).max() > 1e-3
+
+
+class Swapped:
+    """An engine two of whose outputs are exchanged."""
+
+    def __init__(self, engine: Engine, a: str, b: str) -> None:
+        self.name, self.spec, self._engine, self._names = engine.name, engine.spec, engine, {a: b, b: a}
+
+    def run(self, inputs, wanted=None):
+        outputs = self._engine.run(inputs)
+        return {self._names.get(name, name): value for name, value in outputs.items()}
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def test_swapped_banks_are_found(model: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, opens = PartRefinerFolder(model), Bundle.engine
+    assert rehearse(folder, bundle, rounded=True) >= 50
+
+    def engine(self: Bundle, role: str, *rest: object) -> Engine:
+        opened = opens(self, role, *rest)  # type: ignore[arg-type]
+        return Swapped(opened, "bank_00", "bank_02") if role == "reference_unet" else opened
+
+    monkeypatch.setattr(Bundle, "engine", engine)
+    with pytest.raises(UserError, match=r"all graphs together: the refiner's loop is [\d.]+ dB from torch"):
+        rehearse(folder, bundle, rounded=True)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_exported(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="every part is drawn at 64 x 64 pixels"):
+        Source(model, ExportOptions(size=(128, 128)))
+    folder = PartRefinerFolder(model)
+    encoder = folder.settings.image_encoder.model_copy(update={"width": 40})
+    folder.settings = folder.settings.model_copy(update={"image_encoder": encoder})
+    with pytest.raises(UserError, match="main UNet context width: expected 40 by the settings, the network has 32"):
+        part_makers(folder)
