@@ -187,7 +187,7 @@ def read_dino(folder: Path) -> Dinov2Model:
         raise UserError(f"{folder}: expected DINOv2 with config.json and model.safetensors; is the download complete?")
     weights = {_new_name(name): value for name, value in read_weights(file).items()}
     with one_line(folder, "not DINOv2", "copy it again"):
-        return fill(build(Dinov2Model, Dinov2Config.from_dict(config), weights), weights)  # type: ignore[arg-type]
+        return fill(build(Dinov2Model, Dinov2Config.from_dict(config), weights), weights)
 
 
 def _first_stage(places: Places, channels: int, folder: Path, notes: list[str]) -> tuple[int, int]:
