@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.system import OwnFile
+
 ImageFormat = Literal["png", "webp"]
 
 
@@ -33,6 +35,12 @@ def encode(image: NDArray[Any], kind: ImageFormat = "png", xmp: bytes | None = N
         more["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())  # where XMP says that it is in a PNG
     Image.fromarray(pixels).save(file, kind, **more)
     return file.getvalue()
+
+
+def encode_of(result: Any, image: NDArray[Any], kind: ImageFormat = "png", xmp: bytes | None = None) -> bytes:
+    """One of a result's pictures as the bytes of a file; its own image as the result itself has it, where it has."""
+    own = isinstance(result, OwnFile) and image is getattr(result, "image", None)
+    return result.encoded(kind, xmp) if own else encode(image, kind, xmp)
 
 
 Picture = NDArray[np.uint8]

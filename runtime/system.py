@@ -74,6 +74,15 @@ class Result(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnFile(Protocol):
+    """A Result whose file holds more than its pixels: a photo's alpha, its colour profile."""
+
+    def encoded(self, kind: Literal["png", "webp"], xmp: bytes | None) -> bytes:
+        """The file of its image; `xmp` as in `pictures.encode`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Progress:
     """What a system says while it works: one finished piece, with a picture of it for whoever wants to look."""
@@ -165,11 +174,18 @@ class JobKind:
     """What a job cannot do without and what lies in files: their bytes are part of what makes a job the same."""
     request: Callable[[Any, Mapping[str, Content]], Request]
     """(fields, files) -> what the model is asked; raises a UserError."""
+    optional: tuple[str, ...] = ()
+    """What else may lie in files, for jobs that say so."""
+
+    @property
+    def every_file(self) -> tuple[str, ...]:
+        """Those that a job needs, then those that it may have."""
+        return (*self.files, *self.optional)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Everything that a job may say."""
-        return ("id", *self.files, *self.fields.model_fields)
+        return ("id", *self.every_file, *self.fields.model_fields)
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -113,8 +113,9 @@ class _Maker:
         unknown = sorted(set(values) - set(kind.names))
         if unknown:
             raise JobError(f"unknown field {ascii(unknown[0])[:60]}; a job has {', '.join(kind.names)}")
-        found = {file: self._content(file, values.get(file)) for file in kind.files}
-        said = {key: value for key, value in values.items() if key not in ("id", *kind.files)}
+        named = (*kind.files, *(file for file in kind.optional if file in values))
+        found = {file: self._content(file, values.get(file)) for file in named}
+        said = {key: value for key, value in values.items() if key not in ("id", *kind.every_file)}
         fields = job_fields(kind, {**self._defaults, **said})
         key = content_key({file: content_digest for file, (_, content_digest) in found.items()}, fields)
         files = {file: content for file, (content, _) in found.items()}

@@ -20,7 +20,7 @@ from handfirst.runtime.batch.job import BadJob, Done, Failed, Job, Outcome, Pain
 from handfirst.runtime.batch.ledger import DONE, FAILED, Ledger
 from handfirst.runtime.errors import BatchError
 from handfirst.runtime.metadata import packet
-from handfirst.runtime.pictures import ImageFormat, encode
+from handfirst.runtime.pictures import ImageFormat, encode_of
 from handfirst.runtime.system import Request, Result, System, TwoHalves
 
 _M_MMAP_THRESHOLD = -3
@@ -131,7 +131,9 @@ def _give_memory_back() -> None:
 
 def paintings(results: Sequence[Result], image_format: ImageFormat, told: Bundle | None) -> list[Painted]:
     """Results as files, which tell of the bundle `told` and of their requests, or of nothing."""
-    files = [encode(result.image, image_format, packet(told, result) if told else None) for result in results]
+    files = [
+        encode_of(result, result.image, image_format, packet(told, result) if told else None) for result in results
+    ]
     return [
         Painted(file, result.seed, result.seconds, len(results), result.warnings)
         for file, result in zip(files, results, strict=True)

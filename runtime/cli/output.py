@@ -34,6 +34,8 @@ class Picture:
     seed: int | None = None
     xmp: bytes | None = None
     """What its file says of how it was made (metadata.py)."""
+    result: Any = None
+    """What the picture is of, where its file may hold more than pixels (pictures.encode_of)."""
 
     def describe(self) -> dict[str, Any]:
         """The picture as one entry of the JSON object; sizes in pixels."""
@@ -91,9 +93,9 @@ def numbered(path: Path, index: int, count: int) -> Path:
 
 def write_pictures(pictures: Sequence[Picture], folder: Path | None = None) -> None:
     """Writes all of them, or none. `folder` is made if it does not exist, and removed again if writing fails."""
-    from handfirst.runtime.pictures import encode
+    from handfirst.runtime.pictures import encode_of
 
-    data = [encode(picture.image, xmp=picture.xmp) for picture in pictures]
+    data = [encode_of(picture.result, picture.image, xmp=picture.xmp) for picture in pictures]
     made = [] if folder is None else [p for p in (folder, *folder.absolute().parents) if not p.exists()]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

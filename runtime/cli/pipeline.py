@@ -15,7 +15,7 @@ from handfirst.runtime.cli.bars import Bars
 
 if TYPE_CHECKING:
     from handfirst.engines.bundle import Bundle
-    from handfirst.runtime.system import JobKind, Progress, Request, Resident, Result, System, SystemModule
+    from handfirst.runtime.system import Content, JobKind, Progress, Request, Resident, Result, System, SystemModule
     from handfirst.runtime.timing.totals import Part
 
 
@@ -56,7 +56,7 @@ def asked(kind: JobKind, options: Mapping[str, object], more: Sequence[str] = ()
     check_known(kind, said, options)
     if missing := [name for name in kind.required if name not in said]:
         raise UserError(f"expected {' and '.join(_option(name, options) for name in missing)}; this model needs it")
-    files = {name: Path(str(said.pop(name))) for name in kind.files}
+    files: dict[str, Content] = {name: Path(str(said.pop(name))) for name in kind.every_file if name in said}
     return kind.request(job_fields(kind, said), files)
 
 

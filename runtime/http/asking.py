@@ -55,11 +55,12 @@ def asked_of(kind: JobKind, said: object, example: bool, limits: Limits) -> Aske
     values = {name: value for name, value in said.items() if value is not None}
     names = [name for name in (kind.fields.model_fields if example else kind.names) if name != "id"]
     if unknown := [name for name in values if name not in names]:
-        beside = "; the example has files of its own" if example and unknown[0] in kind.files else ""
+        beside = "; the example has files of its own" if example and unknown[0] in kind.every_file else ""
         raise RequestError(f"{unknown[0][:60]!a}: no such field; expected one of {', '.join(names)}{beside}")
     if missing := [name for name in (() if example else kind.required) if name not in values]:
         raise RequestError(f"{missing[0]}: expected one, got none")
-    files = {name: content_of(name, values.pop(name), limits) for name in (() if example else kind.files)}
+    named = [] if example else [name for name in kind.every_file if name in values]
+    files = {name: content_of(name, values.pop(name), limits) for name in named}
     limits.check_fields(values)
     return Asked(values, files, example)
 

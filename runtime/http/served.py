@@ -37,7 +37,7 @@ class Served:
             "system": self.system,
             "digest": self.digest,
             **(none if facts is None else facts),
-            "files": list(kind.files),
+            "files": list(kind.every_file),
             "fields": kind.fields.model_json_schema(),
             "required": list(kind.required),
             "settings": self.manifest_settings,

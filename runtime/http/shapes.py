@@ -176,5 +176,7 @@ def _asked(kind: JobKind) -> dict[str, Any]:
     """The schema of what a model can be asked; that of its fields where it stands by itself."""
     schema = kind.fields.model_json_schema()
     fields = {} if "$defs" in schema else schema["properties"]
-    files = {name: {"type": ["object", "array", "string"], "description": "what lies in a file"} for name in kind.files}
+    files = {
+        name: {"type": ["object", "array", "string"], "description": "what lies in a file"} for name in kind.every_file
+    }
     return {"type": "object", "title": schema["title"], "properties": {**files, **fields}}

@@ -30,7 +30,7 @@ from handfirst.runtime.http.job import Outcome, Picture
 from handfirst.runtime.http.limits import Limits
 from handfirst.runtime.http.poses import describe_pose
 from handfirst.runtime.metadata import packet
-from handfirst.runtime.pictures import encode
+from handfirst.runtime.pictures import encode, encode_of
 from handfirst.runtime.serve.job import Job
 from handfirst.runtime.serve.server import Server
 from handfirst.runtime.serve.warm_up import example_of
@@ -232,7 +232,7 @@ class _Follower:
             result = self._job.result()
             xmp = packet(self._model.system.bundle, result)
             pictures = {
-                name: Picture(kind, image.shape[1], image.shape[0], encode(image, xmp=xmp))
+                name: Picture(kind, image.shape[1], image.shape[0], encode_of(result, image, xmp=xmp))
                 for name, (kind, image) in _pictures(self._model.told, result, self._result_only).items()
             }
         except BaseException as error:

@@ -6,15 +6,15 @@ It finds one person at most and does not say whether there are more. Landmarks t
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.photos import decode_photo
 from handfirst.runtime.pose.landmarks import whole_body
 from handfirst.runtime.pose.marks import VISIBLE
 from handfirst.runtime.pose.person import Person, Pose
@@ -37,8 +37,21 @@ def read_photo(content: bytes) -> Pose:
     Raises:
         PoseError: a damaged picture, one that is too large, or MediaPipe is not installed.
     """
+    solutions()  # said before anything else, where it is missing
+    try:
+        image = decode_photo(content).pixels
+    except UserError as error:
+        raise PoseError(str(error)) from error
+    return look(image)
+
+
+def look(image: Picture) -> Pose:
+    """The same for a picture uint8 RGB [H, W, 3].
+
+    Raises:
+        PoseError: MediaPipe is not installed.
+    """
     mediapipe = solutions()
-    image = _decoded(content)
     height, width = image.shape[:2]
     with mediapipe.holistic.Holistic(static_image_mode=True, model_complexity=1) as holistic:  # 2 is not in the wheel
         found = whole_body(holistic.process(enlarged(image)), width, height)
@@ -74,18 +87,3 @@ def enlarged(picture: Picture) -> Picture:
         large = Image.fromarray(picture).resize((times * width, times * height), Image.Resampling.BICUBIC)
         picture = np.asarray(large, np.uint8)
     return np.ascontiguousarray(picture)
-
-
-def _decoded(content: bytes) -> Picture:
-    """uint8 RGB [H, W, 3], turned as the camera's orientation says."""
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP")) as image:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PoseError("a photo of far too many pixels; make it smaller") from error
-    except Exception as error:  # a damaged picture can raise anything
-        raise PoseError("a damaged photo; save it again") from error

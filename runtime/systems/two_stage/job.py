@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.asking import Real, Text, Whole
 from handfirst.runtime.diffusion.masks import BlendRule
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.read import parse_pose, read_pose
@@ -23,30 +24,6 @@ PROMPT = (
 )
 
 
-EXACT = 1 << 53
-"""From here on a float no longer tells whole numbers apart."""
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    return value
-
-
-def _text(value: object) -> object:
-    """An id of an image may be a number."""
-    if isinstance(value, float) and value.is_integer():  # a table's column of numbers with gaps
-        value = int(value)
-    return str(value) if type(value) is int else value
-
-
-def _exact(value: object) -> object:
-    """Tables with gaps hold whole numbers as floats, and large ones have lost digits there."""
-    if isinstance(value, float) and abs(value) >= EXACT:
-        raise ValueError(f"expected a whole number with all of its digits, or one below {EXACT}")
-    return _no_truth(value)
-
-
 def _two_sides(value: object) -> object:
     """ "640x512" or [640, 512] -> (640, 512)."""
     if isinstance(value, list | tuple) and all(type(side) is int for side in value):
@@ -57,9 +34,6 @@ def _two_sides(value: object) -> object:
         raise ValueError(f"expected WIDTHxHEIGHT up to {LARGEST_SIDE}, such as 640x512 or [640, 512]") from None
 
 
-Whole = Annotated[int, BeforeValidator(_exact)]
-Real = Annotated[float, BeforeValidator(_no_truth)]
-Text = Annotated[str, BeforeValidator(_text)]
 Sides = Annotated[tuple[int, int] | None, BeforeValidator(_two_sides)]
 
 

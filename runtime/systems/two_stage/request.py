@@ -5,8 +5,6 @@ Knows nothing about models: a field that is None means "the model's default", wh
 
 from __future__ import annotations
 
-import math
-import operator
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -14,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.runtime.asking import real, whole
 from handfirst.runtime.diffusion.masks import BlendRule
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.geometry import Similarity, warp
@@ -87,12 +86,12 @@ class Request:
         if self.blend not in get_args(BlendRule):
             raise RequestError(f"blend: expected one of {', '.join(get_args(BlendRule))}, got {self.blend!r}")
         numbers = {
-            "seed": _whole("seed", self.seed, 0, 2**63 - 1),
-            "steps": None if self.steps is None else _whole("steps", self.steps, 1, 1000),
-            "guidance": None if self.guidance is None else _real("guidance", self.guidance, 100),
-            "hand_guidance": None if self.hand_guidance is None else _real("hand_guidance", self.hand_guidance, 100),
-            "eta": None if self.eta is None else _real("eta", self.eta, 1),
-            "feather": _real("feather", self.feather, 64),
+            "seed": whole("seed", self.seed, 0, 2**63 - 1),
+            "steps": None if self.steps is None else whole("steps", self.steps, 1, 1000),
+            "guidance": None if self.guidance is None else real("guidance", self.guidance, 100),
+            "hand_guidance": None if self.hand_guidance is None else real("hand_guidance", self.hand_guidance, 100),
+            "eta": None if self.eta is None else real("eta", self.eta, 1),
+            "feather": real("feather", self.feather, 64),
         }
         for name, value in numbers.items():
             object.__setattr__(self, name, value)  # NumPy's numbers become Python's
@@ -199,26 +198,7 @@ def _check_mask(mask: object, shape: tuple[int, int]) -> None:
 def _size(size: object) -> tuple[int, int]:
     if not isinstance(size, tuple | list) or len(size) != 2:
         raise RequestError(f"{SIZE}: expected width and height, got {size!r}")
-    return _whole(SIZE, size[0], 1, LARGEST_SIDE), _whole(SIZE, size[1], 1, LARGEST_SIDE)
-
-
-def _whole(name: str, value: object, least: int, most: int) -> int:
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise RequestError(f"{name}: expected a whole number from {least} to {most}, got {value!r}") from None
-    if not least <= number <= most:
-        raise RequestError(f"{name}: expected a whole number from {least} to {most}, got {number}")
-    return number
-
-
-def _real(name: str, value: object, most: float) -> float:
-    number = float(value) if isinstance(value, int | float | np.integer | np.floating) else math.nan
-    if isinstance(value, bool) or not 0 <= number <= most:
-        raise RequestError(f"{name}: expected a number from 0 to {most}, got {value!r}")
-    return number
+    return whole(SIZE, size[0], 1, LARGEST_SIDE), whole(SIZE, size[1], 1, LARGEST_SIDE)
 
 
 @dataclass(frozen=True, eq=False)
