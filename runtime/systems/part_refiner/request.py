@@ -156,15 +156,15 @@ class RepairRequest:
 
 
 def _check_picture(name: str, picture: object) -> None:
-    fits = isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3
-    if not fits or picture.shape[2] != 3:
-        got = f"{picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
-        raise RequestError(f"{name}: expected uint8 RGB [H, W, 3], got {got}")
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return
+    got = f"{picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise RequestError(f"{name}: expected uint8 RGB [H, W, 3], got {got}")
 
 
 def _hand(value: object) -> Wanted:
     if value is None or (isinstance(value, str) and value in SIDES):
-        return value  # type: ignore[return-value]
+        return value
     if isinstance(value, str):
         raise RequestError(f"hand: expected left, right or a number from 1, got {value!a:.40}")
     return whole("hand", value, 1, 1000)
