@@ -10,6 +10,7 @@ import typer
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli import options, output, pipeline
+from handfirst.runtime.cli.bars import Bars
 
 
 class DetectorName(StrEnum):
@@ -71,7 +72,7 @@ def repair(
     told = pipeline.system_of(bundle)
     if "photo" not in told.JOBS.files:
         which = "the embedded model" if bundle is None else f"'{bundle}'"
-        raise UserError(f"--bundle: expected a model that repairs photos, and {which} is none; docs/repair.md")
+        raise UserError(f"--bundle: expected a model that repairs photos, and {which} is none")
     said = {
         "photo": photo,
         "pose": pose,
@@ -84,8 +85,9 @@ def repair(
         "check": check or None,
     }
     request = pipeline.asked(told.JOBS, said, more or ())
-    system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
-    (result,), parts = pipeline.run(system, [request], options.show_progress(progress, json))
+    with Bars(options.show_progress(progress, json)) as bars:
+        system = pipeline.open_pipeline(bundle, engine, threads, options.resident(low_memory))
+        (result,), parts = pipeline.run(system, [request], bars)
     touched = bool(result.asked.get("parts"))
     xmp = pipeline.told_of(system, result, metadata and touched)  # a photo that stays as it was was made by nobody
     pictures = [output.Picture("result", target, result.image, result.seed, xmp, result)]

@@ -1,0 +1,155 @@
+"""A photo is repaired, and nothing else of it changes: through the model, in batches, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support.tiny_refiner import write_tiny_refiner
+from typer.testing import CliRunner
+
+import handfirst
+from handfirst.engines.bundle import demo_bundle_path
+from handfirst.export.bundle_writer import export_bundle
+from handfirst.export.options import ExportOptions
+from handfirst.runtime.cli.main import app
+from handfirst.runtime.errors import RequestError
+from handfirst.runtime.systems.part_refiner.crops import Crop, fade_in, paste
+from handfirst.runtime.systems.part_refiner.job import example, example_hand
+
+STEPS = {"steps": 3, "inpaint_steps": 3}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("refiner")
+    return export_bundle(write_tiny_refiner(folder / "model"), folder / "bundle", ExportOptions("tiny"))
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path):
+    opened = handfirst.open(bundle, engine="cpu", threads=1)
+    yield opened
+    opened.close()
+
+
+def test_what_may_not_change_does_not(model) -> None:
+    request = example(seed=3, **STEPS)
+    before = request.image.copy()
+    result = model.render(request)
+    assert [part.name for part in result.parts] == ["hand-0-right"]
+    assert result.mask.any() and not result.mask.all()
+    assert np.array_equal(result.image[~result.mask], before[~result.mask])
+    assert np.array_equal(request.image, before)  # the caller's own is left alone
+    assert (result.image != before).any()
+    x, y = example_hand(256).mean(0).astype(int)
+    assert result.mask[y, x]
+
+
+def test_alone_step_by_step_and_together_it_is_the_same(model) -> None:
+    first, second = example(seed=1, **STEPS), example(seed=2, **STEPS)
+    alone = [model.render(each).image for each in (first, second)]
+    together = [result.image for result in model.render_batch([first, second])]
+    steps = list(model.steps(first))
+    assert np.array_equal(steps[-1].result.image, alone[0])
+    assert [s.stage for s in steps if s.step == 1 and s.stage in ("refine", "inpaint")] == ["refine", "inpaint"]
+    assert steps[1].preview().shape == first.image.shape
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1  # up to the rounding of the engines
+    assert not np.array_equal(*alone)
+
+
+def test_a_hand_that_is_not_there_is_named(model) -> None:
+    other = model.render(example(hand="left", **STEPS))
+    assert np.array_equal(other.image, other.request.image) and not other.mask.any() and not other.parts
+    assert other.warnings[:2] == (
+        "1 hand found, 0 repaired; the picture is unchanged",
+        "not repaired: hand-0-right: it was not asked for",
+    )
+    with pytest.raises(RequestError, match="2"):
+        model.render(example(hand=2, **STEPS))
+
+
+@given(
+    st.tuples(st.integers(1, 70), st.integers(1, 70)), hnp.arrays(bool, (16, 16)), st.floats(-60, 80),
+    st.floats(-60, 80), st.floats(2, 90), st.integers(0, 6),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_a_paste_changes_what_it_may_and_nothing_else(size, dilated, x, y, side, fade) -> None:
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    picture = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    out, changed = paste(photo, Crop(x, y, side, 16), picture, dilated, fade)
+    assert np.array_equal(out[~changed], photo[~changed])
+    down, across = np.indices(size) + 0.5
+    inside = (down > y - 1) & (down < y + side + 1) & (across > x - 1) & (across < x + side + 1)
+    assert not changed[~inside].any()
+
+
+def test_a_fade_is_a_distance() -> None:
+    dilated = np.zeros((21, 21), bool)
+    dilated[5:16, 5:16] = True
+    faded = fade_in(dilated, 4)
+    assert faded[10, 10] == 1 and faded[0, 0] == 0
+    np.testing.assert_allclose(faded[10, 4:10], [0, 1 / 4, 2 / 4, 3 / 4, 1, 1])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A photo of an odd size with alpha, and the pose of its hand."""
+    request = example()
+    rgba = np.dstack([request.image, np.full((256, 256), 200, np.uint8)])[:255, :253]
+    photo, pose = tmp_path / "photo.png", tmp_path / "pose.json"
+    Image.fromarray(rgba).save(photo)
+    hand = [value for x, y in example_hand(256).tolist() for value in (x, y, 1.0)]
+    people = [{"pose_keypoints_2d": [], "hand_right_keypoints_2d": hand}]
+    pose.write_text(json.dumps({"canvas_width": 253, "canvas_height": 255, "people": people}))
+    return photo, pose
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_the_command_keeps_the_photo_around_the_hand(bundle: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
+    photo, pose = files
+    out = tmp_path / "out.png"
+    steps = ("--steps", 2, "--set", "inpaint_steps=2", "--engine", "cpu", "--threads", 1, "--json", "--sheet")
+    done = run("repair", photo, "-o", out, "--bundle", bundle, "--pose", pose, *steps)
+    assert done.exit_code == 0, done.output
+    made, given_ = (np.asarray(Image.open(file)) for file in (out, photo))
+    assert made.shape == given_.shape and np.array_equal(made[..., 3], given_[..., 3])
+    differs = (made != given_).any(2)
+    assert differs.any() and not differs[:8].any() and not differs[:, :8].any()
+    assert (tmp_path / "out-sheet.png").exists()
+
+
+def test_a_photo_without_a_hand_stays_as_it_is(bundle: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
+    photo, pose = files
+    body = [value for i in range(18) for value in (20.0 + i, 30.0 + 5 * i, 1.0)]
+    pose.write_text(json.dumps({"canvas_width": 253, "canvas_height": 255, "people": [{"pose_keypoints_2d": body}]}))
+    out = tmp_path / "out.png"
+    done = run("repair", photo, "-o", out, "--bundle", bundle, "--pose", pose, "--engine", "cpu")
+    assert done.exit_code == 0, done.output
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(Image.open(photo)))
+    assert "no hand" in done.output.lower() or "0 hands" in done.output.lower()
+
+
+def test_what_cannot_be_repaired_is_said_in_a_line(bundle: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
+    photo, pose = files
+    for arguments, says in (
+        ((photo, "-o", tmp_path / "o.png", "--pose", pose), "expected a model that repairs photos"),
+        ((photo, "-o", photo, "--pose", pose, "--bundle", bundle), "is the photo itself"),
+        ((pose, "-o", tmp_path / "o.png", "--pose", pose, "--bundle", bundle), "expected"),
+        ((photo, "-o", tmp_path / "o.png", "--pose", pose, "--bundle", bundle, "--hand", "middle"), "left, right or"),
+    ):
+        done = run("repair", *arguments)
+        assert says in str(done.exception or done.output)
+        assert not (tmp_path / "o.png").exists()
+    assert demo_bundle_path().exists()
