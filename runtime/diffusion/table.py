@@ -9,6 +9,7 @@ DDIMScheduler. Knows nothing about engines, latents or masks.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
@@ -236,7 +237,19 @@ def ddim_table(
     Raises:
         RequestError: if the schedule has no such number of steps.
     """
-    pairs = schedule.timesteps(steps)
+    return ddim_rows(schedule, schedule.timesteps(steps), guidance, eta, unblended, blend_source)
+
+
+def ddim_rows(
+    schedule: Schedule,
+    pairs: Sequence[tuple[int, int]],
+    guidance: float,
+    eta: float = 0.0,
+    unblended: int = 0,
+    blend_source: Literal["noised", "clean"] = "noised",
+) -> StepTable:
+    """As `ddim_table`, over any times (t, t_prev)."""
+    steps = len(pairs)
     before = [float(schedule.alpha_bar[t]) for t, _ in pairs]
     after = [schedule.alpha_bar_prev(t_prev) for _, t_prev in pairs]
     sigmas = [ddim_sigma(a, b, eta) for a, b in zip(before, after, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from importlib import resources
+from typing import get_args
 
 import numpy as np
 from hypothesis import given, settings
@@ -16,7 +17,8 @@ from handfirst.engines.cuda.layout import ADDRESSES, LOOP, ROW, SIZES
 from handfirst.runtime.diffusion.loop_shape import pack_rows
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
-from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.diffusion.solvers import Solver, step_table
+from handfirst.runtime.diffusion.table import Schedule, StepTable
 
 KINDS = ("epsilon", "sample", "v_prediction")
 weights = st.sampled_from([0.0, 1.0]) | st.floats(-2, 2, width=32)
@@ -24,11 +26,14 @@ weights = st.sampled_from([0.0, 1.0]) | st.floats(-2, 2, width=32)
 
 @st.composite
 def tables(draw: st.DrawFn) -> StepTable:
-    """Any rows: DDIM's, or weights that no solver would choose."""
+    """Any rows: a solver's, or weights that no solver would choose."""
     steps = draw(st.integers(1, 5))
     schedule = Schedule(ScheduleSettings(prediction=draw(st.sampled_from(KINDS))))
     guidance = draw(st.sampled_from([1.0, 1.5, 7.5]))
-    table = ddim_table(schedule, steps, guidance, draw(st.sampled_from([0.0, 0.3, 1.0])), draw(st.integers(0, 2)))
+    solver: Solver = draw(st.sampled_from(get_args(Solver)))
+    table = step_table(
+        solver, schedule, steps, guidance, draw(st.sampled_from([0.0, 0.3, 1.0])), draw(st.integers(0, 2))
+    )
     if draw(st.booleans()):
         return table
     columns = vars(table) | {
