@@ -28,6 +28,9 @@ LCM_STEPS = 50
 LCM_SCALE, LCM_DATA = 10.0, 0.5
 """Of the boundary condition: c_skip = d^2 / ((10 t)^2 + d^2), c_out = 10 t / sqrt((10 t)^2 + d^2)."""
 
+FLOOR = 2.0**-24
+"""alpha_bar of pure noise, for solvers that work with its logarithm: diffusers' floor under zero terminal SNR."""
+
 
 def step_table(
     solver: Solver,
@@ -53,6 +56,7 @@ def step_table(
         trailing = Schedule(schedule.settings.model_copy(update={"spacing": "trailing"}))
         return ddim_table(trailing, steps, guidance, eta, unblended, blend_source)
     times = _lcm_times(schedule, steps) if solver == "lcm" else _multistep_times(schedule, steps)
+    schedule.check_start(times[0], steps)
     to_one = Schedule(schedule.settings.model_copy(update={"set_alpha_to_one": True}))
     base = ddim_rows(to_one, list(zip(times, [*times[1:], -1], strict=True)), guidance, 0.0, unblended, blend_source)
     return _lcm(base) if solver == "lcm" else _multistep(base, corrected=solver == "unipc")
@@ -105,6 +109,7 @@ def _multistep(base: StepTable, corrected: bool) -> StepTable:
     to the last but one.
     """
     S = len(base)
+    base = replace(base, alpha_bar=np.where(base.alpha_bar == 0, FLOOR, base.alpha_bar))
     signal, noise = np.sqrt(base.alpha_bar), np.sqrt(1 - base.alpha_bar)
     lambdas = [log(a / b) for a, b in zip(signal.tolist(), noise.tolist(), strict=True)] + [inf]
     clean, direction, earlier = np.zeros(S), np.zeros(S), np.zeros((S, 2))

@@ -86,12 +86,17 @@ class Schedule:
         t = t[:steps]
         if t.max() >= T:
             raise RequestError(f"{steps} steps reach beyond the schedule's {T}; use fewer steps")
-        if self.settings.prediction == "epsilon" and self.alpha_bar[t.max()] == 0:
+        self.check_start(int(t.max()), steps)
+        return tuple((int(a), int(a) - T // steps) for a in t)
+
+    def check_start(self, t: int, steps: int) -> None:
+        """Raises a RequestError where a run of `steps` from t on would begin where noise alone is left, and the network
+        predicts the noise."""
+        if self.settings.prediction == "epsilon" and self.alpha_bar[t] == 0:
             raise RequestError(
                 f"{steps} steps begin at pure noise, from which a model that predicts noise can tell nothing; "
                 "use another number of steps, or export the model with spacing 'leading'"
             )
-        return tuple((int(a), int(a) - T // steps) for a in t)
 
     def alpha_bar_prev(self, t_prev: int) -> float:
         """alpha_bar at t_prev; the schedule's final value where t_prev < 0."""
@@ -237,7 +242,7 @@ def ddim_table(
     Raises:
         RequestError: if the schedule has no such number of steps.
     """
-    return ddim_rows(schedule, schedule.timesteps(steps), guidance, eta, unblended, blend_source)
+    return ddim_rows(schedule, schedule.timesteps(steps), guidance, eta, unblended, blend_source, blend)
 
 
 def ddim_rows(
@@ -247,6 +252,7 @@ def ddim_rows(
     eta: float = 0.0,
     unblended: int = 0,
     blend_source: Literal["noised", "clean"] = "noised",
+    blend: Literal["after", "before"] = "after",
 ) -> StepTable:
     """As `ddim_table`, over any times (t, t_prev)."""
     steps = len(pairs)

@@ -35,6 +35,7 @@ def theirs(solver: str, given: ScheduleSettings, steps: int) -> Any:
     common = {
         "beta_start": given.beta_start, "beta_end": given.beta_end, "beta_schedule": given.betas,
         "prediction_type": given.prediction, "timestep_spacing": given.spacing, "steps_offset": given.steps_offset,
+        "rescale_betas_zero_snr": given.zero_snr,
     }  # fmt: skip
     made: Any
     if solver == "lcm":
@@ -55,6 +56,7 @@ schedules = st.builds(
     steps_offset=st.sampled_from([0, 1]),
     prediction=st.sampled_from(["epsilon", "v_prediction", "sample"]),
     set_alpha_to_one=st.booleans(),
+    zero_snr=st.booleans(),
 )
 
 
@@ -63,6 +65,10 @@ schedules = st.builds(
 def test_every_step_equals_diffusers(given: ScheduleSettings, solver: str, steps: int, kept: bool) -> None:
     """Both start every step from the same x_t; `kept` puts something else into some cells after each step."""
     scheduler = theirs(solver, given, steps)
+    if given.prediction == "epsilon" and given.zero_snr and 999 in scheduler.timesteps:
+        with pytest.raises(RequestError, match="pure noise"):
+            step_table(solver, Schedule(given), steps, 1.0)  # type: ignore[arg-type]
+        return
     table = step_table(solver, Schedule(given), steps, 1.0)  # type: ignore[arg-type]
     assert table.timestep.tolist() == scheduler.timesteps.tolist()
     fresh = [randn(100 + i, SHAPE) for i in range(steps + 1)]
