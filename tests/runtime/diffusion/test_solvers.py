@@ -1,4 +1,4 @@
-"""Solvers as rows of the table, against diffusers' schedulers: step by step, whole loops, with blending, on the kernel."""
+"""Solvers as rows of the table, against diffusers' schedulers: step by step, whole loops, blended, on the kernel."""
 
 from __future__ import annotations
 
@@ -80,10 +80,8 @@ def test_every_step_equals_diffusers(given: ScheduleSettings, solver: str, steps
     for i, (step, t) in enumerate(zip(ours, scheduler.timesteps, strict=True)):
         out = torch.from_numpy(network(x.float().numpy(), int(t))).double()
         torch.manual_seed(0)
-        if solver == "lcm":
-            x = lcm_step(scheduler, out, t, x, fresh[i + 1])
-        else:
-            x = scheduler.step(out, t, x).prev_sample
+        lcm = solver == "lcm"
+        x = lcm_step(scheduler, out, t, x, fresh[i + 1]) if lcm else scheduler.step(out, t, x).prev_sample
         a = float(table.alpha_bar_prev[i])
         put = torch.from_numpy(a**0.5 * known.x_c + (1 - a) ** 0.5 * known.eps_0).double()
         blended = torch.where(torch.from_numpy(mask[:, i][:, None].copy()), put, x)
