@@ -156,7 +156,8 @@ def init_realishuman(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.runtime.cli.output import one_line
     from handfirst.training.libraries import quiet
-    from handfirst.training.pretrained.realishuman import Places, find_places, write_refiner
+    from handfirst.training.pretrained.realishuman import write_refiner
+    from handfirst.training.pretrained.realishuman_places import Places, find_places
 
     quiet()
     _refuse_existing(out)

@@ -7,16 +7,14 @@
     stable-diffusion-inpainting    text encoder and tokenizer; the UNet, where there is no checkpoint of stage 2
     rv-5-1                         the schedule; the UNets, where there is no checkpoint of stage 1
 
-They are found by their names and by what lies in them, wherever they are in the folder. One network is in memory at a
-time, and nothing in a checkpoint is ever executed.
+Where they lie is found out in realishuman_places.py. One network is in memory at a time, and nothing in a checkpoint is
+ever executed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -36,6 +34,7 @@ from handfirst.training.pretrained import original
 from handfirst.training.pretrained.file_kinds import one_line
 from handfirst.training.pretrained.folder import read_folder, read_json
 from handfirst.training.pretrained.networks import build, fill, is_whole, side
+from handfirst.training.pretrained.realishuman_places import PartName, Places
 from handfirst.training.pretrained.schedule import read_schedule
 from handfirst.training.pretrained.stable_diffusion import latent_of, read_vae
 from handfirst.training.pretrained.tokenizer import read_tokenizer, text_settings
@@ -48,14 +47,9 @@ from handfirst.training.systems.part_refiner.model_folder import (
 )
 from handfirst.training.systems.part_refiner.networks import ImageContext
 
-PartName = Literal["hand", "face"]
 SIZE, PICTURE = 512, 224
 KINDS = {"hand": KindSettings(), "face": KindSettings(dilation=30 / 512, mask_threshold=0.2)}
 """As released, the face's prompt included, which speaks of hands."""
-DEEPEST = 4
-"""How many folders down base models are looked for."""
-INPAINTING = 9
-"""Input channels: x_t, the mask, the masked latents."""
 _WRAPPED = "module."
 _PROJECTOR = "clip_projector."
 _OLD_NAMES = (
@@ -65,52 +59,6 @@ _OLD_NAMES = (
     (".attention.output.dense.", ".attention.o_proj."),
 )
 """DINOv2's, as its files on the hub have them and as transformers 5 writes them."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where each piece lies; None: nowhere.
-
-    Attributes:
-        stage1, stage2: RealisHuman's checkpoints.
-        base: a Stable Diffusion 1.x checkpoint, folder or file.
-        inpainting: one with nine input channels, folder or file.
-        dino, vae: DINOv2's folder; an autoencoder, folder or file.
-        tokenizer: a folder, where `inpainting` is a file.
-    """
-
-    stage1: Path | None = None
-    stage2: Path | None = None
-    base: Path | None = None
-    inpainting: Path | None = None
-    dino: Path | None = None
-    vae: Path | None = None
-    tokenizer: Path | None = None
-
-
-def find_places(folder: Path, part: PartName, given: Places) -> Places:
-    """What lies in a folder, for what is not given.
-
-    Raises:
-        UserError: no such folder, or a piece that must be there is not.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder with RealisHuman's checkpoints, found nothing")
-    found: dict[str, Path] = {}
-    for path in _within(folder, DEEPEST):
-        for name in _names(path, part):
-            found.setdefault(name, path)
-    places = Places(**found)
-    chosen = replace(places, **{name: path for name, path in vars(given).items() if path is not None})
-    if chosen.stage1 is None and chosen.base is None:
-        raise UserError(
-            f"{folder}: expected checkpoint-stage1-{part}.ckpt, or a Stable Diffusion 1.x folder to begin with, "
-            "found neither; give the latter with --base"
-        )
-    for name, what in (("dino", "DINOv2"), ("vae", "sd-vae-ft-mse"), ("inpainting", "stable-diffusion-inpainting")):
-        if getattr(chosen, name) is None:
-            raise UserError(f"{folder}: expected {what} in it, found none; give it with --{name}")
-    return chosen
 
 
 def write_refiner(places: Places, part: PartName, seed: int, out: Path) -> tuple[str, ...]:
@@ -127,7 +75,7 @@ def write_refiner(places: Places, part: PartName, seed: int, out: Path) -> tuple
         UserError: a piece is damaged, of another kind, or does not fit the others. Nothing is left behind.
     """
     assert places.dino is not None and places.vae is not None and places.inpainting is not None
-    notes: list[str] = []
+    notes = list(places.notes)
     with next_folder(out) as folder, torch.random.fork_rng():
         torch.manual_seed(seed)
         vae = read_vae(places.vae)
@@ -320,29 +268,3 @@ def _new_name(name: str) -> str:
     for old, new in _OLD_NAMES:
         name = name.replace(old, new)
     return name
-
-
-def _within(folder: Path, depth: int) -> Iterator[Path]:
-    """Everything in a folder, by name, outer things first; links to folders are followed, hidden ones are not."""
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    yield from inside
-    if depth:
-        for path in inside:
-            if path.is_dir():
-                yield from _within(path, depth - 1)
-
-
-def _names(path: Path, part: PartName) -> Iterator[str]:
-    """Which of the places this may be."""
-    for stage in ("stage1", "stage2"):
-        if path.is_file() and path.name == f"checkpoint-{stage}-{part}.ckpt":
-            yield stage
-    if not path.is_dir():
-        return
-    config, unet = path / "config.json", path / "unet" / "config.json"
-    if config.is_file() and read_json(config).get("model_type") == "dinov2":
-        yield "dino"
-    if path.name == "sd-vae-ft-mse" and config.is_file():
-        yield "vae"
-    if unet.is_file():
-        yield "inpainting" if read_json(unet).get("in_channels") == INPAINTING else "base"

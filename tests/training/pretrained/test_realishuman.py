@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from torch import nn
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.diffusion.settings import ScheduleSettings
-from handfirst.training.pretrained.realishuman import Places, find_places, read_dino, write_refiner
+from handfirst.training.pretrained.realishuman import read_dino, write_refiner
+from handfirst.training.pretrained.realishuman_places import Places, find_places
 from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
 from handfirst.training.systems.part_refiner.networks import fix_positions
 
@@ -121,6 +123,12 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="input channels of the UNet: expected 9, got 4"):
         places = find_places(tmp_path / "public", "hand", Places(inpainting=plain))
         write_refiner(places, "hand", 0, tmp_path / "model")
+    shutil.copytree(plain, plain.with_name("sd-1-5"))
+    places = find_places(tmp_path / "public", "hand", Places())
+    assert places.base == plain and len(places.notes) == 1
+    assert "2 of the kind 'base'" in places.notes[0] and "rv-5-1 is taken; --base chooses another" in places.notes[0]
+    chosen = find_places(tmp_path / "public", "hand", Places(base=plain.with_name("sd-1-5")))
+    assert chosen.base == plain.with_name("sd-1-5") and not chosen.notes
     file = tmp_path / "public" / "checkpoint-stage1-hand.ckpt"
     write_checkpoint(file, {"unet_main.conv_in.weight": torch.zeros(1)}, wrapped=True)
     with pytest.raises(UserError, match=r"checkpoint-stage1-hand\.ckpt: not RealisHuman's stage 1 \(clip_projector"):
