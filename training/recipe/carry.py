@@ -2,14 +2,15 @@
 
 The averaged weights stand for the weights, and optimizer and average begin anew: training goes on from about where it
 was, not exactly there. Data, latents and contexts are not carried: the recipe makes the same ones again, and a phase
-that was finished is not trained again.
+that was finished is not trained again. In eight bits the UNets take half of that: a row of a matrix is whole numbers
+from -127 to 127 times one scale. The autoencoder stays in half precision, since the latents of all data come from it.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +23,16 @@ from handfirst.training.loop.checkpoints import Checkpoints, averaged_weights
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.systems.two_stage.config import PhaseName
 
+COARSE: frozenset[PhaseName] = frozenset({"hand", "body"})
+"""What eight bits are meant for: UNets, whose training goes on."""
+_SCALE = ":scale"
 
-def carry_out(run: Path, out: Path) -> list[Path]:
-    """Writes OUT/PHASE.safetensors for every phase that was saved at least once; float16.
+
+def carry_out(run: Path, out: Path, bits: Literal[8, 16] = 16) -> list[Path]:
+    """Writes OUT/PHASE.safetensors for every phase that was saved at least once.
+
+    Args:
+        bits: 16 writes float16; 8 writes the matrices of `COARSE` as int8 with a float16 scale per row.
 
     Raises:
         UserError: no phase was.
@@ -33,7 +41,10 @@ def carry_out(run: Path, out: Path) -> list[Path]:
     for phase in get_args(PhaseName):
         if not (steps := Checkpoints(run / phase).steps()):
             continue
-        weights = {name: _as(torch.half, tensor).contiguous() for name, tensor in averaged_weights(run / phase).items()}
+        weights = averaged_weights(run / phase)
+        if bits == 8 and phase in COARSE:
+            weights = {name: part for pair in weights.items() for name, part in _coarse(*pair).items()}
+        weights = {name: _as(torch.half, tensor).contiguous() for name, tensor in weights.items()}
         row = next(row for row in reversed(read_journal(run / phase / LOSSES)) if row["step"] <= steps[-1])
         out.mkdir(parents=True, exist_ok=True)
         files.append(out / f"{phase}.safetensors")
@@ -67,10 +78,28 @@ def _read(file: Path) -> tuple[int, dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as opened:
             said, names = opened.metadata(), opened.keys()
-            weights = {f"model.{name}": _as(torch.float, opened.get_tensor(name)) for name in names}
+            read = {name: opened.get_tensor(name) for name in names}
+        weights = {f"model.{name}": _fine(read, name) for name in read if not name.endswith(_SCALE)}
         return int(said["step"]), dict(json.loads(said["row"])), weights
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{file}: not a file of 'handfirst train carry' ({error}); carry the run again") from error
+
+
+def _coarse(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A matrix [rows, ...] as int8 and the scales [rows]; a vector as it is."""
+    if tensor.dim() < 2 or not tensor.is_floating_point():
+        return {name: tensor}
+    rows = tensor.flatten(1)
+    scale = (rows.abs().amax(1) / 127).clamp_min(1e-7).half()  # what is stored is what divides
+    whole = (rows / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+    return {name: whole.view_as(tensor), name + _SCALE: scale}
+
+
+def _fine(read: dict[str, Tensor], name: str) -> Tensor:
+    """A tensor as training has it: float32, whole numbers as they are."""
+    if (scale := read.get(name + _SCALE)) is None:
+        return _as(torch.float, read[name])
+    return read[name].float() * scale.float().view(-1, *[1] * (read[name].dim() - 1))
 
 
 def _as(dtype: torch.dtype, tensor: Tensor) -> Tensor:

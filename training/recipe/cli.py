@@ -57,11 +57,12 @@ def demo(
 def carry(
     run: Annotated[Path, typer.Argument(help="Folder of a run of `train demo`, also while it trains.")],
     out: Annotated[Path, typer.Argument(help="Folder for a file a phase.")],
+    eight: Annotated[bool, typer.Option("--eight-bits", help="UNets in eight bits a weight: half the size.")] = False,
 ) -> None:
     """What a run has learnt so far, in half precision: to go on elsewhere with `train demo OUT --from DIR`."""
     from handfirst.training.recipe.carry import carry_out
 
-    for file in carry_out(run, out):
+    for file in carry_out(run, out, 8 if eight else 16):
         print(file)
 
 

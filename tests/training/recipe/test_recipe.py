@@ -18,7 +18,7 @@ from handfirst.training.cli import app
 from handfirst.training.loop.checkpoints import averaged_weights
 from handfirst.training.loop.journal import read_journal
 from handfirst.training.models.autoencoder import build_autoencoder
-from handfirst.training.recipe.carry import carry_in
+from handfirst.training.recipe.carry import carry_in, carry_out
 from handfirst.training.recipe.cli import total_minutes
 from handfirst.training.recipe.look import look
 from handfirst.training.recipe.recipe import train_autoencoder
@@ -135,6 +135,26 @@ def test_bad_configurations_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="chanels") as caught:
         load_config(tmp_path / "odd.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_eight_bits_carry_a_unet_within_half_a_step_of_its_rows(run: Path, tmp_path: Path) -> None:
+    carried, there = tmp_path / "carried", tmp_path / "run"
+    done = CliRunner().invoke(app, ["carry", str(run), str(carried), "--eight-bits"])
+    assert done.exit_code == 0, done.output
+    carry_in(carried, there)
+    before, after = averaged_weights(run / "body"), averaged_weights(there / "body")
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        if tensor.dim() < 2:
+            torch.testing.assert_close(after[name], tensor, rtol=1e-3, atol=1e-6)
+            continue
+        rows, off = tensor.flatten(1), (after[name] - tensor).flatten(1).abs().amax(1)
+        assert (off <= 1.01 * rows.abs().amax(1) / 127 / 2 + 1e-6).all(), name  # the scale itself has 11 bits
+    half = tmp_path / "half"
+    carry_out(run, half)
+    sizes = [(folder / "body.safetensors").stat().st_size for folder in (carried, half)]
+    assert sizes[0] < 0.7 * sizes[1]  # the toy's vectors and names weigh more than a real network's
+    assert (carried / "autoencoder.safetensors").read_bytes() == (half / "autoencoder.safetensors").read_bytes()
 
 
 def test_a_run_is_carried_elsewhere_and_goes_on(run: Path, tmp_path: Path) -> None:
