@@ -24,6 +24,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.loop.checkpoints import Checkpoints
 from handfirst.training.loop.feed import Feed, Share
 from handfirst.training.loop.journal import Journal, training_bar
+from handfirst.training.loop.kernels import quick_attention, widen_norms
 from handfirst.training.loop.machine import Clock, Interval, Termination, termination, training_seconds
 from handfirst.training.loop.optimizer import Average, build_optimizer, learning_rate, scale
 from handfirst.training.loop.options import LoopOptions
@@ -62,6 +63,7 @@ class Loop:
             raise UserError("expected steps and no minutes where several processes train: their clocks differ")
         self._share = Share(options.batch, options.accumulate, accelerator.num_processes, accelerator.process_index)
         self.task.to(accelerator.device)
+        widen_norms(self.task)
         if options.compile:
             self.task.model.compile()
         self._trained: dict[str, nn.Parameter] = {n: p for n, p in self.task.named_parameters() if p.requires_grad}
@@ -80,7 +82,12 @@ class Loop:
             UserError: a loss that is not finite; a checkpoint or a batch that cannot be read.
         """
         self._restore()
-        with self._journal() as journal, termination() as stop, training_bar(self.show and self._first) as bar:
+        with (
+            self._journal() as journal,
+            termination() as stop,
+            training_bar(self.show and self._first) as bar,
+            quick_attention(self.accelerator.device),
+        ):
             if self.clock.step == 0 and self.options.validate_every is not None:
                 self._validate(journal)
             self._train(journal, stop, bar)
