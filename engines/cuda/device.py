@@ -42,13 +42,13 @@ class CudaDevice:
     """
 
     def __init__(self, index: int = 0) -> None:
+        if nvidia_driver(index) is None:  # asked before the library is imported
+            what = "no NVIDIA driver answers here" if nvidia_driver() is None else f"there is no GPU {index} here"
+            raise EngineError(f"{what}; use engine 'cpu'")
         try:
             from cuda import core
         except ImportError as error:
             raise EngineError("cuda-core is not installed; run: pip install 'handfirst[cuda]'") from error
-        if nvidia_driver(index) is None:
-            what = "no NVIDIA driver answers here" if nvidia_driver() is None else f"there is no GPU {index} here"
-            raise EngineError(f"{what}; use engine 'cpu'")
         self._core: Any = core
         self._lock = threading.Lock()
         self._held: dict[int, Any] = {}  # blocks, streams, events and graphs by address or handle
@@ -67,7 +67,10 @@ class CudaDevice:
     def allocate(self, size: int) -> int:
         """See Cuda."""
         with self._asking("allocate"):
-            return self._hold(self._device.allocate(max(size, 1), stream=self._device.default_stream))
+            queue = self._device.default_stream
+            block = self._device.allocate(max(size, 1), stream=queue)
+            queue.sync()  # it is there in that stream's order, which others do not wait for
+            return self._hold(block)
 
     def free(self, address: int) -> None:
         """See Cuda."""
@@ -151,15 +154,15 @@ class CudaDevice:
     def capture(self, work: Callable[[], None], stream: int) -> int:
         """See Cuda."""
         with self._asking("capture"):
-            builder = self._held[stream].create_graph_builder().begin_building("thread_local")
+            builder = self._held[stream].create_graph_builder()
             try:
+                builder.begin_building("thread_local")
                 work()
-            except BaseException:
-                with suppress(Exception):  # that the capture is broken is what follows, not what happened
-                    builder.end_building()
-                raise
-            builder.end_building()
-            return self._hold(builder.complete())
+                return self._hold(builder.end_building().complete())
+            finally:
+                # A broken capture is ended by nothing else, and the stream takes no other work until it is.
+                with suppress(Exception):
+                    builder.close()
 
     def launch(self, graph: int, stream: int) -> None:
         """See Cuda."""

@@ -43,13 +43,17 @@ def test_an_older_gpu_is_told_so() -> None:
 
 
 def test_without_a_driver_the_library_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cuda.core")
+    monkeypatch.setitem(sys.modules, "cuda", None)  # cannot be imported
     monkeypatch.setattr(device, "nvidia_driver", lambda index=0: None)
     with pytest.raises(EngineError, match="no NVIDIA driver answers"):
         CudaDevice()
+    monkeypatch.setattr(device, "nvidia_driver", lambda index=0: None if index else "a driver")
+    with pytest.raises(EngineError, match="there is no GPU 3 here"):
+        CudaDevice(3)
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "nvidia_driver", lambda index=0: "a driver")
     monkeypatch.setitem(sys.modules, "cuda", None)
     with pytest.raises(EngineError, match=r"pip install 'handfirst\[cuda\]'"):
         CudaDevice()
@@ -172,52 +176,166 @@ class Part:
 
 
 class Queue:
-    """A stream that works at once; its events have happened."""
+    """A stream that works at once; its events have happened. While it is captured, it does not."""
 
     handle = 7
+    capture = "none"
+    synced = 0
 
     def record(self, event: object = None, options: object = None) -> SimpleNamespace:
         return SimpleNamespace(is_done=True)
 
-    def sync(self) -> None: ...
+    def sync(self) -> None:
+        if self.capture != "none":
+            raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+        self.synced += 1
+
+    def create_graph_builder(self) -> Builder:
+        return Builder(self)
+
+
+class Builder:
+    """cuda.core's GraphBuilder: one that was broken ends with `close`, or when nobody holds it, and not before."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def begin_building(self, mode: str) -> Builder:
+        assert self.queue.capture == "none" and mode == "thread_local"
+        self.queue.capture = "active"
+        return self
+
+    def end_building(self) -> Builder:
+        if self.queue.capture != "active":
+            raise RuntimeError("Build process encountered an error and has been invalidated.")
+        self.queue.capture = "none"
+        return self
+
+    def complete(self) -> SimpleNamespace:
+        return SimpleNamespace(handle=99, launch=lambda stream: None, close=lambda: None)
+
+    def close(self) -> None:
+        broken, self.queue.capture = self.queue.capture != "none", "none"
+        if broken:
+            raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+
+
+class Event:
+    """Each half a second after the one before it, in milliseconds."""
+
+    made = 0
+    is_done = True
+
+    def __init__(self) -> None:
+        Event.made += 1
+        self.handle = Event.made
+
+    def __sub__(self, other: Event) -> float:
+        return 500.0 * (self.handle - other.handle)
 
 
 class Gpu:
     """cuda.core's Device: its memory is the host's."""
 
     compute_capability = (9, 0)
-    default_stream = None
 
     def __init__(self, index: int) -> None:
         self.blocks: list[Pinned] = []
+        self.default_stream = Queue()
 
     def set_current(self) -> None: ...
 
-    def allocate(self, size: int, stream: object) -> Part:
+    def allocate(self, size: int, *, stream: object) -> Part:
+        assert stream is self.default_stream
         self.blocks.append(Pinned(size))
         return Part(self.blocks[-1].handle, size)
 
     def create_stream(self, options: object) -> Queue:
         return Queue()
 
+    def create_event(self, options: dict[str, bool]) -> Event:
+        assert options["timing_enabled"]
+        return Event()
 
-def test_arrays_of_any_sizes_go_up_and_come_back_through_the_same_pinned_blocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+
+launched: list[tuple[Any, ...]] = []
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> CudaDevice:
+    """A device over a stand-in for cuda.core."""
     code = SimpleNamespace(from_cubin=lambda code, name: SimpleNamespace(get_kernel=lambda name: name))
     core = SimpleNamespace(
         LegacyPinnedMemoryResource=lambda: SimpleNamespace(allocate=Pinned), EventOptions=dict, StreamOptions=dict,
-        Device=Gpu, ObjectCode=code, Buffer=Part,
+        Device=Gpu, ObjectCode=code, Buffer=Part, LaunchConfig=dict,
+        launch=lambda *arguments: launched.append(arguments),
     )  # fmt: skip
+    driver = SimpleNamespace(cuMemGetInfo=lambda: (0, 3, 8))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(driver=driver))
     monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(core=core))
     monkeypatch.setattr(device, "nvidia_driver", lambda index=0: "a driver")
-    cuda = CudaDevice()
-    stream = cuda.stream()
+    return CudaDevice()
+
+
+def test_arrays_of_any_sizes_go_up_and_come_back_through_the_same_pinned_blocks(opened: CudaDevice) -> None:
+    stream = opened.stream()
     for count in (36, 4, 2, 9, 1000, 4):  # a later one fits into an earlier one's block
         array = np.arange(count, dtype=np.float32)
-        address = cuda.allocate(array.nbytes)
-        cuda.upload(address, array, stream)
+        address = opened.allocate(array.nbytes)
+        opened.upload(address, array, stream)
         back = np.zeros_like(array)
-        cuda.download(back, address, stream)
-        cuda.wait(stream)
+        opened.download(back, address, stream)
+        opened.wait(stream)
         np.testing.assert_array_equal(back, array)
+    assert opened._device.default_stream.synced == 6  # memory is there before another stream is told of it
+
+
+@pytest.mark.parametrize(
+    ("values", "blocks"), [(1, 1), (256, 1), (257, 2), (4 * 64 * 64, 64), (1 << 30, device.BLOCKS)]
+)
+def test_the_kernel_s_grid_covers_a_picture_and_has_a_row_for_each(
+    opened: CudaDevice, values: int, blocks: int
+) -> None:
+    launched.clear()
+    opened.step(0x7F00, 3, values, opened.stream())
+    ((_, config, kernel, address),) = launched
+    assert (config, kernel) == ({"grid": (blocks, 3), "block": device.BLOCK}, "step")
+    assert isinstance(address, np.uint64) and address == 0x7F00
+
+
+def test_times_are_seconds_and_memory_is_what_is_free_before_what_there_is(opened: CudaDevice) -> None:
+    """The library subtracts events in milliseconds."""
+    start, end = opened.event(), opened.event()
+    assert opened.elapsed(start, end) == 0.5 and opened.done(end)
+    assert opened.memory() == (3, 8)
+
+
+def test_a_capture_becomes_a_graph(opened: CudaDevice) -> None:
+    stream, seen = opened.stream(), []
+    graph = opened.capture(lambda: seen.append(opened._held[stream].capture), stream)
+    assert (graph, seen) == (99, ["active"])
+    opened.wait(stream)
+    opened.launch(graph, stream)
+    opened.drop(graph)
+
+
+@pytest.mark.parametrize("error", [EngineError("unet: enqueue failed"), RuntimeError("CUDA_ERROR_X"), None])
+def test_a_broken_capture_gives_the_stream_back_while_its_error_is_still_handled(
+    opened: CudaDevice, error: Exception | None
+) -> None:
+    """Whoever handles it runs the step as it is: the traceback holds the builder meanwhile."""
+    stream = opened.stream()
+
+    def work() -> None:
+        opened._held[stream].capture = "invalidated"
+        if error is not None:
+            raise error
+
+    expected = "has been invalidated" if error is None else str(error)
+    try:
+        opened.capture(work, stream)
+    except EngineError as raised:
+        assert expected in str(raised)
+        opened.wait(stream)
+    else:
+        pytest.fail("a broken capture became a graph")
