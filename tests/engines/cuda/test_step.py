@@ -8,10 +8,11 @@ from importlib import resources
 from typing import get_args
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support.step_on_host import compiled_step, loop_of
+from support.step_on_host import compiled_launch, compiled_step, loop_of
 
 from handfirst.engines.cuda.layout import ADDRESSES, LOOP, ROW, SIZES
 from handfirst.runtime.diffusion.loop_shape import pack_rows
@@ -99,6 +100,38 @@ def test_a_whole_loop_equals_numpy(
     before = arrays["x_t"].copy()
     compiled_step()(loop)  # one too many
     np.testing.assert_array_equal(arrays["x_t"], before)
+
+
+@pytest.mark.parametrize(("blocks", "threads"), [(1, 1), (1, 7), (3, 4), (2, 64)])
+def test_a_launch_takes_every_value_once_and_moves_the_counter_once(blocks: int, threads: int) -> None:
+    """The code that only nvcc sees, over grids that are too large and too small for the values."""
+    rng, (batch, channels, h, w), steps = np.random.default_rng(5), (2, 3, 4, 5), 3
+    table = step_table("ddim", Schedule(ScheduleSettings()), steps, 7.5, eta=1.0, unblended=1)
+    drawn = rng.standard_normal((5, batch, channels, h, w), np.float32)
+    noise = rng.standard_normal((batch, 1 + steps, channels, h, w), np.float32)
+    known = {"x_c": drawn[0], "eps_0": drawn[1], "kept": rng.random((batch, steps, h, w)) < 0.5}
+    there, here = (
+        {
+            "rows": pack_rows(table),
+            "state": np.zeros(2, np.uint32),
+            "x_t": drawn[2].copy(),
+            "prediction": drawn[3:].copy(),
+            "sample": np.zeros((2 * batch, channels, h, w), np.float32),
+            "timestep": np.zeros(2 * batch, np.int64),
+            "x_0": np.zeros((batch, channels, h, w), np.float32),
+            "noise": noise,
+            **known,
+        }
+        for _ in range(2)
+    )
+    sizes = {"values": channels * h * w, "cells": h * w, "copies": 2, "sample_stride": channels * h * w}
+    loops = [loop_of(arrays, steps=steps, batch=batch, **sizes) for arrays in (there, here)]
+    for step in (1, 2, 3, 3):  # one too many
+        compiled_step()(loops[0])
+        compiled_launch()(loops[1], blocks, batch, threads)
+        for name, array in there.items():
+            np.testing.assert_array_equal(here[name], array, err_msg=name)
+        assert here["state"].tolist() == [step, 0]
 
 
 def test_the_structs_are_those_of_the_source() -> None:
