@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_engine import FakeEngine
 
-from handfirst.engines import opening
+from handfirst.engines import opening, ort
 from handfirst.engines.engine import Array
 from handfirst.engines.errors import EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.opening import RowByRow, splits
+from handfirst.engines.ort_cuda import CudaOptions
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.tensorrt import engine as trt
 
 
 def tensor(name: str, *shape: int | str) -> TensorSpec:
@@ -27,6 +29,7 @@ def scaled(inputs: dict[str, Array]) -> dict[str, Array]:
     return {"y": inputs["x"] * inputs["t"][:, None] + 1}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(0, 1000))
 def test_the_answers_are_those_of_the_batch(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -65,3 +68,24 @@ def test_heavy_graphs_on_a_cpu(engine: str, size: int, alone: bool, monkeypatch:
     monkeypatch.setattr(opening, "HEAVY", 100)
     monkeypatch.setattr(opening, "_open", lambda *_: FakeEngine(SPEC, "f", scaled))
     assert isinstance(opening.open_engine(Graph("f", SPEC, bytes(size)), engine), RowByRow) is alone
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ("cuda", ("cuda", CudaOptions())),
+        ("cuda:1", ("cuda", CudaOptions(device=1))),
+        ("cuda:2:nhwc", ("cuda", CudaOptions(device=2, prefer_nhwc=True))),
+        ("cpu", ("cpu", CudaOptions())),
+        ("tensorrt", 0),
+        ("tensorrt:3", 3),
+    ],
+)
+def test_the_gpu_that_is_named_is_the_one_that_is_opened(
+    engine: str, expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(ort, "OrtEngine", lambda graph, library, threads, options: made.append((library, options)))
+    monkeypatch.setattr(trt, "TrtEngine", lambda graph, cache, gpu: made.append(gpu))
+    opening._open(Graph("f", SPEC, b""), engine, 1)
+    assert made == [expected]
