@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import AUTO, TOLERANCE, arithmetic, choose
 from handfirst.engines.engine import Array
-from handfirst.engines.errors import UserError, one_line
+from handfirst.engines.errors import EngineError, UserError, one_line
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Check:
     """What was found, in a line."""
     psnr: float | None = None
     """The worst output's in dB, where some were compared."""
+    of_engine: bool = False
+    """Whether a failure is the engine's, which cannot run here: nothing is known about the bundle."""
 
 
 def verify(bundle: Bundle, engine: str = AUTO, threads: int | None = None) -> Iterator[Check]:
@@ -84,7 +86,7 @@ def check_role(bundle: Bundle, role: str, golden: dict[str, Array], engine: str,
         opened.close()
         worst = min(psnr(value, result[name]) for name, value in outputs.items() if value is not None)
     except (UserError, ValueError) as error:
-        return Check(role, False, one_line(error))
+        return Check(role, False, one_line(error), of_engine=isinstance(error, EngineError))
     needed = min(entry.tolerance_psnr, TOLERANCE[arithmetic(engine, entry.precision)])
     return Check(role, worst >= needed, f"{worst:.1f} dB against torch, at least {needed:.0f} needed ({engine})", worst)
 

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from handfirst.engines import ort
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.files import sha256
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, read_manifest, write_manifest
 from handfirst.engines.spec import EngineSpec, TensorSpec
@@ -104,6 +104,19 @@ def test_verify_reports_what_is_wrong_and_goes_on(tmp_path: Path) -> None:
     wrong = npz(**{"conv.in.x": x + 1, "conv.out.y": x + 5})
     checks = {c.name: c for c in verify(Bundle.open(make(tmp_path / "b", {"golden.npz": wrong})))}
     assert not checks["conv"].ok and checks["conv.onnx"].ok and "\n" not in checks["conv"].detail
+    assert not any(check.of_engine for check in checks.values())
+
+
+@pytest.mark.parametrize("kind", [EngineError, BundleError])
+def test_verify_tells_an_engine_that_is_not_here_from_a_bundle_that_is_broken(
+    kind: type[UserError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise kind("conv: no such luck")
+
+    monkeypatch.setattr(Bundle, "engine", refuse)
+    (failed,) = [check for check in verify(Bundle.open(make(tmp_path / "b"))) if not check.ok]
+    assert failed.detail == "conv: no such luck" and failed.of_engine == (kind is EngineError)
 
 
 def flip_byte(path: Path) -> None:

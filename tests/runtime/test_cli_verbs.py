@@ -96,8 +96,8 @@ class TestVerify:
         from handfirst.engines import bundle, verify
 
         found = [
-            SimpleNamespace(name="files", ok=True, detail="9 files", psnr=None),
-            SimpleNamespace(name="hand_unet", ok=True, detail="the same [bits]", psnr=float("inf")),
+            SimpleNamespace(name="files", ok=True, detail="9 files", psnr=None, of_engine=False),
+            SimpleNamespace(name="hand_unet", ok=True, detail="the same [bits]", psnr=float("inf"), of_engine=False),
         ]
         monkeypatch.setattr(bundle.Bundle, "open", lambda *_, **__: FakeSystem.bundle)
         monkeypatch.setattr(verify, "verify", lambda *_: iter(found))
@@ -119,4 +119,12 @@ class TestVerify:
         assert [check["ok"] for check in told["checks"]] == [True, False]
         assert told["checks"][1]["psnr"] is None
         assert said.err.count("\n") == 1
-        assert "1 of 2 checks failed (hand_unet)" in said.err
+        assert "1 of 2 checks failed (hand_unet); fetch the bundle again" in said.err
+
+    def test_an_engine_that_does_not_run_here_is_no_reason_to_fetch_the_bundle(self, checks, capsys):
+        checks[1].ok, checks[1].of_engine = False, True
+        assert main(["verify", "some"]) == 2
+        assert "(hand_unet); the engine does not run them here" in capsys.readouterr().err
+        checks[0].ok = False
+        assert main(["verify", "some"]) == 2
+        assert "(files, hand_unet); fetch the bundle again" in capsys.readouterr().err
