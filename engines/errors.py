@@ -41,6 +41,7 @@ _NO_MEMORY = (
     "memory is full",
     "allocate memory",
     "not enough memory",
+    "alloc_failed",
     "failed to map segment",
 )
 

@@ -5,14 +5,12 @@ The CUDA side has not run on a GPU; its decisions were tried with a stand-in for
 
 from __future__ import annotations
 
-import ctypes
 import io
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,19 +19,16 @@ from handfirst.engines.cuda.driver import nvidia_driver
 from handfirst.engines.cuda.lane import Lane, process_lane
 from handfirst.engines.cuda.timing import TimedSession
 from handfirst.engines.engine import Array, Placed, Tensor, check_inputs, check_outputs, check_placed, wanted_outputs
-from handfirst.engines.errors import BundleError, EngineError, one_line
+from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import distributed, usable_cores
 from handfirst.engines.ort_binding import DTYPES, OrtArray, Place, bound_run, run_bound
 from handfirst.engines.ort_cuda import NO_GRAPH, CudaGraphs, CudaOptions, cuda_settings, loop_options, warn
+from handfirst.engines.ort_failures import no_cuda, opening_failed, reason, refuses_capture
 from handfirst.engines.spec import Port, check_ports
 from handfirst.engines.telemetry import switch_off
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-NO_CUDA = "onnxruntime's CUDA provider does not start; it needs an NVIDIA driver, CUDA and cuDNN 9"
-_INSTALL_CUDA = "run: pip install 'onnxruntime-gpu[cuda,cudnn]', or use engine 'cpu'"
 
 
 class OrtEngine:
@@ -46,7 +41,8 @@ class OrtEngine:
         cuda: what to ask of the CUDA provider; None: its defaults.
 
     Raises:
-        EngineError: onnxruntime or the provider is not installed, or the provider does not start.
+        EngineError: onnxruntime or the provider is not installed, or the provider does not start, or there is no such
+            GPU.
         BundleError: not an ONNX graph, or one that does not match the spec.
     """
 
@@ -73,6 +69,8 @@ class OrtEngine:
         else:
             _check_age(ort)
             options = cuda or CudaOptions()
+            if nvidia_driver() is not None and nvidia_driver(options.device) is None:
+                raise EngineError(f"{self.name}: there is no GPU {options.device} here; use engine 'cuda', or 'cpu'")
             self._place = Place(ort, "cuda", options.device)
             self._lane = _lane(options.device)
             with self._place.turn():
@@ -116,7 +114,7 @@ class OrtEngine:
                 with self._place.turn():
                     outputs = {**run_bound(session, self._place, feed, names, keep)}
         except Exception as error:
-            raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
+            raise EngineError(f"{self.name}: onnxruntime failed: {reason(error)}") from error
         check_outputs(self.spec, inputs, outputs, self.name)
         return outputs
 
@@ -156,15 +154,20 @@ class OrtEngine:
         try:
             run = bound_run(session, self._place, tensors, names, self._loop_options())
         except Exception as error:
-            raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
+            raise EngineError(f"{self.name}: onnxruntime failed: {reason(error)}") from error
 
         def launch() -> None:
             if self._session is None:
                 raise EngineError(f"{self.name}: the engine is closed")
             try:
-                run()
+                try:
+                    run()
+                except Exception as error:
+                    if self._graphs is None or not self._graphs.give_up(error):
+                        raise
+                    run()
             except Exception as error:
-                raise EngineError(f"{self.name}: onnxruntime failed: {one_line(error)[:300]}") from error
+                raise EngineError(f"{self.name}: onnxruntime failed: {reason(error)}") from error
 
         return launch
 
@@ -177,7 +180,8 @@ class OrtEngine:
 
     def close(self) -> None:
         """Frees the session; handles that it gave stay good."""
-        self._session = self._graphs = None
+        with self._place.turn():  # giving memory back would break another thread's capture
+            self._session = self._graphs = None
 
 
 def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
@@ -185,28 +189,7 @@ def _session(ort: Any, graph: Graph, threads: int, providers: list[Any]) -> Any:
     try:
         return ort.InferenceSession(graph.model, options, providers=providers, enable_fallback=False)
     except Exception as error:  # the library raises many kinds, none of them documented as the full list
-        raise _opening_failed(graph, one_line(error)[:300]) from error
-
-
-_NO_MEMORY = re.compile(
-    r"out of memory|failed to allocate|bad_alloc|CUDNN_STATUS_ALLOC_FAILED|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
-)
-_NO_LIBRARY = re.compile(r"cannot open shared object|error loading \"|LoadLibrary failed|DllNotFound", re.IGNORECASE)
-_NO_GRAPH = re.compile(r"CUDA ?Graph", re.IGNORECASE)
-
-
-def _opening_failed(graph: Graph, reason: str) -> EngineError | BundleError:
-    """Memory and libraries can be mended here; what is left is said of the graph."""
-    source = graph.source or graph.role
-    if _NO_MEMORY.search(reason):
-        return EngineError(
-            f"{source}: not enough memory to open it ({reason}); close what else runs, or use --low-memory"
-        )
-    if _NO_LIBRARY.search(reason):
-        return EngineError(f"{source}: onnxruntime lacks a library ({reason}); {_INSTALL_CUDA}")
-    return BundleError(
-        f"{source}: not a graph that onnxruntime can load ({reason}); export the bundle again, or upgrade onnxruntime"
-    )
+        raise opening_failed(graph, error) from error
 
 
 def preload(ort: Any) -> None:
@@ -214,23 +197,6 @@ def preload(ort: Any) -> None:
     if hasattr(ort, "preload_dlls"):
         with redirect_stdout(io.StringIO()):  # it prints what it misses where --json is to be read
             ort.preload_dlls()
-
-
-def no_cuda(ort: Any) -> EngineError:
-    """Why the CUDA provider did not start, as far as it can be told."""
-    lacks = _missing_library(ort)
-    return EngineError(f"{NO_CUDA} ({lacks}); {_INSTALL_CUDA}" if lacks else f"{NO_CUDA}; {_INSTALL_CUDA}")
-
-
-def _missing_library(ort: Any) -> str:
-    """What the CUDA provider lacks, as the system's loader says it; the library itself writes it to a log alone."""
-    folder = Path(getattr(ort, "__file__", "") or ".").parent / "capi"
-    try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
-    except OSError as error:
-        return one_line(error)[:200]
-    return ""
 
 
 def _lane(device: int) -> Lane | None:
@@ -268,7 +234,7 @@ def _cuda_session(ort: Any, graph: Graph, threads: int, options: CudaOptions) ->
     try:
         return opened(True), True
     except BundleError as error:
-        if not _NO_GRAPH.search(str(error)):
+        if not refuses_capture(error):
             raise
         warn(graph.role, error.__cause__ if isinstance(error.__cause__, Exception) else error)
         return opened(False), False

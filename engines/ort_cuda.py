@@ -22,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 
 from handfirst.engines.engine import Array
-from handfirst.engines.errors import one_line
+from handfirst.engines.errors import lacks_memory
 from handfirst.engines.graph import Precision
 from handfirst.engines.ort_binding import OrtArray, Place, run_binding, run_bound
+from handfirst.engines.ort_failures import reason
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class CudaGraphs:
 
         def options() -> Any:
             mine = graph, threading.get_ident()
-            if mine not in self._loops and len(self._loops) >= MOST_LOOPS:
+            if self._refused or (mine not in self._loops and len(self._loops) >= MOST_LOOPS):
                 return plain
             self._loops.add(mine)
             return captured
@@ -124,10 +125,19 @@ class CudaGraphs:
                 try:
                     return self._replay(shapes, inputs, wanted, keep)
                 except Exception as error:  # the library raises many kinds
-                    self._refused = True
-                    self._captured.clear()
-                    warn(self._name, error)
+                    if not self.give_up(error):
+                        raise
             return self._plain(shapes, inputs, wanted, keep)
+
+    def give_up(self, error: Exception) -> bool:
+        """Runs go on without graphs, after one warning; False where that would not help: they do already, or memory
+        ran out."""
+        if self._refused or lacks_memory(error):
+            return False
+        self._refused = True
+        self._captured.clear()
+        warn(self._name, error)
+        return True
 
     def _wants_graph(self, shapes: _Shapes) -> bool:
         if self._refused or self._runs[shapes] < RUNS_BEFORE:
@@ -218,5 +228,6 @@ def copied(place: Place, value: Any) -> OrtArray:
 
 def warn(name: str, error: Exception) -> None:
     """One line: it goes on, a little slower."""
-    reason = one_line(error)[:200]
-    warnings.warn(f"{name}: runs without a CUDA graph, as onnxruntime refused ({reason})", RuntimeWarning, stacklevel=2)
+    warnings.warn(
+        f"{name}: runs without a CUDA graph, as onnxruntime refused ({reason(error)})", RuntimeWarning, stacklevel=2
+    )

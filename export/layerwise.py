@@ -21,10 +21,11 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from handfirst.engines.errors import EngineError, UserError, one_line
+from handfirst.engines.errors import EngineError, UserError
 from handfirst.engines.graph import Graph
-from handfirst.engines.ort import PROVIDERS, import_onnxruntime, no_cuda, preload
+from handfirst.engines.ort import PROVIDERS, import_onnxruntime, preload
 from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
+from handfirst.engines.ort_failures import no_cuda, reason
 from handfirst.engines.verify import psnr
 from handfirst.export.form import Form
 from handfirst.export.part import Part
@@ -126,8 +127,7 @@ def graph_values(
             with _runner(model.SerializeToString(), engine, shapes, folder) as runner:
                 found = runner.infer(dict(inputs))
         except Exception as error:  # every library raises types of its own
-            said = one_line(error)[:300]
-            raise UserError(f"{graph.role}: {engine} cannot run it operator by operator: {said}") from error
+            raise UserError(f"{graph.role}: {engine} cannot run it operator by operator: {reason(error)}") from error
     return {name: np.asarray(value) for name, value in found.items()}
 
 

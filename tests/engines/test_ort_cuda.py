@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from support.doubling_graph import cuda, numbers
-from support.fake_onnxruntime import FakeOnnxRuntime, Value
+from support.fake_onnxruntime import REFUSES_GRAPHS, FakeOnnxRuntime, Value
 
-from handfirst.engines import ort, ort_cuda
+from handfirst.engines import ort, ort_cuda, ort_failures
 from handfirst.engines.engine import Array, Placed
-from handfirst.engines.errors import BundleError, EngineError
+from handfirst.engines.errors import BundleError, EngineError, lacks_memory
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.ort_binding import OrtArray, Place
 from handfirst.engines.ort_cuda import CudaOptions, cuda_settings
@@ -47,6 +47,14 @@ def test_a_session_is_opened_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     (session,) = library.sessions
     assert session.entries == {"session.load_model_format": "ONNX", "session.intra_op.allow_spinning": "0"}
     assert session.settings == cuda_settings(CudaOptions(device=2), "float32", graphs=True)
+
+
+def test_a_gpu_that_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime()
+    monkeypatch.setattr(ort, "nvidia_driver", lambda index=0: None if index else "a driver")
+    with pytest.raises(EngineError, match=r"^small: there is no GPU 2 here"):
+        cuda(library, monkeypatch, device=2)
+    assert not library.sessions
 
 
 def test_the_third_run_of_a_set_of_shapes_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +146,59 @@ def test_without_graphs_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_session_that_cannot_capture_is_opened_without(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FakeOnnxRuntime(refuses_to_open=True)
     with pytest.warns(
-        RuntimeWarning, match=r"^small: runs without a CUDA graph, as .* \(cannot use .* nodes"
+        RuntimeWarning, match=r"^small: runs without a CUDA graph, as .* cannot use the graph capture .* nodes"
     ) as caught:
         engine = cuda(library, monkeypatch)
     assert len(caught) == 1 and "\n" not in str(caught[0].message)
     for seed in range(4):
         check(engine, numbers(3, seed))
     assert set(library.sessions[0].log) == {None}
+
+
+def test_the_refusal_is_worded_as_the_library_words_it() -> None:
+    """Its text is in the library's own files, that of the CPU too."""
+    capi = Path(pytest.importorskip("onnxruntime").__file__).parent / "capi"
+    libraries = [path for path in capi.iterdir() if path.name.startswith("onnxruntime_pybind11_state")]
+    said = REFUSES_GRAPHS.partition("FAIL : ")[2].partition(" as requested")[0].encode()
+    assert said.endswith(b"graph capture feature") and any(said in path.read_bytes() for path in libraries)
+    assert ort_failures.refuses_capture(REFUSES_GRAPHS)
+
+
+def test_a_loop_whose_capture_fails_runs_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeOnnxRuntime(refuses_to_capture=True)
+    engine = cuda(library, monkeypatch)
+    memory = {name: numbers(2, seed) for seed, name in enumerate("xyz")}
+    launch = engine.bind({name: Placed(a.ctypes.data, a.shape, "float32") for name, a in memory.items()})
+    with pytest.warns(RuntimeWarning, match="small: runs without a CUDA graph") as caught:
+        for _ in range(3):
+            launch()
+    assert len(caught) == 1
+    np.testing.assert_array_equal(memory["z"], 2 * memory["x"])
+    first, *rest = library.sessions[0].log
+    assert first is not None and first > ort_cuda.MOST_GRAPHS and rest == [ort_cuda.NO_GRAPH] * 3
+
+
+def test_where_memory_ran_out_graphs_stay_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for less next time gets its graphs; the words are those that make a batch smaller."""
+    library = FakeOnnxRuntime()
+    engine = cuda(library, monkeypatch)
+    memory = {name: numbers(2, seed) for seed, name in enumerate("xyz")}
+    launch = engine.bind({name: Placed(a.ctypes.data, a.shape, "float32") for name, a in memory.items()})
+    session = library.sessions[0]
+    run, left = session.run_with_iobinding, [1]
+
+    def full(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise RuntimeError(f"[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : {SIGNATURE}CUDA failure 2: out of memory")
+        run(*arguments)
+
+    session.run_with_iobinding = full  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match=r"^small: onnxruntime failed: CUDA failure 2: out of memory$") as caught:
+        launch()
+    assert lacks_memory(caught.value)
+    launch()
+    assert session.log[-1] is not None and session.log[-1] > ort_cuda.MOST_GRAPHS
 
 
 def test_a_capture_that_fails_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +266,23 @@ class Refusing(FakeOnnxRuntime):
         print("Failed to load libcublasLt.so.13")
 
 
+SIGNATURE = 2 * (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:121 std::conditional_t<THRW, void, "
+    "onnxruntime::common::Status> onnxruntime::CudaCall(ERRTYPE, const char*, const char*, ERRTYPE, const char*, const "
+    "char*, int) [with ERRTYPE = cudaError; bool THRW = true; std::conditional_t<THRW, void, "
+    "onnxruntime::common::Status> = void] "
+)
+"""What the library's messages from a GPU begin with, as people reported them."""
+
+
 @pytest.mark.parametrize(
     ("reason", "kind", "advice"),
     [
         ("CUDA failure 2: out of memory ; GPU=0 ; hostname=x", EngineError, "--low-memory"),
+        (SIGNATURE + "CUDA failure 2: out of memory ; GPU=0 ; hostname=x", EngineError, "--low-memory"),
+        (SIGNATURE + "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", EngineError, "--low-memory"),
+        (SIGNATURE + "CUDA failure 35: CUDA driver version is insufficient", EngineError, "update its driver"),
+        ("CUDA_PATH is set but CUDA wasn't able to be loaded. Please", EngineError, r"gpu\[cuda,cudnn\]"),
         ("BFCArena: Failed to allocate memory for requested buffer of size 4096", EngineError, "--low-memory"),
         ("/x/libcudnn.so.9: cannot open shared object file: No such file", EngineError, r"gpu\[cuda,cudnn\]"),
         ('Error loading "onnxruntime_providers_cuda.dll" which depends on "x.dll"', EngineError, r"gpu\[cuda,cudnn\]"),
@@ -228,11 +295,13 @@ def test_three_kinds_of_failure_are_three_messages(
     library = Refusing(reason)
     with pytest.raises(kind, match=advice) as caught:
         cuda(library, monkeypatch)
-    assert library.opened == 1 and reason[:30] in str(caught.value) and "\n" not in str(caught.value)
+    what = reason.removeprefix(SIGNATURE).removeprefix("BFCArena: ")
+    assert library.opened == 1 and f"({what[:30]}" in str(caught.value) and "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 450
     assert capsys.readouterr().out == ""
 
 
 def test_what_the_provider_lacks_is_asked_of_the_loader(tmp_path: Path) -> None:
     (tmp_path / "capi").mkdir()
     module = SimpleNamespace(__file__=str(tmp_path / "__init__.py"))
-    assert "libonnxruntime_providers_shared.so: cannot open shared object file" in ort._missing_library(module)
+    assert "libonnxruntime_providers_shared.so: cannot open shared object file" in ort_failures.missing_library(module)
