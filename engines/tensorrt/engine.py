@@ -67,9 +67,8 @@ class TrtEngine:
         self.spec = graph.spec
         driver = nvidia_driver(gpu)
         if driver is None:  # asked first: without a driver the library's Runtime ends the process
-            raise EngineError(
-                f"{self.name}: TensorRT needs an NVIDIA GPU, and no driver answers here; use engine 'cpu'"
-            )
+            what = "no driver answers here" if nvidia_driver() is None else f"there is no GPU {gpu} here"
+            raise EngineError(f"{self.name}: TensorRT needs an NVIDIA GPU, and {what}; use engine 'cpu'")
         self._trt = import_tensorrt() if library is None else check_library(library)
         self._external = external_weights(graph)
         self._graph = graph

@@ -15,10 +15,12 @@ from support.fake_trt_parser import REFUSED
 from support.trt_world import World, check, graph, inputs, one_line
 from support.weighted_graph import SPEC, weighted
 
+from handfirst.engines.cuda.driver import Driver
 from handfirst.engines.errors import BundleError, EngineError
 from handfirst.engines.graph import Graph
 from handfirst.engines.ort import OrtEngine
 from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.tensorrt import engine as trt
 
 
 @pytest.mark.parametrize("external", [False, True])
@@ -181,3 +183,8 @@ def test_an_output_of_another_shape_than_the_spec_says_is_an_error(world: World)
     wrong = EngineSpec(inputs=SPEC.inputs, outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 1, 7)),))
     engine = world.open(Graph("net", wrong, honest.model, digest=honest.digest, source=honest.source))
     one_line(EngineError, r"net: output 'y' expected float32 \[2, 1, 7\]", lambda: engine.run(inputs()))
+
+
+def test_a_gpu_that_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trt, "nvidia_driver", lambda index=0: None if index else Driver("x", "13.0", (9, 0)))
+    one_line(EngineError, "and there is no GPU 3 here; use engine 'cpu'", lambda: trt.TrtEngine(graph(), gpu=3))
