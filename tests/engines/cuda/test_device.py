@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from types import SimpleNamespace
 from typing import Any
@@ -162,33 +163,41 @@ class Part:
     def from_handle(cls, handle: int, size: int, owner: object = None) -> Part:
         return cls(handle, size)
 
-    def copy_from(self, source: Part, stream: object) -> None:
+    def copy_from(self, source: Part, stream: Queue) -> None:
         if source.size != self.size:
             raise ValueError(
                 f"buffer sizes mismatch between src and dst (sizes are: src={source.size}, dst={self.size})"
             )
-        ctypes.memmove(self.handle, source.handle, self.size)
+        stream.work.append(lambda: ctypes.memmove(self.handle, source.handle, self.size))
 
-    def copy_to(self, target: Part, stream: object) -> None:
+    def copy_to(self, target: Part, stream: Queue) -> None:
         target.copy_from(self, stream)
 
     def close(self) -> None: ...
 
 
 class Queue:
-    """A stream that works at once; its events have happened. While it is captured, it does not."""
+    """A stream that does nothing until it is waited for, and cannot be while it is captured."""
 
     handle = 7
     capture = "none"
     synced = 0
 
-    def record(self, event: object = None, options: object = None) -> SimpleNamespace:
-        return SimpleNamespace(is_done=True)
+    def __init__(self) -> None:
+        self.work: list[Callable[[], object]] = []
+
+    def record(self, event: object = None, options: object = None) -> Done:
+        happens = Done()
+        self.work.append(lambda: setattr(happens, "is_done", True))
+        return happens
 
     def sync(self) -> None:
         if self.capture != "none":
             raise RuntimeError("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
         self.synced += 1
+        work, self.work = self.work, []
+        for piece in work:
+            piece()
 
     def create_graph_builder(self) -> Builder:
         return Builder(self)
@@ -285,6 +294,7 @@ def test_arrays_of_any_sizes_go_up_and_come_back_through_the_same_pinned_blocks(
         opened.upload(address, array, stream)
         back = np.zeros_like(array)
         opened.download(back, address, stream)
+        assert not back.any()
         opened.wait(stream)
         np.testing.assert_array_equal(back, array)
     assert opened._device.default_stream.synced == 6  # memory is there before another stream is told of it
