@@ -22,55 +22,24 @@ import numpy as np
 
 from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.cuda.layout import LOOP, ROW
-from handfirst.engines.engine import Array, Engine, Placed, StreamEngine, nbytes
+from handfirst.engines.engine import Array, Placed, nbytes
 from handfirst.engines.errors import EngineError
 from handfirst.engines.spec import EngineSpec
+from handfirst.runtime.diffusion.launch import Launch, output_shapes
 from handfirst.runtime.diffusion.loop_shape import LoopShape, pack_rows
 from handfirst.runtime.diffusion.sampler import STEP, Known, Latents, Step
 from handfirst.runtime.diffusion.table import StepTable
-from handfirst.runtime.running import most_rows
 from handfirst.runtime.timing.device_spans import DeviceSpans
 from handfirst.runtime.timing.spans import listened
 
 AHEAD = 2
 """Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
 
+UNSAID = -3e38
+"""What no network predicts, not even one that fails: that is NaN or infinite."""
+
 PAUSE = 2e-4
 """Seconds between two looks at whether the device is that far: a step takes milliseconds."""
-
-
-@dataclass(frozen=True, eq=False)
-class Launch:
-    """An engine's part in every step, over the memory of a loop."""
-
-    engine: StreamEngine
-    tensors: Mapping[str, Placed]
-    queue: Callable[[], None]
-    """See StreamEngine.bind."""
-
-    @property
-    def nbytes(self) -> int:
-        """Of all tensors that go in and come out."""
-        return sum(placed.nbytes for placed in self.tensors.values())
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of the inputs, in the order of the spec."""
-        return tuple(self.tensors[tensor.name].shape for tensor in self.engine.spec.inputs)
-
-    @staticmethod
-    def of(engine: Engine, tensors: Mapping[str, Placed]) -> Launch:
-        """Binds an engine of which `common_lane` has told."""
-        assert isinstance(engine, StreamEngine)
-        return Launch(engine, tensors, engine.bind(tensors))
-
-
-def common_lane(rows: int, *engines: Engine) -> Lane | None:
-    """The GPU stream that all of them work on; None where one of them cannot, or takes fewer rows at once: the loop
-    must then be NumPy's."""
-    lanes = [engine.lane if isinstance(engine, StreamEngine) else None for engine in engines]
-    fits = all(rows <= most_rows(engine.spec) for engine in engines)
-    return lanes[0] if fits and all(lane is not None and lane is lanes[0] for lane in lanes) else None
 
 
 class DeviceLoop:
@@ -148,14 +117,9 @@ class DeviceLoop:
         Args:
             names: of some of them; None: all.
         """
-        sizes = {
-            axis: size
-            for tensor in spec.inputs
-            if tensor.name in inputs
-            for axis, size in zip(tensor.shape, inputs[tensor.name].shape, strict=True)
-        }
+        shapes = output_shapes(spec, inputs)
         return {
-            tensor.name: self.room(tensor.name, tuple(_size(axis, sizes) for axis in tensor.shape), tensor.dtype)
+            tensor.name: self.room(tensor.name, shapes[tensor.name], tensor.dtype)
             for tensor in spec.outputs
             if names is None or tensor.name in names
         }
@@ -207,7 +171,7 @@ class DeviceLoop:
                     here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
                     yield Step(index, len(table), timestep, *here, late)
             self._until(mark)  # others queue meanwhile
-            x_t, x_0, *rest = self._bring(self._x_t, self._x_0, *extras.values())
+            x_t, x_0, *rest = bring(self.lane, self._x_t, self._x_0, *extras.values())
             if spans is not None:
                 spans.tell()
             yield Step(len(table), len(table), timestep, x_t, x_0, dict(zip(extras, rest, strict=True)))
@@ -286,10 +250,10 @@ class DeviceLoop:
         """The first replay: a graph that was captured while another device was current is empty, and says nothing."""
         cuda, stream = self.lane.cuda, self.lane.stream
         assert self._graph is not None
-        cuda.upload(self.prediction.address, np.full(self.prediction.shape, np.nan, np.float32), stream)
+        cuda.upload(self.prediction.address, np.full(self.prediction.shape, UNSAID, np.float32), stream)
         cuda.launch(self._graph, stream)
-        state, prediction = self._bring(self._held["state"], self.prediction)
-        if state[0] == index and not np.isnan(prediction).all():
+        state, prediction = bring(self.lane, self._held["state"], self.prediction)
+        if state[0] == index and (prediction != np.float32(UNSAID)).any():
             return
         graph, self._graph, self._replays = self._graph, None, False
         cuda.drop(graph)
@@ -306,9 +270,6 @@ class DeviceLoop:
                     return
             sleep(PAUSE)
 
-    def _bring(self, *tensors: Placed) -> list[Array]:
-        return bring(self.lane, *tensors)
-
     def _raw(self, name: str, size: int) -> Placed:
         return self.room(name, (size,), "uint8")
 
@@ -321,17 +282,6 @@ def bring(lane: Lane, *tensors: Placed) -> list[Array]:
             lane.cuda.download(array, placed.address, lane.stream)
         lane.cuda.wait(lane.stream)
     return arrays
-
-
-def _size(axis: int | str, sizes: Mapping[int | str, int]) -> int:
-    """Of an output's axis: fixed, or an input's, or, as export names the axes of smaller maps, a share of an input's:
-    "rows_4" is a quarter of "rows"."""
-    if isinstance(axis, int) or axis in sizes:
-        return axis if isinstance(axis, int) else sizes[axis]
-    whole, _, share = axis.rpartition("_")
-    if whole not in sizes or not share.isdecimal() or not int(share):
-        raise EngineError(f"an output's axis '{axis}' is none of the inputs' axes; export the bundle again")
-    return sizes[whole] // int(share)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,9 @@
 
 A stream does nothing until it is waited for, so that what is read too early is wrong here too. The device has a clock
 of its own: a copy takes a second of it, and whatever else a stream is given may add to `now`. `counts` says how often
-the host copied, waited, and launched. Threads may share it, as they may share a GPU; as there, whoever gives work to a
-stream that another thread is capturing, or waits for it, is refused.
+the host copied, waited, and launched; a copy that a graph holds counts with every launch of the graph. Threads may
+share it, as they may share a GPU; as there, whoever gives work to a stream that another thread is capturing, or waits
+for it, is refused.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from support.step_on_host import compiled_step
 from handfirst.engines.cuda.layout import LOOP
 from handfirst.engines.errors import EngineError
 
+Graph = list[tuple[str, Callable[[], None]]]
+"""What it launches: by its name, which is empty for what is not counted."""
+
 
 class FakeCuda:
     """See handfirst.engines.cuda.device.Cuda. `room` is what the GPU has, in bytes."""
@@ -31,14 +35,14 @@ class FakeCuda:
         self.streams: dict[int, list[Callable[[], None]]] = {}
         self.allocations: list[int] = []
         self.events: dict[int, float | None] = {}
-        self.graphs: dict[int, list[Callable[[], None]]] = {}
+        self.graphs: dict[int, Graph] = {}
         self.counts: Counter[str] = Counter()
         self.captures_nothing = False  # as happens when another device is current
         self.now = 0.0
         self.most = 0  # bytes that were held at once
         self._next = 0x7000
         self._lock = threading.RLock()
-        self._capturing: dict[int, tuple[int, list[Callable[[], None]]]] = {}  # by stream: the thread, its work
+        self._capturing: dict[int, tuple[int, Graph]] = {}  # by stream: the thread, its work
 
     def current(self) -> None: ...
 
@@ -74,7 +78,7 @@ class FakeCuda:
         with self._lock:
             captured = self._of_this_thread(stream)
             if captured is not None:
-                captured.append(work)
+                captured.append((name, work))
                 return
             self.streams[stream].append(work)
             if name:
@@ -154,7 +158,7 @@ class FakeCuda:
         self.put(stream, run, "step")
 
     def capture(self, work: Callable[[], None], stream: int) -> int:
-        captured: list[Callable[[], None]] = []
+        captured: Graph = []
         with self._lock:
             assert stream not in self._capturing
             self.counts["capture"] += 1
@@ -173,13 +177,15 @@ class FakeCuda:
         with self._lock:
             self._of_this_thread(stream)
             self.counts["graph"] += 1
-            self.streams[stream].extend(self.graphs[graph])
+            for name, work in self.graphs[graph]:
+                self.streams[stream].append(work)
+                self.counts[name] += name in ("upload", "download")
 
     def drop(self, graph: int) -> None:
         with self._lock:
             del self.graphs[graph]
 
-    def _of_this_thread(self, stream: int) -> list[Callable[[], None]] | None:
+    def _of_this_thread(self, stream: int) -> Graph | None:
         """What this thread captures there; None: nobody captures."""
         thread, captured = self._capturing.get(stream, (None, None))
         if thread not in (None, threading.get_ident()):

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
-from handfirst.runtime.diffusion.device import DeviceLoop, Launch, common_lane
+from handfirst.runtime.diffusion.device import DeviceLoop
 from handfirst.runtime.diffusion.device_loops import Loops
+from handfirst.runtime.diffusion.launch import Launch, common_lane
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.noise import Streams

@@ -21,8 +21,8 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
-from handfirst.runtime.diffusion.device import Launch
 from handfirst.runtime.diffusion.device_loops import Loops
+from handfirst.runtime.diffusion.launch import Launch
 from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text

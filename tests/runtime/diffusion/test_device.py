@@ -20,7 +20,7 @@ from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import StreamEngine
 from handfirst.engines.errors import EngineError
 from handfirst.engines.opening import open_engine
-from handfirst.runtime.diffusion import device, device_loops
+from handfirst.runtime.diffusion import device, device_loops, launch
 from handfirst.runtime.profile import memory
 from handfirst.runtime.profile.peak import product_graph
 from handfirst.runtime.serve.server import Server
@@ -254,10 +254,19 @@ def test_a_graph_that_holds_the_kernel_alone_paints_nothing(monkeypatch: pytest.
         world.model.render(request())
 
 
+def test_a_network_that_overflows_is_told_what_helps_and_not_that_its_graph_is_empty() -> None:
+    def unet(inputs: Any) -> Any:
+        return {"prediction": np.full_like(FUNCTIONS["body_unet"](inputs)["prediction"], np.nan)}
+
+    world = World(True, body_unet=unet)
+    with pytest.raises(EngineError, match="expected finite pixels, got NaN"):
+        world.model.render(request())
+
+
 def test_an_axis_that_nobody_has_is_one_line() -> None:
     with pytest.raises(EngineError, match="axis 'rows_x' is none of the inputs' axes"):
-        device._size("rows_x", {"rows": 8})
-    assert (device._size("rows_4", {"rows": 8}), device._size("rows", {"rows": 8}), device._size(3, {})) == (2, 8, 3)
+        launch._size("rows_x", {"rows": 8})
+    assert (launch._size("rows_4", {"rows": 8}), launch._size("rows", {"rows": 8}), launch._size(3, {})) == (2, 8, 3)
 
 
 def test_spans_have_the_devices_time_part_by_part(world: World) -> None:
@@ -306,11 +315,11 @@ def test_engines_of_two_lanes_or_of_none_have_no_loop_on_a_device() -> None:
     world = World(True)
     other = Lane(world.cuda, world.cuda.stream())
     unet, controlnet = world.on_stream["body_unet"], world.on_stream["controlnet"]
-    assert device.common_lane(2, unet, controlnet) is world.lane
+    assert launch.common_lane(2, unet, controlnet) is world.lane
     controlnet.lane = other
-    assert device.common_lane(2, unet, controlnet) is None
+    assert launch.common_lane(2, unet, controlnet) is None
     controlnet.lane = None
-    assert device.common_lane(2, unet, controlnet) is None
-    assert device.common_lane(2, open_engine(product_graph(4, 1, "float32"), "cpu", 1)) is None
-    assert device.common_lane(17, unet) is None
+    assert launch.common_lane(2, unet, controlnet) is None
+    assert launch.common_lane(2, open_engine(product_graph(4, 1, "float32"), "cpu", 1)) is None
+    assert launch.common_lane(17, unet) is None
     assert isinstance(unet, StreamEngine)
