@@ -181,7 +181,7 @@ def check_polygraphy() -> None:
     """Raises an EngineError, with the remedy, where polygraphy is not installed; keeps it from installing anything."""
     os.environ.setdefault("POLYGRAPHY_AUTOINSTALL_DEPS", "0")
     if find_spec("polygraphy") is None:
-        raise EngineError("comparing operator by operator needs polygraphy; run: pip install 'handfirst[tensorrt]'")
+        raise EngineError("comparing operator by operator needs polygraphy; run: pip install polygraphy")
 
 
 def _runner(model: bytes, engine: str, shapes: Mapping[str, tuple[int, ...]], folder: Path | None) -> Any:

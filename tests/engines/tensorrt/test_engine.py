@@ -39,8 +39,11 @@ def test_the_arena_is_as_large_as_the_largest_and_shared(world: World) -> None:
     large = world.arena.size
     check(second, graph(1), inputs(width=5))
     assert world.arena.size == large and world.cuda.allocations.count(large) == 1
+    before = first.computes_in
+    assert before == second.computes_in
     check(second, graph(1), inputs(width=90))
     assert world.arena.size > large and large not in map(len, world.cuda.blocks.values())
+    assert first.computes_in == second.computes_in != before  # what was captured there is stale
     check(first, graph(), inputs(width=50))  # its context has to learn of the new address
     first.close()
     check(second, graph(1), inputs(width=90))
