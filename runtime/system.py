@@ -225,6 +225,11 @@ class SystemModule(Protocol):
         """What decides how much work a request is, as entries of a JSON object."""
         ...
 
+    def hand_limits(self, settings: Any) -> dict[str, float] | None:
+        """How large hands must be for this model: "margin" and "least" make a hand's square (pose/crop.py), "clear" is
+        the side from which it comes out clearly, of the picture's shorter side. None: it says nothing about that."""
+        ...
+
     def example(self, **fields: Any) -> Request:
         """A request that shows what the system does; fields that are None are as the example has them."""
         ...

@@ -41,6 +41,7 @@ class Served:
             "fields": kind.fields.model_json_schema(),
             "required": list(kind.required),
             "settings": self.manifest_settings,
+            "hands": self.told.hand_limits(self.settings),
         }
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "LABELS",
     "check_roles",
     "example",
+    "hand_limits",
     "open_bundle",
     "pictures",
     "read_settings",
@@ -56,6 +57,11 @@ def together(request: RepairRequest, settings: PartRefinerSettings) -> Hashable:
     """
     resolved = request.resolve(settings)
     return resolved.loop, tuple(sorted(Counter(part.kind for part in resolved.finding(settings).parts).items()))
+
+
+def hand_limits(settings: PartRefinerSettings) -> None:
+    """A hand has a square of the model's own size, however large it is in the photo; a result says what was too small."""
+    return None
 
 
 def work(request: RepairRequest, settings: PartRefinerSettings) -> dict[str, Any]:

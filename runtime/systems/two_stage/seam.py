@@ -7,7 +7,7 @@ from typing import Any
 
 from handfirst.engines.bundle import Bundle
 from handfirst.runtime.system import Resident
-from handfirst.runtime.systems.two_stage.hands import count_hands
+from handfirst.runtime.systems.two_stage.hands import SMALL, count_hands
 from handfirst.runtime.systems.two_stage.job import JOBS, example
 from handfirst.runtime.systems.two_stage.pictures import pictures, sheet
 from handfirst.runtime.systems.two_stage.request import Request
@@ -19,6 +19,7 @@ __all__ = [
     "LABELS",
     "check_roles",
     "example",
+    "hand_limits",
     "open_bundle",
     "pictures",
     "read_settings",
@@ -56,6 +57,11 @@ def together(request: Request, settings: TwoStageSettings) -> Hashable:
     """
     resolved = request.resolve(settings)
     return resolved.loop, count_hands(resolved, settings)
+
+
+def hand_limits(settings: TwoStageSettings) -> dict[str, float]:
+    """A hand's square, and the side below which `hand_warnings` speaks of it."""
+    return {"margin": settings.hand.margin, "least": settings.hand.min_side, "clear": SMALL}
 
 
 def work(request: Request, settings: TwoStageSettings) -> dict[str, Any]:

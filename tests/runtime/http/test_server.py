@@ -398,7 +398,7 @@ class TestTheServer:
         assert _value(after, 'process_resident_memory_bytes{worker="0"}') > 1e6
 
     def test_the_page_comes_with_its_policy(self, server):
-        kinds = {"/": "text/html", "/index.html": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"}
+        kinds = {"/": "text/html", "/index.html": "text/html", "/theme.css": "text/css", "/page.js": "text/javascript"}
         for path, kind in kinds.items():
             answer = server.http.get(path)
             assert answer.headers["content-type"].startswith(kind)

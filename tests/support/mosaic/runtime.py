@@ -208,6 +208,10 @@ def work(request, settings):
     return {"steps": request.steps or settings.steps, "tiles": settings.side**2}
 
 
+def hand_limits(settings):
+    return None
+
+
 def example(**fields):
     return Request(**{"colour": EXAMPLE, **{name: value for name, value in fields.items() if value is not None}})
 
