@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from statistics import median, quantiles
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import embedding_results
@@ -28,6 +29,8 @@ from handfirst.runtime.pictures import encode
 from handfirst.runtime.systems.two_stage import seam
 from handfirst.runtime.systems.two_stage.job import PROMPT, demo_pose
 
+FUZZED = {"steps": 40, "keep_seconds": 60}
+"""Limits of the server that the fuzz asks: 30 steps, the model's own, are allowed, 200 are not."""
 PICTURES = 16
 """Of each row of workers."""
 
@@ -132,12 +135,20 @@ def workers(steps: int) -> dict[str, Any]:
 
 
 def fuzz(program: str) -> dict[str, Any]:
-    """Schemathesis over the OpenAPI document: no 5xx, and nothing that the document does not say."""
+    """Schemathesis over the OpenAPI document: no 5xx, and nothing that the document does not say.
+
+    A 503 is counted, and no fault: HTTP's word for "too much now, come again", which the document promises of pictures
+    that do not come in time. On a machine that others use as well, some do not.
+    """
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    with served("--threads", "1", limits={"seconds": 60, "keep_seconds": 60}) as server:
+    with served("--threads", "1", limits=FUZZED) as server, NamedTemporaryFile("w", suffix=".toml") as config:
+        config.write('[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", "503"]\n')
+        config.flush()
         done = subprocess.run(
             [
                 program,
+                "--config-file",
+                config.name,
                 "run",
                 f"{server.url}/v1/openapi.json",
                 "--checks",
@@ -147,7 +158,7 @@ def fuzz(program: str) -> dict[str, Any]:
                 "--seed",
                 "1",
                 "--request-timeout",
-                "120",
+                "700",
             ],
             capture_output=True,
             text=True,
@@ -160,7 +171,7 @@ def fuzz(program: str) -> dict[str, Any]:
         line.strip() for line in done.stdout.splitlines() if " generated, " in line or "schemathesis v" in line.lower()
     ]
     right = done.returncode == 0 and not [status for status in statuses if status.startswith("5") and status != "503"]
-    return {"right": right, "summary": summary, "statuses": dict(sorted(statuses.items()))}
+    return {"right": right, "limits": FUZZED, "summary": summary, "statuses": dict(sorted(statuses.items()))}
 
 
 if __name__ == "__main__":

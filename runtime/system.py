@@ -7,7 +7,7 @@ a request or a result holds beyond the few fields named here is between a system
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -101,6 +101,9 @@ class Progress:
     """
     result: Any = None
     """With the last piece: the system's Result."""
+    known: Mapping[str, Callable[[], NDArray[Any]]] = field(default_factory=dict)
+    """What else there is to see by now, by names of the result's pictures or the system's own: each makes a picture,
+    uint8 [H, W, 3] or bool [H, W], and costs nothing unless it is called, as `preview`."""
 
 
 class System(Protocol):

@@ -109,11 +109,11 @@ class Crew:
         """Of all processes."""
         return [worker.process.pid or 0 for worker in self._workers]
 
-    async def preview(self, job: Job) -> bytes | None:
-        """The picture as it stands, PNG; None where there is none (any more)."""
+    async def preview(self, job: Job, known: str | None = None) -> bytes | None:
+        """The picture as it stands, or what else is known by that name, PNG; None where there is none (any more)."""
         for worker in self._workers:
             if job.id in worker.jobs:
-                answer: bytes | None = await self._ask(worker, "preview", job.id)
+                answer: bytes | None = await self._ask(worker, "preview", job.id, known)
                 return answer
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Literal, NamedTuple
@@ -120,10 +120,11 @@ class Job:
         self.state, self.began = "running", monotonic()
         self._tell("state", {"state": "running", "position": None})
 
-    def advance(self, stage: str, step: int, total: int) -> None:
-        """A step is done."""
+    def advance(self, stage: str, step: int, total: int, known: Sequence[str] = ()) -> None:
+        """A step is done; `known` are names of what there is to see beside the preview."""
         self.step = (stage, step, total)
-        self._tell("step", {"stage": stage, "step": step, "total": total, "seconds": self.seconds["running"]})
+        told = {"stage": stage, "step": step, "total": total, "seconds": self.seconds["running"], "known": list(known)}
+        self._tell("step", told)
 
     def end(self, state: State, outcome: Outcome | None = None, error: dict[str, str] | None = None) -> None:
         """Any end; only the first counts."""

@@ -91,11 +91,11 @@ def _of_results(router: APIRouter, service: Service) -> None:
         return EventStream(job, int(last), kind, service.crew.preview, _counted(service))
 
     @router.get("/v1/jobs/{id}/preview", **shapes.streamed("image/png"))
-    async def preview_job(id: str, request: Request) -> Response:
-        """The picture as it stands."""
-        png = await service.crew.preview(service.desk.find(id, client_of(request)))
+    async def preview_job(id: str, request: Request, known: str | None = None) -> Response:
+        """The picture as it stands, or what else is known by now, by the names that the newest step tells."""
+        png = await service.crew.preview(service.desk.find(id, client_of(request)), known)
         if png is None:
-            raise RefusedError(404, "not-found", "no preview: the job has no step yet, or has ended")
+            raise RefusedError(404, "not-found", "no preview: the job has no such step yet, or has ended")
         return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     @router.get("/v1/jobs/{id}/pictures/{name}", **shapes.streamed("image/png"))

@@ -137,7 +137,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         421: "host",
         422: "invalid",
         429: "busy",
-        503: "not ready, or ending",
+        503: "not ready, or ending; a picture that did not come in time",
     }.items()
 }
 

@@ -4,9 +4,10 @@ It is started afresh (spawn), knows nothing of HTTP, and ends when the pipe does
 that a terminal or a supervisor sends to all processes are for the one that answers HTTP, which tells this one when to
 end.
 
-Messages, from the parent: ("paint", id, model, Asked), ("cancel", id), ("preview", token, id), ("pose", token, ...),
-("metrics", token), ("end",). To it: ("ready", facts), ("unfit", line), ("begun", id), ("step", id, stage, step, total),
-("free", id) when another picture can be begun, ("ended", id, state, outcome, error), ("answer", token, value).
+Messages, from the parent: ("paint", id, model, Asked), ("cancel", id), ("preview", token, id, known),
+("pose", token, ...), ("metrics", token), ("end",). To it: ("ready", facts), ("unfit", line), ("begun", id),
+("step", id, stage, step, total, known), ("free", id) when another picture can be begun, ("ended", id, state, outcome,
+error), ("answer", token, value).
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ class _Worker:
                     job = self._jobs.pop(id, None)
                 if job is not None:
                     job.cancel()
-            case ("preview", token, id):
-                self._readers.submit(self._answer, token, lambda: self._preview(id))
+            case ("preview", token, id, known):
+                self._readers.submit(self._answer, token, lambda: self._preview(id, known))
             case ("pose", token, content, more):
                 self._readers.submit(self._answer, token, lambda: _pose(content, more))
             case ("metrics", token):
@@ -195,10 +196,11 @@ class _Worker:
         with self._lock:
             self._jobs.pop(id, None)
 
-    def _preview(self, id: str) -> bytes | None:
+    def _preview(self, id: str, known: str | None) -> bytes | None:
         job = self._jobs.get(id)
         latest = None if job is None else job.latest
-        return None if latest is None else encode(latest.preview())
+        make = None if latest is None else latest.preview if known is None else latest.known.get(known)
+        return None if make is None else encode(make())
 
 
 class _Follower:
@@ -222,7 +224,7 @@ class _Follower:
                 self._worker.tell(("begun", self._id))
             if latest is not None and latest is not self._said:
                 self._said = latest
-                self._worker.tell(("step", self._id, latest.stage, latest.step, latest.total))
+                self._worker.tell(("step", self._id, latest.stage, latest.step, latest.total, tuple(latest.known)))
             if self._job.done:
                 self._ended = True
                 self._worker.over(self._id, self._end)

@@ -92,7 +92,17 @@ export class Client {
     }
   }
 
-  /** A picture of a result, or of one that is under way. */
+  /** What is known of a picture that is under way; null where it has ended meanwhile. */
+  async known(id, name) {
+    try {
+      return await (await this.#fetch(`v1/jobs/${id}/preview?known=${encodeURIComponent(name)}`)).blob();
+    } catch (error) {
+      if (error.status === 404 || error.status === 410) return null;
+      throw error;
+    }
+  }
+
+  /** A picture of a result. */
   async picture(href) {
     return (await this.#fetch(href.replace(/^\//, ""))).blob();
   }

@@ -39,8 +39,9 @@ export function drawGround(context, pose, view, photo, paint) {
 export function drawPeople(context, board, view, paint, { handles = true } = {}) {
   board.pose.people.forEach((person, i) => {
     const chosen = i === board.chosen.person;
-    context.globalAlpha = chosen ? 1 : 0.55;
+    context.globalAlpha = (chosen ? 1 : 0.55) * (board.photo ? 0.6 : 1);
     drawBody(context, person, view, paint, handles);
+    context.globalAlpha = chosen ? 1 : 0.55;
     for (const side of SIDES) drawHand(context, person[side], view, paint, { dots: view.scale > 0.6 });
   });
   context.globalAlpha = 1;

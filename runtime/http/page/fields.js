@@ -18,8 +18,11 @@ const NAMES = {
 const ELSEWHERE = ["prompt", "seed", "steps", "size", "default_size", "frame", "image", "detector", "hand", "canvas"];
 const SAFE = Number.MAX_SAFE_INTEGER;
 
-/** The fields of a model, in the sheet and in the composer. */
+const kept = {}; // what was said, by name, also where the model that is shown does not ask for it
+
+/** The fields of a model, in the sheet and in the composer; what was said in fields of the same name stays. */
 export function showFields(bundle, limits) {
+  for (const input of $("fields").querySelectorAll("[name]")) kept[input.name] = input.type === "checkbox" ? input.checked : input.value;
   const { properties } = bundle.fields, defaults = bundle.settings.defaults ?? {};
   $("prompt-box").hidden = !("prompt" in properties);
   $("prompt").maxLength = limits.text;
@@ -29,6 +32,9 @@ export function showFields(bundle, limits) {
   $("fields").replaceChildren(...shown.map(([name, schema]) => field(name, resolved(schema, bundle.fields), defaults)));
   const { widths, heights } = bundle.settings.body ?? {};
   if (widths && heights) $("fields").append(side("width", widths), side("height", heights));
+  for (const input of $("fields").querySelectorAll("[name]:not([name^=canvas-])")) {
+    if (input.name in kept) input[input.type === "checkbox" ? "checked" : "value"] = kept[input.name];
+  }
   $("more-open").hidden = $("fields").childElementCount === 0;
 }
 

@@ -8,6 +8,8 @@ import { hasHand } from "./pose.js";
 import { Stage } from "./stage.js";
 
 const TURN = Math.PI / 12, GROW = 1.1, THUMB = 44;
+/** HaGRID's names for what people have no word for. */
+const LABELS = { three2: "three, thumb", three3: "last three" };
 const FRAME = { margin: 1.55, least: 0.06 };
 /** How far the handle lies that turns the hand: beyond its farthest point. */
 const HANDLE = 1.18;
@@ -113,7 +115,7 @@ export class HandPane {
 
   #showGestures() {
     const buttons = this.gestures.map((gesture) => {
-      const button = make("button", { type: "button", className: "gesture", title: gesture.name, data: { gesture: gesture.name } }, make("canvas", { width: 3 * THUMB, height: 3 * THUMB }), make("span", { textContent: gesture.name }));
+      const button = make("button", { type: "button", className: "gesture", title: LABELS[gesture.name] ?? gesture.name, data: { gesture: gesture.name } }, make("canvas", { width: 3 * THUMB, height: 3 * THUMB }), make("span", { textContent: LABELS[gesture.name] ?? gesture.name }));
       button.addEventListener("click", () => this.apply(gesture));
       return button;
     });
@@ -128,7 +130,7 @@ export class HandPane {
       context.setTransform(3, 0, 0, 3, 0, 0);
       context.clearRect(0, 0, THUMB, THUMB);
       const points = inSquare(seen(gesture.points, "right", gesture.face === "back" ? "back" : "palm"), THUMB);
-      drawHand(context, points, { toScreen: (p) => p, size: THUMB }, paint, { dots: false, width: 2.4 });
+      drawHand(context, points, { toScreen: (p) => p, size: THUMB }, paint, { dots: false, width: 3.2 });
     });
   }
 }

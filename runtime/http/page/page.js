@@ -84,8 +84,8 @@ class Page {
     on("cancel", "click", () => trying(() => this.work?.cancel()));
     for (const [button, dialog] of [["more-open", "more"], ["about-open", "about"]]) on(button, "click", () => $(dialog).showModal());
     for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
-    for (const sheet of document.querySelectorAll("dialog")) sheet.addEventListener("click", (event) => event.target === sheet && sheet.id !== "token" && sheet.close());
-    document.addEventListener("keydown", (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && this.render());
+    for (const sheet of document.querySelectorAll("dialog")) if (sheet.id !== "token") sheet.addEventListener("click", closeOutside);
+    document.addEventListener("keydown", (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && $("composer").requestSubmit());
     addEventListener("pagehide", () => this.#keep());
   }
 
@@ -109,6 +109,8 @@ class Page {
     $("pose-title").textContent = mode === "repair" ? "Photo" : "Pose";
     $("render").textContent = mode === "repair" ? "Repair this hand" : "Render";
     $("repair-line").hidden = mode !== "repair";
+    $("photo").title = mode === "repair" ? "Photo to repair" : "Photo to trace";
+    $("photo").setAttribute("aria-label", $("photo").title);
     this.#changed();
   }
 
@@ -157,7 +159,7 @@ class Page {
     } catch (error) {
       pane.stop(error.name === "AbortError" ? "Cancelled" : "Stopped");
       if (error.name !== "AbortError") tell(error.message);
-      if (error.field) $(error.field)?.focus();
+      focusOn(error.field);
     } finally {
       this.work = null;
       this.#busy(false);
@@ -178,6 +180,20 @@ class Page {
     $("seed").value = asked.seed;
     this.#pane("pose");
   }
+}
+
+/** The field that a refusal is about, also where it is in the sheet. */
+function focusOn(name) {
+  const input = name && document.querySelector(`[name="${CSS.escape(name)}"]`);
+  if (!input) return;
+  if ($("more").contains(input)) $("more").showModal();
+  input.focus();
+}
+
+function closeOutside(event) {
+  const box = event.currentTarget.getBoundingClientRect();
+  const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+  if (event.target === event.currentTarget && event.detail && !inside) event.currentTarget.close();
 }
 
 function facts({ version, photos, limits }, bundle, repairs) {

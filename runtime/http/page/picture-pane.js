@@ -2,8 +2,8 @@
 
 import { $, imageOf, make } from "./dom.js";
 
-const STAGES = { text: "Words", hands: "Hands", canvas: "Canvas", body: "Body", decode: "Picture" };
-const PIECES = { result: "Picture", pose: "Skeleton", canvas: "Canvas", mask: "Mask", region: "Region", sheet: "Sheet" };
+const STAGES = { text: "Words", decode: "Picture" };
+const PIECES = { result: "Picture", pose: "Skeleton", canvas: "Canvas", mask: "Mask", region: "Kept region", sheet: "Sheet" };
 const ORDER = ["result", "hand", "hand-mask", "canvas", "mask", "pose", "sheet"];
 const MOST_KEPT = 40;
 
@@ -39,13 +39,13 @@ export class PicturePane {
     row.time.textContent = `${(seconds - row.began).toFixed(2)} s`;
     row.last = seconds;
     if (preview) this.#show(preview, `The picture as it stands: ${stage}, step ${step} of ${total}`);
-    this.line(`${STAGES[stage] ?? stage}, ${step} of ${total}`);
+    this.line(`${stageName(stage)}, ${step} of ${total}`);
   }
 
   #row(stage, seconds) {
     const before = [...this.rows.values()].at(-1);
     const [bar, count, time] = [make("i"), make("span", { className: "count" }), make("span")];
-    const item = make("li", {}, make("b", { textContent: STAGES[stage] ?? stage.replaceAll("_", " ") }), make("div", { className: "track" }, bar), count, time);
+    const item = make("li", {}, make("b", { textContent: stageName(stage) }), make("div", { className: "track" }, bar), count, time);
     $("stages").append(item);
     const row = { item, bar, count, time, began: before?.last ?? 0, last: seconds };
     this.rows.set(stage, row);
@@ -121,6 +121,8 @@ export class PicturePane {
   }
 }
 
+const stageName = (stage) => STAGES[stage] ?? stage[0].toUpperCase() + stage.slice(1).replaceAll("_", " ");
+
 /** In the order in which they come about, the picture itself first. */
 function place({ kind }) {
   const at = ORDER.indexOf(kind);
@@ -133,6 +135,7 @@ function press(strip, name) {
 
 function thumb(label, url, data, open) {
   const button = make("button", { type: "button", className: "thumb", data, aria: { pressed: "false" } }, make("img", { src: url, alt: "" }), make("span", { textContent: label }));
+  button.disabled = !open;
   if (open) button.addEventListener("click", open);
   return button;
 }

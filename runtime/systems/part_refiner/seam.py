@@ -60,7 +60,7 @@ def together(request: RepairRequest, settings: PartRefinerSettings) -> Hashable:
 
 
 def hand_limits(settings: PartRefinerSettings) -> None:
-    """A hand has a square of the model's own size, however large it is in the photo; a result says what was too small."""
+    """Whatever its size in the photo, a hand has a square of the model's own; a result says what was too small."""
     return None
 
 

@@ -121,6 +121,13 @@ class BodyStage:
         image: NDArray[np.uint8] = self._codec.sketch(host(step.x_0)[:1])[0]
         return image
 
+    def regions(self, request: Request, canvas: Canvas, table: StepTable) -> NDArray[np.bool_]:
+        """What is kept after each step, bool [T, H, W], latent cells as squares; nothing where nothing is blended."""
+        kept = self._kept([request], [canvas], len(table))[0]
+        kept = kept & (table.blend | table.before)[:, None, None]
+        factor = self._settings.latent.factor
+        return kept.repeat(factor, 1).repeat(factor, 2)
+
     def _kept(self, requests: Sequence[Request], canvases: Sequence[Canvas], steps: int) -> list[NDArray[np.bool_]]:
         body, factor = self._settings.body, self._settings.latent.factor
         with span("mask_table"):

@@ -6,13 +6,13 @@ Knows nothing about files beyond the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
 from handfirst.runtime.timing.spans import Clock, recorded
 
+REGION = "region"
+"""What progress calls the cells that are kept after a step."""
 GIVEN = Choice("given", "the engines were opened by the caller")
 
 
@@ -210,15 +212,18 @@ class TwoStage:
         with clock("canvas"):
             shares = _split(made, [len(each) for each in found])
             canvases = tuple(Canvas.build(share, self.settings.body) for share in shares)
-        yield Progress("canvas", 1, 1, lambda: canvases[0].image)
+        yield Progress("canvas", 1, 1, lambda: canvases[0].image, known=_known(canvases[0], shares[0]))
         warnings = tuple(self._warnings(*each) for each in zip(requests, found, shares, strict=True))
         return Drawn(tuple(requests), shares, canvases, body_contexts, body_table, warnings, clock)
 
     def _paint_bodies(self, drawn: Drawn) -> Generator[Progress, None, list[Result]]:
         """The second half: the bodies around the hands."""
         requests, canvases, clock = drawn.requests, drawn.canvases, drawn.clock
+        regions = cache(partial(self._body.regions, requests[0], canvases[0], drawn.table))
+        known = _known(canvases[0], drawn.hands[0])
         for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.table)):
-            yield Progress("body", step.index, step.total, partial(self._body.preview, step))
+            seen = {**known, REGION: partial(_row, regions, step.index)}
+            yield Progress("body", step.index, step.total, partial(self._body.preview, step), known=seen)
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
         return [
@@ -269,6 +274,19 @@ def _given(value: T | None) -> T:
     if value is None:
         raise ValueError("the request is not resolved")
     return value
+
+
+def _known(canvas: Canvas, hands: Sequence[HandResult]) -> dict[str, Callable[[], NDArray[Any]]]:
+    """What stage 1 leaves to see of a picture, by the names of pictures.py."""
+    seen: dict[str, Callable[[], NDArray[Any]]] = {"canvas": lambda: canvas.image, "mask": lambda: canvas.mask}
+    for hand in hands:
+        seen[hand.name] = partial(getattr, hand, "image")
+    return seen
+
+
+def _row(regions: Callable[[], NDArray[np.bool_]], step: int) -> NDArray[np.bool_]:
+    region: NDArray[np.bool_] = regions()[step - 1]
+    return region
 
 
 def _split(items: Sequence[T], counts: Sequence[int]) -> tuple[tuple[T, ...], ...]:

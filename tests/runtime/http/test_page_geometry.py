@@ -104,7 +104,8 @@ def test_every_gesture_shows_the_face_that_it_is_put_with(folder):
         const { gestures } = JSON.parse(readFileSync("gestures.json"));
         const at = { wrist: [200, 300], radians: 0.4, length: 60 };
         const all = gestures.flatMap(({ name, points }) =>
-          ["left", "right"].flatMap((side) => ["palm", "back"].map((face) => ({ name, side, face, hand: put(seen(points, side, face), at) }))));
+          ["left", "right"].flatMap((side) =>
+            ["palm", "back"].map((face) => ({ name, side, face, hand: put(seen(points, side, face), at) }))));
         console.log(JSON.stringify(all));
     """)
     all_of_them = json.loads(node(folder, "gestures.js"))

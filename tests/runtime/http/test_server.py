@@ -156,6 +156,7 @@ class TestEvents:
         while (answer := server.http.get(f"/v1/jobs/{id}/preview")).status_code != 200:
             server.error(answer, 404, "not-found")
         assert pixels(answer.content).shape == (32, 32, 3)
+        server.error(server.http.get(f"/v1/jobs/{id}/preview?known=region"), 404, "not-found")
         with server.http.stream("GET", f"/v1/jobs/{id}/events?preview=link") as stream:
             links = [data["preview"] for _, name, data in events(stream.iter_lines()) if name == "step"]
         assert any(link and link.startswith(f"/v1/jobs/{id}/preview?step=") for link in links)

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.arithmetic_model import (
@@ -40,6 +41,29 @@ def test_steps_tell_what_is_done_and_end_with_the_result():
     np.testing.assert_array_equal(seen[4].preview(), seen[-1].result.canvas)
     assert (seen[0].preview() == 128).all()
     assert (seen[1].preview() != 128).any()
+
+
+def test_steps_tell_what_else_is_known():
+    """Hands, canvas and mask once they are drawn; then what is kept after each step, beside SciPy's dilation."""
+    system, _ = model()
+    seen = list(system.steps(request(steps=6)))
+    result = seen[-1].result
+    assert [set(p.known) for p in seen[:7]] == [set()] * 7
+    for progress in seen[7:-1]:
+        np.testing.assert_array_equal(progress.known["canvas"](), result.canvas)
+        np.testing.assert_array_equal(progress.known["mask"](), result.mask)
+        for drawn in result.hands:
+            np.testing.assert_array_equal(progress.known[drawn.name](), drawn.image)
+    body = [progress for progress in seen if progress.stage == "body"]
+    for s, progress in enumerate(body, 1):
+        radius = int(50 / 512 * 64 * (6 - s) / 5 + 0.5)
+        grown = scipy.ndimage.maximum_filter(result.mask, 2 * radius + 1, mode="constant")
+        cells = grown.reshape(8, 8, 8, 8).mean((1, 3)) > 0.5
+        expected = (
+            np.kron(cells, np.ones((8, 8), bool)) if s <= 6 - SETTINGS.body.unblended else np.zeros((64, 64), bool)
+        )
+        np.testing.assert_array_equal(progress.known["region"](), expected)
+    assert body[0].known["region"]().any() and not body[-1].known["region"]().any()
 
 
 def test_previews_cost_nothing_unless_called():
