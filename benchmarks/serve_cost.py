@@ -29,8 +29,8 @@ from handfirst.runtime.pictures import encode
 from handfirst.runtime.systems.two_stage import seam
 from handfirst.runtime.systems.two_stage.job import PROMPT, demo_pose
 
-FUZZED = {"steps": 40, "keep_seconds": 60}
-"""Limits of the server that the fuzz asks: 30 steps, the model's own, are allowed, 200 are not."""
+FUZZED = {"steps": 40, "waiting": 4, "keep_seconds": 60}
+"""Limits of the server that the fuzz asks: 30 steps, the model's own, are allowed, 200 are not; few wait."""
 PICTURES = 16
 """Of each row of workers."""
 

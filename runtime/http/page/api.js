@@ -40,7 +40,10 @@ export class Client {
   }
 
   async #json(path, body, headers = {}) {
-    const asked = body === undefined ? {} : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
+    const asked =
+      body === undefined
+        ? {}
+        : { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...headers } };
     return (await this.#fetch(path, asked)).json();
   }
 
@@ -75,10 +78,14 @@ export class Client {
 
   /** A job's events, {name, data}, until it ends; goes on where it was when the connection is lost. */
   async *events(id, signal) {
-    let last = 0, lost = 0;
+    let last = 0,
+      lost = 0;
     for (;;) {
       try {
-        const answer = await this.#fetch(`v1/jobs/${id}/events?preview=data`, { headers: { "Last-Event-ID": String(last) }, signal });
+        const answer = await this.#fetch(`v1/jobs/${id}/events?preview=data`, {
+          headers: { "Last-Event-ID": String(last) },
+          signal,
+        });
         for await (const event of parsed(answer.body)) {
           [last, lost] = [event.id, 0];
           yield event;

@@ -118,7 +118,8 @@ export class Board extends EventTarget {
   }
 
   nudge(by, stretch) {
-    const { joint } = this.chosen, from = joint && this.person[joint.part][joint.index];
+    const { joint } = this.chosen,
+      from = joint && this.person[joint.part][joint.index];
     if (from) this.edit(this.moving(joint, [from[0] + by[0], from[1] + by[1]], stretch));
   }
 
@@ -144,7 +145,8 @@ export class Board extends EventTarget {
 
   /** One more, beside the last. */
   addPerson(person) {
-    const { width } = this.pose, last = this.pose.people.length;
+    const { width } = this.pose,
+      last = this.pose.people.length;
     const shift = last ? (last % 2 ? 0.22 : -0.22) * width : 0;
     this.chosen = { person: last, side: "left", joint: null };
     this.commit({ ...this.pose, people: [...this.pose.people, moved(person, ([x, y]) => [x + shift, y])] });

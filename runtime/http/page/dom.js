@@ -13,7 +13,8 @@ export function make(tag, { data = {}, aria = {}, ...props } = {}, ...children) 
 
 /** Of a group of buttons the one that is on. */
 export function press(group, name, value) {
-  for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", button.dataset[name] === value);
+  for (const button of group.querySelectorAll("button"))
+    button.setAttribute("aria-pressed", button.dataset[name] === value);
 }
 
 /** Heard by those who do not see the page. */

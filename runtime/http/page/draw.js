@@ -7,7 +7,21 @@ import { hasHand } from "./pose.js";
 import { fingerOf, HAND_EDGES, LIMBS, SIDES } from "./skeleton.js";
 
 const PALM = [0, 1, 5, 9, 13, 17];
-const NAMES = ["ground", "dot", "bone", "joint", "ink", "surface", "accent", "muted", "thumb", "index", "middle", "ring", "little"];
+const NAMES = [
+  "ground",
+  "dot",
+  "bone",
+  "joint",
+  "ink",
+  "surface",
+  "accent",
+  "muted",
+  "thumb",
+  "index",
+  "middle",
+  "ring",
+  "little",
+];
 
 /** What the style sheet says now, light or dark. */
 export function colours() {
@@ -18,7 +32,8 @@ export function colours() {
 
 /** @param view {toScreen(point), scale}: from the pose's pixels to those of the page. */
 export function drawGround(context, pose, view, photo, paint) {
-  const [x, y] = view.toScreen([0, 0]), [right, bottom] = view.toScreen([pose.width, pose.height]);
+  const [x, y] = view.toScreen([0, 0]),
+    [right, bottom] = view.toScreen([pose.width, pose.height]);
   context.fillStyle = paint.ground;
   context.fillRect(x, y, right - x, bottom - y);
   if (photo) {
@@ -55,7 +70,8 @@ function drawBody(context, person, view, paint, handles) {
   context.fillStyle = paint.bone;
   for (const point of person.face) if (point) dot(context, view.toScreen(point), 1.1);
   if (!handles) return;
-  for (const point of person.body) if (point) ring(context, view.toScreen(point), Math.max(3.5, 0.009 * view.size), paint.surface, paint.joint);
+  for (const point of person.body)
+    if (point) ring(context, view.toScreen(point), Math.max(3.5, 0.009 * view.size), paint.surface, paint.joint);
 }
 
 /** @param options {dots, chosen}: whether joints are shown, and the index of the one that is chosen. */
@@ -70,7 +86,8 @@ export function drawHand(context, hand, view, paint, { dots = true, chosen = nul
   if (!dots) return;
   hand.forEach((point, index) => {
     if (!point) return;
-    const finger = fingerOf(index), at = view.toScreen(point);
+    const finger = fingerOf(index),
+      at = view.toScreen(point);
     if (index === chosen) ring(context, at, thick * 2.1, paint.accent, paint.surface);
     else ring(context, at, thick * 1.1, paint.surface, finger === null ? paint.joint : paint.fingers[finger]);
   });
@@ -91,7 +108,8 @@ function drawPalm(context, hand, view, paint) {
 
 /** The joint that keys move. */
 export function drawChosen(context, board, view, paint) {
-  const { joint } = board.chosen, point = joint && board.person?.[joint.part][joint.index];
+  const { joint } = board.chosen,
+    point = joint && board.person?.[joint.part][joint.index];
   if (!point) return;
   const [x, y] = view.toScreen(point);
   context.strokeStyle = paint.accent;
@@ -109,10 +127,13 @@ export function drawNames(context, board, view, paint) {
     for (const side of SIDES) {
       const box = hasHand(person, side) && bounds(person[side]);
       if (!box) continue;
-      const told = described(person[side], side), text = `${told.side.split(" ")[0]} · ${told.view.replace("seen from the ", "")}`;
+      const told = described(person[side], side),
+        text = `${told.side.split(" ")[0]} · ${told.view.replace("seen from the ", "")}`;
       const here = i === board.chosen.person && side === board.chosen.side;
-      const [x, top] = view.toScreen([box.x + box.width / 2, box.y]), width = context.measureText(text).width + 14;
-      const left = Math.min(Math.max(x - width / 2, 4), view.width - width - 4), y = Math.max(top - 22, 14);
+      const [x, top] = view.toScreen([box.x + box.width / 2, box.y]),
+        width = context.measureText(text).width + 14;
+      const left = Math.min(Math.max(x - width / 2, 4), view.width - width - 4),
+        y = Math.max(top - 22, 14);
       context.fillStyle = here ? paint.accent : paint.surface;
       context.beginPath();
       context.roundRect(left, y - 10, width, 20, 10);

@@ -22,8 +22,10 @@ const kept = {}; // what was said, by name, also where the model that is shown d
 
 /** The fields of a model, in the sheet and in the composer; what was said in fields of the same name stays. */
 export function showFields(bundle, limits) {
-  for (const input of $("fields").querySelectorAll("[name]")) kept[input.name] = input.type === "checkbox" ? input.checked : input.value;
-  const { properties } = bundle.fields, defaults = bundle.settings.defaults ?? {};
+  for (const input of $("fields").querySelectorAll("[name]"))
+    kept[input.name] = input.type === "checkbox" ? input.checked : input.value;
+  const { properties } = bundle.fields,
+    defaults = bundle.settings.defaults ?? {};
   $("prompt-box").hidden = !("prompt" in properties);
   $("prompt").maxLength = limits.text;
   $("steps").placeholder = defaults.steps ?? "";
@@ -40,26 +42,51 @@ export function showFields(bundle, limits) {
 
 /** A schema without references and alternatives: {type, enum, default}. */
 function resolved(schema, whole) {
-  const options = (schema.anyOf ?? [schema]).map((each) => (each.$ref ? whole.$defs[each.$ref.split("/").at(-1)] : each));
+  const options = (schema.anyOf ?? [schema]).map((each) =>
+    each.$ref ? whole.$defs[each.$ref.split("/").at(-1)] : each,
+  );
   const known = options.filter((each) => each.type !== "null");
-  return { ...schema, ...(known.find((each) => each.enum) ?? known.find((each) => ["integer", "number"].includes(each.type)) ?? known[0]) };
+  return {
+    ...schema,
+    ...(known.find((each) => each.enum) ?? known.find((each) => ["integer", "number"].includes(each.type)) ?? known[0]),
+  };
 }
 
 function field(name, schema, defaults) {
   const label = NAMES[name] ?? name.replaceAll("_", " ");
   const usual = schema.default ?? defaults[name];
   if (schema.enum) {
-    const options = schema.enum.map((value) => make("option", { value, textContent: value, selected: value === usual }));
+    const options = schema.enum.map((value) =>
+      make("option", { value, textContent: value, selected: value === usual }),
+    );
     return make("label", {}, label, make("select", { name }, ...options));
   }
-  if (schema.type === "boolean") return make("label", { className: "check" }, make("input", { name, type: "checkbox", checked: usual === true }), label);
+  if (schema.type === "boolean")
+    return make(
+      "label",
+      { className: "check" },
+      make("input", { name, type: "checkbox", checked: usual === true }),
+      label,
+    );
   const number = ["integer", "number"].includes(schema.type);
-  const input = make("input", { name, type: number ? "number" : "text", placeholder: usual ?? "", ...(number && { step: "any", min: 0 }) });
+  const input = make("input", {
+    name,
+    type: number ? "number" : "text",
+    placeholder: usual ?? "",
+    ...(number && { step: "any", min: 0 }),
+  });
   return make("label", { className: number ? "" : "long" }, label, input);
 }
 
 function side(name, axis) {
-  const number = { name: `canvas-${name}`, type: "number", min: axis.least, max: axis.most, step: axis.multiple, value: axis.usual };
+  const number = {
+    name: `canvas-${name}`,
+    type: "number",
+    min: axis.least,
+    max: axis.most,
+    step: axis.multiple,
+    value: axis.usual,
+  };
   return make("label", {}, `${name[0].toUpperCase()}${name.slice(1)}, pixels`, make("input", number));
 }
 
@@ -67,7 +94,9 @@ function side(name, axis) {
 export function pictureSize(bundle) {
   const asked = ["width", "height"].map((name) => Number($("fields").querySelector(`[name=canvas-${name}]`)?.value));
   const { width, height } = bundle.picture ?? bundle.settings.body ?? { width: 512, height: 512 };
-  return asked.every((each) => each > 0) ? { width: asked[0], height: asked[1], free: true } : { width, height, free: false };
+  return asked.every((each) => each > 0)
+    ? { width: asked[0], height: asked[1], free: true }
+    : { width, height, free: false };
 }
 
 /** What is said in the fields, by the names of a job; what is empty is the model's. */

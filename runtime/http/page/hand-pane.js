@@ -7,7 +7,9 @@ import { copied, described, inSquare, palm, place, put, seen, sized, square, tur
 import { hasHand } from "./pose.js";
 import { Stage } from "./stage.js";
 
-const TURN = Math.PI / 12, GROW = 1.1, THUMB = 44;
+const TURN = Math.PI / 12,
+  GROW = 1.1,
+  THUMB = 44;
 /** HaGRID's names for what people have no word for. */
 const LABELS = { three2: "three, thumb", three3: "last three" };
 const FRAME = { margin: 1.55, least: 0.06 };
@@ -37,7 +39,8 @@ export class HandPane {
 
   /** The square around the hand; while a joint is dragged it stays where it was. */
   #window(board) {
-    const { person, chosen, pose } = board, shorter = Math.min(pose.width, pose.height);
+    const { person, chosen, pose } = board,
+      shorter = Math.min(pose.width, pose.height);
     const hand = person?.[chosen.side];
     const known = hand && hand.some(Boolean);
     const key = `${chosen.person} ${chosen.side} ${board.dragging}`;
@@ -63,10 +66,14 @@ export class HandPane {
 
   #listen() {
     const on = (id, work) => $(id).addEventListener("click", () => work(this.board));
-    $("sides").addEventListener("click", ({ target }) => target.dataset.side && this.board.choose({ side: target.dataset.side, joint: null }));
+    $("sides").addEventListener(
+      "click",
+      ({ target }) => target.dataset.side && this.board.choose({ side: target.dataset.side, joint: null }),
+    );
     $("faces").addEventListener("click", ({ target }) => {
       const { side } = this.board.chosen;
-      if (target.dataset.face && handView(this.board.hand, side) !== target.dataset.face) this.board.editHand(turnedOver);
+      if (target.dataset.face && handView(this.board.hand, side) !== target.dataset.face)
+        this.board.editHand(turnedOver);
     });
     on("turn-left", (board) => board.editHand((hand) => turned(hand, -TURN)));
     on("turn-right", (board) => board.editHand((hand) => turned(hand, TURN)));
@@ -82,29 +89,36 @@ export class HandPane {
   }
 
   #size() {
-    const { hands, picture } = this.limits(), { hand, pose } = this.board;
+    const { hands, picture } = this.limits(),
+      { hand, pose } = this.board;
     return hands && hand ? sized(hand, hands, pose, picture) : { small: false };
   }
 
   /** What the board says now, beside the canvas. */
   show() {
-    const { person, hand, chosen } = this.board, there = Boolean(person && hasHand(person, chosen.side));
+    const { person, hand, chosen } = this.board,
+      there = Boolean(person && hasHand(person, chosen.side));
     press($("sides"), "side", chosen.side);
     $("no-hand").hidden = there;
     $("add-hand").hidden = !person;
-    for (const id of ["turn-left", "turn-right", "larger", "smaller", "remove-hand", "copy-hand"]) $(id).disabled = !there;
+    for (const id of ["turn-left", "turn-right", "larger", "smaller", "remove-hand", "copy-hand"])
+      $(id).disabled = !there;
     for (const button of $("faces").children) button.disabled = !there;
-    const told = there ? described(hand, chosen.side) : null, seen_ = told ? `${told.side}, ${told.view}` : "";
-    if ($("seen").textContent !== seen_) $("seen").textContent = seen_;
+    const told = there ? described(hand, chosen.side) : null,
+      name = told ? `${told.side}, ${told.view}` : "";
+    if ($("seen").textContent !== name) $("seen").textContent = name;
     press($("faces"), "face", there ? handView(hand, chosen.side) : null);
     const size = there ? this.#size() : { small: false };
     $("small").hidden = !size.small;
-    if (size.small) $("small").firstElementChild.textContent = `Small for this model: ${Math.round(size.pixels)} pixels of the picture; from ${Math.ceil(size.needed)} on hands come out clear.`;
+    if (size.small)
+      $("small").firstElementChild.textContent =
+        `Small for this model: ${Math.round(size.pixels)} pixels; from ${Math.ceil(size.needed)} on hands come out clear.`;
   }
 
   /** A gesture in the place of the chosen hand; the face that is seen stays, unless the gesture is of one face. */
   apply(gesture) {
-    const { board } = this, { side } = board.chosen;
+    const { board } = this,
+      { side } = board.chosen;
     if (!board.person) return;
     const view = hasHand(board.person, side) ? handView(board.hand, side) : "side";
     const face = view !== "side" ? view : gesture.face === "back" ? "back" : "palm";
@@ -115,7 +129,17 @@ export class HandPane {
 
   #showGestures() {
     const buttons = this.gestures.map((gesture) => {
-      const button = make("button", { type: "button", className: "gesture", title: LABELS[gesture.name] ?? gesture.name, data: { gesture: gesture.name } }, make("canvas", { width: 3 * THUMB, height: 3 * THUMB }), make("span", { textContent: LABELS[gesture.name] ?? gesture.name }));
+      const button = make(
+        "button",
+        {
+          type: "button",
+          className: "gesture",
+          title: LABELS[gesture.name] ?? gesture.name,
+          data: { gesture: gesture.name },
+        },
+        make("canvas", { width: 3 * THUMB, height: 3 * THUMB }),
+        make("span", { textContent: LABELS[gesture.name] ?? gesture.name }),
+      );
       button.addEventListener("click", () => this.apply(gesture));
       return button;
     });
@@ -136,7 +160,8 @@ export class HandPane {
 }
 
 function copyAcross(board) {
-  const { side } = board.chosen, other = side === "left" ? "right" : "left";
+  const { side } = board.chosen,
+    other = side === "left" ? "right" : "left";
   const at = place(board.person, other, board.pose);
   const length = hasHand(board.person, other) ? at.length : palm(board.hand);
   board.edit((person) => ({ ...person, [other]: copied(person[side], { ...at, length }) }));
@@ -145,12 +170,16 @@ function copyAcross(board) {
 
 /** Beyond the fingers: dragged about the wrist it turns the hand, and with Shift resizes it. */
 function handleOf(board, view) {
-  const { hand } = board, wrist = hand?.[0], length = hand ? palm(hand) : 0;
+  const { hand } = board,
+    wrist = hand?.[0],
+    length = hand ? palm(hand) : 0;
   if (!wrist || !length || !hand[9]) return null;
-  const radians = angle(sub(hand[9], wrist)), far = HANDLE * Math.max(...hand.map((p) => (p ? distance(p, wrist) : 0)));
+  const radians = angle(sub(hand[9], wrist)),
+    far = HANDLE * Math.max(...hand.map((p) => (p ? distance(p, wrist) : 0)));
   const at = [wrist[0] + far * Math.cos(radians), wrist[1] + far * Math.sin(radians)];
   const drag = (from, to, stretch) => (person) => {
-    const { side } = board.chosen, origin = person[side][0];
+    const { side } = board.chosen,
+      origin = person[side][0];
     const size = stretch ? distance(to, origin) / Math.max(distance(from, origin), 1e-6) : 1;
     return { ...person, [side]: turned(person[side], angle(sub(to, origin)) - angle(sub(from, origin)), size) };
   };

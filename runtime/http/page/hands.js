@@ -19,7 +19,8 @@ export function seen(points, side, face) {
 }
 
 /** Direction of a hand, wrist to middle finger's base, in radians; straight up where it is not known. */
-export const direction = (hand) => (hand[0] && hand[MIDDLE_BASE] ? angle(sub(hand[MIDDLE_BASE], hand[0])) : -Math.PI / 2);
+export const direction = (hand) =>
+  hand[0] && hand[MIDDLE_BASE] ? angle(sub(hand[MIDDLE_BASE], hand[0])) : -Math.PI / 2;
 
 /** How long the palm is: from the wrist to the knuckles that are known, the farthest counts. */
 export function palm(hand) {
@@ -29,10 +30,17 @@ export function palm(hand) {
 
 /** Where a side's hand is, or would be: {wrist, radians, length} of its palm. */
 export function place(person, side, { width, height }) {
-  const hand = person[side], wrist = person.body[WRIST[side]], elbow = person.body[ELBOW[side]];
+  const hand = person[side],
+    wrist = person.body[WRIST[side]],
+    elbow = person.body[ELBOW[side]];
   if (hand[0] && palm(hand) > 0) return { wrist: hand[0], radians: direction(hand), length: palm(hand) };
-  if (wrist && elbow) return { wrist, radians: angle(sub(wrist, elbow)), length: FOREARM_TO_PALM * distance(wrist, elbow) };
-  return { wrist: wrist ?? hand[0] ?? [width / 2, height / 2], radians: -Math.PI / 2, length: USUAL_PALM * Math.min(width, height) };
+  if (wrist && elbow)
+    return { wrist, radians: angle(sub(wrist, elbow)), length: FOREARM_TO_PALM * distance(wrist, elbow) };
+  return {
+    wrist: wrist ?? hand[0] ?? [width / 2, height / 2],
+    radians: -Math.PI / 2,
+    length: USUAL_PALM * Math.min(width, height),
+  };
 }
 
 /** A shape as `seen` gives it, at a place. */
@@ -49,7 +57,10 @@ export function turnedOver(hand) {
 
 /** The other side's hand in the same gesture, where `at` says; it shows the face that this one shows. */
 export function copied(hand, at) {
-  const shape = each(hand, (p) => { const [x, y] = sub(p, hand[0]); return [-x, y]; });
+  const shape = each(hand, (p) => {
+    const [x, y] = sub(p, hand[0]);
+    return [-x, y];
+  });
   const move = turn([0, 0], at.radians - direction(shape), at.length / palm(shape));
   return each(shape, (p) => add(move(p), at.wrist));
 }

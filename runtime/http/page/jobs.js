@@ -23,9 +23,14 @@ export class Work {
 
   /** The job at its end, with its pictures as blobs; null where it was cancelled. */
   async run(body) {
-    const { client, show } = this, { signal } = this.#abort;
+    const { client, show } = this,
+      { signal } = this.#abort;
     show.line("Sent");
-    const job = await client.submit(body, (seconds) => show.line(`The server is busy; asks again in ${seconds} s`), signal);
+    const job = await client.submit(
+      body,
+      (seconds) => show.line(`The server is busy; asks again in ${seconds} s`),
+      signal,
+    );
     this.id = job.id;
     if (signal.aborted) await client.cancel(job.id);
     for await (const { name, data } of client.events(job.id)) {
@@ -56,8 +61,12 @@ export class Work {
   async #ended(job) {
     this.#over = true;
     if (job.state === "cancelled") return null;
-    if (job.state !== "succeeded") throw new Refused(0, { ...job.error, message: `${ENDS[job.state] ?? job.state}: ${job.error.message}` });
-    const blobs = job.result.pictures.map(async (picture) => ({ ...picture, blob: await this.client.picture(picture.href) }));
+    if (job.state !== "succeeded")
+      throw new Refused(0, { ...job.error, message: `${ENDS[job.state] ?? job.state}: ${job.error.message}` });
+    const blobs = job.result.pictures.map(async (picture) => ({
+      ...picture,
+      blob: await this.client.picture(picture.href),
+    }));
     return { ...job, pictures: await Promise.all(blobs) };
   }
 

@@ -3,7 +3,20 @@
 
 import { add, atLength, each, reach, sub, towards, twoBones } from "./geometry.js";
 import { moved, withNeck, withPoint } from "./pose.js";
-import { ARMS_AND_LEGS, fingerOf, fingerPoints, isTip, NECK, NOSE, PARENT, SHOULDER, SHOULDERS, SIDES, subtree, WRIST } from "./skeleton.js";
+import {
+  ARMS_AND_LEGS,
+  fingerOf,
+  fingerPoints,
+  isTip,
+  NECK,
+  NOSE,
+  PARENT,
+  SHOULDER,
+  SHOULDERS,
+  SIDES,
+  subtree,
+  WRIST,
+} from "./skeleton.js";
 
 /**
  * @param joint {part: "body" | "left" | "right", index}
@@ -15,7 +28,9 @@ export function moveJoint(person, { part, index }, to, stretch = false) {
   const from = person[part][index];
   if (!from) return person;
   if (part === "body") return withNeck(moveBody(person, index, to, stretch));
-  return index === 0 ? moveWrist(person, part, to, stretch) : { ...person, [part]: moveFinger(person[part], index, to, stretch) };
+  return index === 0
+    ? moveWrist(person, part, to, stretch)
+    : { ...person, [part]: moveFinger(person[part], index, to, stretch) };
 }
 
 function moveBody(person, index, to, stretch) {
@@ -62,7 +77,8 @@ function tilt(person, neck, from, to) {
 
 /** The hand's own wrist: the arm follows it, where there is one. */
 function moveWrist(person, side, to, stretch) {
-  const by = sub(to, person[side][0]), wrist = person.body[WRIST[side]];
+  const by = sub(to, person[side][0]),
+    wrist = person.body[WRIST[side]];
   if (wrist) return withNeck(moveBody(person, WRIST[side], add(wrist, by), stretch));
   return { ...person, [side]: each(person[side], (p) => add(p, by)) };
 }
@@ -70,7 +86,8 @@ function moveWrist(person, side, to, stretch) {
 /** A hand's 21 points after one of a finger has moved. */
 export function moveFinger(hand, index, to, stretch) {
   if (stretch) return hand.with(index, to);
-  const finger = fingerPoints(fingerOf(index)), at = finger.indexOf(index);
+  const finger = fingerPoints(fingerOf(index)),
+    at = finger.indexOf(index);
   const chain = finger.map((i) => hand[i]);
   if (isTip(index) && chain.every(Boolean)) {
     const placed = reach(chain, to);

@@ -1,4 +1,4 @@
-// The page: what the server is, two boards (a pose, a photo), the panes that show them, and the request that comes of it.
+// The page: two boards (a pose, a photo), the panes that show them, and the request that comes of them.
 
 import { Client } from "./api.js";
 import { Board } from "./board.js";
@@ -10,6 +10,7 @@ import { PicturePane } from "./picture-pane.js";
 import { PosePane } from "./pose-pane.js";
 import { fit, fromA1111, toA1111 } from "./pose.js";
 import { Repair } from "./repair.js";
+import { askToken, facts, focusOn, listenToSheets } from "./sheets.js";
 
 const SHORT_SIDE = 512; // of the pose's canvas, whatever the picture has
 const AGAIN_MS = 1500;
@@ -30,7 +31,10 @@ class Page {
     this.board = new Board(fit(fromA1111(draft?.pose ?? figure.pose), size.width, size.height));
     const takePhoto = (blob) => (this.mode === "repair" ? this.repair.take(blob) : this.posePane.trace(blob));
     this.posePane = new PosePane(this.board, { figure: () => this.#figure(), client, takePhoto });
-    this.handPane = new HandPane(this.board, gestures, () => ({ hands: this.bundle?.hands, picture: this.bundle && pictureSize(this.bundle) }));
+    this.handPane = new HandPane(this.board, gestures, () => ({
+      hands: this.bundle?.hands,
+      picture: this.bundle && pictureSize(this.bundle),
+    }));
     this.picturePane = new PicturePane((asked) => this.#reuse(asked));
     for (const board of [this.board, this.repair.board]) board.addEventListener("change", () => this.#changed());
     this.#listen();
@@ -49,7 +53,8 @@ class Page {
   }
 
   #canvas() {
-    const { width, height } = this.bundle && this.mode === "pose" ? pictureSize(this.bundle) : { width: SHORT_SIDE, height: SHORT_SIDE };
+    const { width, height } =
+      this.bundle && this.mode === "pose" ? pictureSize(this.bundle) : { width: SHORT_SIDE, height: SHORT_SIDE };
     const size = SHORT_SIDE / Math.min(width, height);
     return { width: Math.round(width * size), height: Math.round(height * size) };
   }
@@ -60,10 +65,12 @@ class Page {
   }
 
   #showModels() {
-    const repairs = this.#bundles("repair").length > 0, poses = this.#bundles("pose").length > 0;
+    const repairs = this.#bundles("repair").length > 0,
+      poses = this.#bundles("pose").length > 0;
     $("modes").hidden = !repairs || !poses;
     $("no-repair").hidden = repairs;
-    const served = this.#bundles(this.mode), names = served.map(({ name }) => name);
+    const served = this.#bundles(this.mode),
+      names = served.map(({ name }) => name);
     $("model").replaceChildren(...names.map((name) => make("option", { value: name, textContent: name })));
     $("model-choice").hidden = names.length < 2;
     $("model-name").textContent = this.bundle?.name ?? "no model for this";
@@ -82,10 +89,11 @@ class Page {
     on("dice", "click", () => ($("seed").value = Math.floor(Math.random() * SEEDS)));
     on("composer", "submit", (event) => (event.preventDefault(), this.render()));
     on("cancel", "click", () => trying(() => this.work?.cancel()));
-    for (const [button, dialog] of [["more-open", "more"], ["about-open", "about"]]) on(button, "click", () => $(dialog).showModal());
-    for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
-    for (const sheet of document.querySelectorAll("dialog")) if (sheet.id !== "token") sheet.addEventListener("click", closeOutside);
-    document.addEventListener("keydown", (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && $("composer").requestSubmit());
+    listenToSheets();
+    document.addEventListener(
+      "keydown",
+      (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && $("composer").requestSubmit(),
+    );
     addEventListener("pagehide", () => this.#keep());
   }
 
@@ -137,13 +145,21 @@ class Page {
     let asked;
     try {
       const fields = readFields(this.bundle);
-      asked = this.mode === "repair" ? { ...fields, ...this.repair.request() } : { ...fields, pose: toA1111(this.board.pose) };
+      asked =
+        this.mode === "repair"
+          ? { ...fields, ...this.repair.request() }
+          : { ...fields, pose: toA1111(this.board.pose) };
     } catch (error) {
       tell(error.message);
       return;
     }
-    const pane = this.picturePane, { client } = this;
-    this.work = new Work(client, { line: (text) => pane.line(text), step: (data) => pane.step(data), piece: (name, blob) => pane.piece(name, blob) });
+    const pane = this.picturePane,
+      { client } = this;
+    this.work = new Work(client, {
+      line: (text) => pane.line(text),
+      step: (data) => pane.step(data),
+      piece: (name, blob) => pane.piece(name, blob),
+    });
     this.#busy(true);
     pane.begin();
     this.#pane("picture");
@@ -175,44 +191,12 @@ class Page {
   /** Pose and words of an earlier picture, to go on from there. */
   #reuse(asked) {
     if (asked.mode !== this.mode) this.#use(asked.mode);
-    if (asked.mode === "pose") this.board.commit(fit(fromA1111(asked.pose), this.board.pose.width, this.board.pose.height));
+    if (asked.mode === "pose")
+      this.board.commit(fit(fromA1111(asked.pose), this.board.pose.width, this.board.pose.height));
     if (asked.prompt) $("prompt").value = asked.prompt;
     $("seed").value = asked.seed;
     this.#pane("pose");
   }
-}
-
-/** The field that a refusal is about, also where it is in the sheet. */
-function focusOn(name) {
-  const input = name && document.querySelector(`[name="${CSS.escape(name)}"]`);
-  if (!input) return;
-  if ($("more").contains(input)) $("more").showModal();
-  input.focus();
-}
-
-function closeOutside(event) {
-  const box = event.currentTarget.getBoundingClientRect();
-  const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
-  if (event.target === event.currentTarget && event.detail && !inside) event.currentTarget.close();
-}
-
-function facts({ version, photos, limits }, bundle, repairs) {
-  const rows = [
-    ["Version", version],
-    ["Model", bundle && `${bundle.name}, ${bundle.system}`],
-    ["Digest", bundle?.digest.slice(0, 12)],
-    ["Engine", bundle?.engine && `${bundle.engine.name}: ${bundle.engine.reason}`],
-    ["Picture", bundle?.picture && `${bundle.picture.width} x ${bundle.picture.height} pixels`],
-    ["Steps", limits.work.steps && `at most ${limits.work.steps}`],
-    ["Poses in photos", photos ? "are found" : "are not found here: no detector is installed"],
-    ["Photo repair", repairs ? "is served" : "is not served here: it needs a part-refiner bundle"],
-  ];
-  return rows.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: value })]);
-}
-
-function askToken() {
-  $("token").showModal();
-  return new Promise((resolve) => $("token").addEventListener("close", () => resolve($("token-value").value.trim()), { once: true }));
 }
 
 const json = async (name) => (await fetch(name)).json();
@@ -229,7 +213,11 @@ async function ready(client) {
 
 const client = new Client(askToken);
 await trying(async () => {
-  const [capabilities, { gestures }, figure] = await Promise.all([ready(client), json("gestures.json"), json("figure.json")]);
+  const [capabilities, { gestures }, figure] = await Promise.all([
+    ready(client),
+    json("gestures.json"),
+    json("figure.json"),
+  ]);
   tell(null);
   new Page(capabilities, client, gestures, figure);
   document.body.dataset.ready = "true";

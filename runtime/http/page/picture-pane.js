@@ -1,9 +1,16 @@
-// The picture as it comes: the newest preview, stages with their seconds, what it was made of, and what was made before.
+// The picture as it comes: the newest preview, seconds of each stage, what it was made of, what was made before.
 
 import { $, imageOf, make } from "./dom.js";
 
 const STAGES = { text: "Words", decode: "Picture" };
-const PIECES = { result: "Picture", pose: "Skeleton", canvas: "Canvas", mask: "Mask", region: "Kept region", sheet: "Sheet" };
+const PIECES = {
+  result: "Picture",
+  pose: "Skeleton",
+  canvas: "Canvas",
+  mask: "Mask",
+  region: "Kept region",
+  sheet: "Sheet",
+};
 const ORDER = ["result", "hand", "hand-mask", "canvas", "mask", "pose", "sheet"];
 const MOST_KEPT = 40;
 
@@ -45,7 +52,14 @@ export class PicturePane {
   #row(stage, seconds) {
     const before = [...this.rows.values()].at(-1);
     const [bar, count, time] = [make("i"), make("span", { className: "count" }), make("span")];
-    const item = make("li", {}, make("b", { textContent: stageName(stage) }), make("div", { className: "track" }, bar), count, time);
+    const item = make(
+      "li",
+      {},
+      make("b", { textContent: stageName(stage) }),
+      make("div", { className: "track" }, bar),
+      count,
+      time,
+    );
     $("stages").append(item);
     const row = { item, bar, count, time, began: before?.last ?? 0, last: seconds };
     this.rows.set(stage, row);
@@ -93,7 +107,11 @@ export class PicturePane {
   /** One of the gallery. */
   open(made) {
     this.shown = made;
-    $("pieces").replaceChildren(...made.pieces.map((piece) => thumb(nameOf(piece.name), piece.url, { piece: piece.name }, () => this.#openPiece(piece))));
+    $("pieces").replaceChildren(
+      ...made.pieces.map((piece) =>
+        thumb(nameOf(piece.name), piece.url, { piece: piece.name }, () => this.#openPiece(piece)),
+      ),
+    );
     this.#openPiece(made.pieces[0]);
     $("reuse").hidden = false;
     this.#mark();
@@ -104,7 +122,10 @@ export class PicturePane {
     this.#show(piece.url, `${nameOf(piece.name)}, ${piece.width} by ${piece.height} pixels`);
     $("shown").dataset.piece = piece.name;
     const seed = this.shown?.job.result.seed;
-    Object.assign($("download"), { href: piece.url, download: `handfirst-${piece.name === "result" ? "" : `${piece.name}-`}${seed}.png` });
+    Object.assign($("download"), {
+      href: piece.url,
+      download: `handfirst-${piece.name === "result" ? "" : `${piece.name}-`}${seed}.png`,
+    });
     $("download").hidden = false;
     press($("pieces"), piece.name);
   }
@@ -112,12 +133,16 @@ export class PicturePane {
   #drawGallery() {
     $("gallery-box").hidden = this.gallery.length === 0;
     $("gallery").replaceChildren(
-      ...this.gallery.map((made) => thumb(`seed ${made.job.result.seed}`, made.pieces[0].url, {}, () => this.open(made))),
+      ...this.gallery.map((made) =>
+        thumb(`seed ${made.job.result.seed}`, made.pieces[0].url, {}, () => this.open(made)),
+      ),
     );
   }
 
   #mark() {
-    [...$("gallery").children].forEach((button, i) => button.setAttribute("aria-pressed", this.gallery[i] === this.shown));
+    [...$("gallery").children].forEach((button, i) =>
+      button.setAttribute("aria-pressed", this.gallery[i] === this.shown),
+    );
   }
 }
 
@@ -134,7 +159,12 @@ function press(strip, name) {
 }
 
 function thumb(label, url, data, open) {
-  const button = make("button", { type: "button", className: "thumb", data, aria: { pressed: "false" } }, make("img", { src: url, alt: "" }), make("span", { textContent: label }));
+  const button = make(
+    "button",
+    { type: "button", className: "thumb", data, aria: { pressed: "false" } },
+    make("img", { src: url, alt: "" }),
+    make("span", { textContent: label }),
+  );
   button.disabled = !open;
   if (open) button.addEventListener("click", open);
   return button;
@@ -143,6 +173,6 @@ function thumb(label, url, data, open) {
 function nameOf(name) {
   const [, , side, rest] = /^hand-(\d+)-(left|right|both)(.*)$/.exec(name) ?? [];
   if (!side) return PIECES[name] ?? name.replaceAll("-", " ");
-  const hand = side === "both" ? "Both hands" : `${side === "left" ? "Left" : "Right"} hand`;
-  return hand + rest.replaceAll("-", " ");
+  const [one, what] = [{ left: "Left", right: "Right", both: "Both" }[side], rest.replaceAll("-", " ")];
+  return one + (what || (side === "both" ? " hands" : " hand"));
 }

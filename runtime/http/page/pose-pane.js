@@ -24,7 +24,10 @@ export class PosePane {
         drawGround(context, from.pose, view, from.photo, paint);
         context.save();
         context.beginPath();
-        const [[left, top], [right, bottom]] = [view.toScreen([0, 0]), view.toScreen([from.pose.width, from.pose.height])];
+        const [[left, top], [right, bottom]] = [
+          view.toScreen([0, 0]),
+          view.toScreen([from.pose.width, from.pose.height]),
+        ];
         context.rect(left, top, right - left, bottom - top);
         context.clip();
         drawPeople(context, from, view, paint);
@@ -54,7 +57,9 @@ export class PosePane {
     on("photo", async () => this.#take(await chosenFile(PICTURES)));
     on("drop-pick", async () => this.#take(await chosenFile(PICTURES)));
     on("find", (board) => trying(() => this.#read(board.photo.blob)));
-    $("opacity").addEventListener("input", ({ target }) => this.board.setPhoto({ ...this.board.photo, opacity: Number(target.value) }));
+    $("opacity").addEventListener("input", ({ target }) =>
+      this.board.setPhoto({ ...this.board.photo, opacity: Number(target.value) }),
+    );
     $("lengths").addEventListener("change", ({ target }) => (this.board.keepLengths = target.checked));
     dropped(document.querySelector(".pose-pane"), (file) => this.#take(file));
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -97,18 +102,27 @@ export class PosePane {
 
   /** What the board says now, beside the canvas. */
   show({ photos, repair }) {
-    const { board } = this, { pose, chosen, photo } = board;
+    const { board } = this,
+      { pose, chosen, photo } = board;
     $("undo").disabled = !board.canUndo;
     $("redo").disabled = !board.canRedo;
     for (const id of ["mirror", "remove-person"]) $(id).disabled = !board.person;
     $("photo-tools").hidden = !photo || repair;
     $("find").hidden = !photos;
     const chips = pose.people.map((_, i) => {
-      const chip = make("button", { type: "button", className: "chip", textContent: `Person ${i + 1}`, aria: { pressed: i === chosen.person } });
+      const chip = make("button", {
+        type: "button",
+        className: "chip",
+        textContent: `Person ${i + 1}`,
+        aria: { pressed: i === chosen.person },
+      });
       chip.addEventListener("click", () => board.choose({ person: i, joint: null }));
       return chip;
     });
-    if (pose.people.length !== $("people").childElementCount || !$("people").children[chosen.person]?.matches('[aria-pressed="true"]')) {
+    if (
+      pose.people.length !== $("people").childElementCount ||
+      !$("people").children[chosen.person]?.matches('[aria-pressed="true"]')
+    ) {
       $("people").replaceChildren(...chips);
     }
   }

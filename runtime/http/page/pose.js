@@ -79,7 +79,9 @@ export const everyPoint = (person) => Object.values(person).flat().filter(Boolea
 export const hasHand = (person, side) => person[side].filter(Boolean).length >= LEAST_HAND_POINTS;
 /** Hands of all people: [{person, side}]. */
 export const handsOf = (pose) =>
-  pose.people.flatMap((person, i) => SIDES.filter((side) => hasHand(person, side)).map((side) => ({ person: i, side })));
+  pose.people.flatMap((person, i) =>
+    SIDES.filter((side) => hasHand(person, side)).map((side) => ({ person: i, side })),
+  );
 
 /** A pose with one person replaced, or without, where there is none any more. */
 export const withPerson = (pose, index, person) => ({

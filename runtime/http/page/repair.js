@@ -19,7 +19,9 @@ export class Repair {
 
   /** A photo, and the hands that are found in it. */
   async take(blob) {
-    const url = URL.createObjectURL(blob), image = await imageOf(url), { naturalWidth: width, naturalHeight: height } = image;
+    const url = URL.createObjectURL(blob),
+      image = await imageOf(url),
+      { naturalWidth: width, naturalHeight: height } = image;
     this.photo = await dataUrl(blob);
     this.board.setPhoto({ image, url, blob, opacity: 1 });
     const pose = this.finds() ? await this.#found(width, height) : { width, height, people: [EMPTY_PERSON] };
@@ -31,7 +33,8 @@ export class Repair {
   async #found(width, height) {
     try {
       const told = await this.client.readPose(this.photo);
-      const pose = fromA1111(told.pose), hands = handsOf(pose).length;
+      const pose = fromA1111(told.pose),
+        hands = handsOf(pose).length;
       aloud(`${hands} hands found`);
       if (!hands) tell("No hand was found; choose a gesture, and put it where the hand is.");
       return pose;
@@ -46,19 +49,23 @@ export class Repair {
   show() {
     const { photo, board } = this;
     $("drop").hidden = Boolean(photo);
-    $("drop-line").textContent = this.finds() ? "Its hands are found, and one of them is drawn anew." : "This server has no detector: you show where the hand is.";
+    $("drop-line").textContent = this.finds()
+      ? "Its hands are found, and one of them is drawn anew."
+      : "This server has no detector: you show where the hand is.";
     $("repair-line").textContent = !photo
       ? "A photo first."
       : board.person && hasHand(board.person, board.chosen.side)
-        ? `The ${board.chosen.side} hand of person ${board.chosen.person + 1} is drawn anew as it is posed here; the rest of the photo stays as it is.`
+        ? `The ${board.chosen.side} hand of person ${board.chosen.person + 1} is drawn anew; the rest of the photo stays.`
         : "Choose a gesture, and put it where the hand is.";
   }
 
   /** What is asked: the chosen person alone, and one hand of theirs. */
   request() {
-    const { board, photo } = this, { side } = board.chosen;
+    const { board, photo } = this,
+      { side } = board.chosen;
     if (!photo) throw new Error("a photo is needed: drop one on the board");
-    if (!board.person || !hasHand(board.person, side)) throw new Error(`there is no ${side} hand yet: choose a gesture, and put it where the hand is`);
+    if (!board.person || !hasHand(board.person, side))
+      throw new Error(`there is no ${side} hand yet: choose a gesture, and put it where the hand is`);
     return { photo, pose: toA1111({ ...board.pose, people: [board.person] }), hand: side };
   }
 }

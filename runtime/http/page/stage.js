@@ -27,7 +27,8 @@ export class Stage {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, () => this.#up());
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+      canvas.addEventListener(end, () => this.#up());
     canvas.addEventListener("keydown", (event) => this.#key(event));
     this.onChange = () => this.show();
     this.use(board);
@@ -70,7 +71,8 @@ export class Stage {
     if (!width || !height) return;
     const density = Math.min(window.devicePixelRatio || 1, 3);
     const [across, down] = [Math.round(width * density), Math.round(height * density)];
-    if (this.canvas.width !== across || this.canvas.height !== down) Object.assign(this.canvas, { width: across, height: down });
+    if (this.canvas.width !== across || this.canvas.height !== down)
+      Object.assign(this.canvas, { width: across, height: down });
     this.context.setTransform(density, 0, 0, density, 0, 0);
     this.context.clearRect(0, 0, width, height);
     this.options.draw(this.context, this.board, this.view, colours());
@@ -81,24 +83,36 @@ export class Stage {
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
-  #down(event) {
-    if (event.button !== 0 || this.#held) return;
-    const at = this.#at(event), view = this.view, near = REACH[event.pointerType] ?? REACH.mouse;
+  /** What can be taken hold of at a place of the page: {joint, person, point} or {handle}; null where nothing can. */
+  #under(at, view, kind) {
+    const near = REACH[kind] ?? REACH.mouse;
     const handle = this.options.handle?.(this.board, view);
     const found = this.board.nearest(view.toPose(at), this.options.parts(this.board));
     const point = found && this.board.pose.people[found.person][found.joint.part][found.joint.index];
-    const onJoint = point && distance(view.toScreen(point), at) <= near;
-    if (handle && distance(handle.at, at) <= near && !(onJoint && distance(view.toScreen(point), at) < distance(handle.at, at))) {
-      this.#held = { start: view.toPose(at), view, drag: handle.drag };
-    } else if (onJoint) {
-      this.board.choose({ person: found.person, joint: found.joint });
-      const offset = sub(point, view.toPose(at));
-      const moving = (to, stretch) => this.board.moving(found.joint, [to[0] + offset[0], to[1] + offset[1]], stretch);
-      this.#held = { start: view.toPose(at), view, drag: (_, to, stretch) => moving(to, stretch) };
-      this.#told();
-    } else {
+    const toJoint = point ? distance(view.toScreen(point), at) : Infinity;
+    const toHandle = handle ? distance(handle.at, at) : Infinity;
+    if (Math.min(toJoint, toHandle) > near) return null;
+    return toHandle <= toJoint ? { handle } : { ...found, point };
+  }
+
+  #down(event) {
+    if (event.button !== 0 || this.#held) return;
+    const at = this.#at(event),
+      view = this.view,
+      under = this.#under(at, view, event.pointerType);
+    if (!under) {
       this.board.choose({ joint: null });
       return;
+    }
+    const start = view.toPose(at);
+    if (under.handle) {
+      this.#held = { start, view, drag: under.handle.drag };
+    } else {
+      const { person, joint, point } = under,
+        [dx, dy] = sub(point, start);
+      this.board.choose({ person, joint });
+      this.#held = { start, view, drag: (_, [x, y], stretch) => this.board.moving(joint, [x + dx, y + dy], stretch) };
+      this.#told();
     }
     this.canvas.setPointerCapture(event.pointerId);
     this.board.grab();
@@ -106,22 +120,14 @@ export class Stage {
 
   #move(event) {
     const at = this.#at(event);
-    if (!this.#held) {
-      this.#hover(event, at);
-      return;
+    if (this.#held) {
+      const { start, view, drag } = this.#held;
+      this.board.drag(drag(start, view.toPose(at), event.shiftKey));
+    } else {
+      const under = this.#under(at, this.view, event.pointerType);
+      this.canvas.classList.toggle("can-grab", Boolean(under));
+      this.canvas.title = under?.joint ? nameOf(under.joint) : "";
     }
-    const { start, view, drag } = this.#held;
-    this.board.drag(drag(start, view.toPose(at), event.shiftKey));
-  }
-
-  #hover(event, at) {
-    const view = this.view, near = REACH[event.pointerType] ?? REACH.mouse;
-    const found = this.board.nearest(view.toPose(at), this.options.parts(this.board));
-    const point = found && this.board.pose.people[found.person][found.joint.part][found.joint.index];
-    const handle = this.options.handle?.(this.board, view);
-    const near_ = (point && distance(view.toScreen(point), at) <= near) || (handle && distance(handle.at, at) <= near);
-    this.canvas.classList.toggle("can-grab", Boolean(near_));
-    this.canvas.title = point && distance(view.toScreen(point), at) <= near ? nameOf(found.joint) : "";
   }
 
   #up() {
@@ -134,7 +140,10 @@ export class Stage {
     const step = this.options.window(this.board).width / 256;
     if (ARROWS[event.key] && this.board.chosen.joint) {
       const size = event.altKey ? 8 * step : step;
-      this.board.nudge(ARROWS[event.key].map((d) => d * size), event.shiftKey);
+      this.board.nudge(
+        ARROWS[event.key].map((d) => d * size),
+        event.shiftKey,
+      );
     } else if (event.key === "j" || event.key === "k") {
       this.board.step(this.options.parts(this.board), event.key === "j" ? 1 : -1);
       this.#told();

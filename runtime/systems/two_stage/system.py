@@ -222,8 +222,8 @@ class TwoStage:
         regions = cache(partial(self._body.regions, requests[0], canvases[0], drawn.table))
         known = _known(canvases[0], drawn.hands[0])
         for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.table)):
-            seen = {**known, REGION: partial(_row, regions, step.index)}
-            yield Progress("body", step.index, step.total, partial(self._body.preview, step), known=seen)
+            known[REGION] = partial(_row, regions, step.index)
+            yield Progress("body", step.index, step.total, partial(self._body.preview, step), known=dict(known))
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
         return [

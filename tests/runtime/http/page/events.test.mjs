@@ -6,7 +6,8 @@ import { test } from "node:test";
 globalThis.sessionStorage = { getItem: () => null };
 const { parsed } = await import("./api.js");
 
-const TEXT = 'retry: 1000\n\n: \n\nid: 1\nevent: state\ndata: {"state":"waiting"}\n\nid: 2\nevent: step\ndata: {"stage":"h\u00e4nde","step":3}\n\n';
+const TEXT =
+  'retry: 1000\n\n: \n\nid: 1\nevent: state\ndata: {"state":"waiting"}\n\nid: 2\nevent: step\ndata: {"stage":"h\u00e4nde","step":3}\n\n';
 const EVENTS = [
   { id: 1, name: "state", data: { state: "waiting" } },
   { id: 2, name: "step", data: { stage: "h\u00e4nde", step: 3 } },

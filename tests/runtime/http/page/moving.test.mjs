@@ -11,7 +11,8 @@ import { everyPoint, fit, fromA1111, handsOf, History, mirrored, toA1111 } from 
 import { HAND_EDGES, LIMBS, MIRRORED, MIRRORED_FACE, NECK, NOSE, SHOULDER, WRIST } from "./skeleton.js";
 
 const figure = JSON.parse(readFileSync(new URL("./figure.json", import.meta.url))).pose;
-const pose = fromA1111(figure), person = pose.people[0];
+const pose = fromA1111(figure),
+  person = pose.people[0];
 const close = (a, b, slack = 1e-6) => assert.ok(Math.abs(a - b) <= slack, `${a} is not ${b}`);
 
 function sameBones(before, after, except = []) {
@@ -21,7 +22,8 @@ function sameBones(before, after, except = []) {
   }
   for (const side of ["left", "right"]) sameHand(before[side], after[side]);
 }
-const sameHand = (before, after) => HAND_EDGES.forEach(([a, b]) => close(distance(after[a], after[b]), distance(before[a], before[b]), 1e-6));
+const sameHand = (before, after) =>
+  HAND_EDGES.forEach(([a, b]) => close(distance(after[a], after[b]), distance(before[a], before[b]), 1e-6));
 
 test("every joint of the body keeps all bones, whichever is dragged", () => {
   person.body.forEach((from, index) => {
@@ -97,7 +99,11 @@ test("written and read again it is the same, absent parts are null", () => {
 });
 
 test("fitted to another canvas, by hand: scaled evenly, centred", () => {
-  const fitted = fit({ width: 100, height: 200, people: [{ body: [[10, 20]], face: [], left: [], right: [] }] }, 100, 100);
+  const fitted = fit(
+    { width: 100, height: 200, people: [{ body: [[10, 20]], face: [], left: [], right: [] }] },
+    100,
+    100,
+  );
   assert.deepEqual(fitted.people[0].body[0], [30, 10]);
 });
 
@@ -120,7 +126,8 @@ test("a history forgets what was undone once there is something new", () => {
 });
 
 test("a drag is one step back, however many moves it has", () => {
-  const board = new Board(pose), joint = { part: "right", index: 8 };
+  const board = new Board(pose),
+    joint = { part: "right", index: 8 };
   board.choose({ joint });
   board.grab();
   for (let i = 1; i < 10; i++) board.drag(board.moving(joint, [100 + i, 90], false));
