@@ -117,6 +117,10 @@ class Page {
     $("pose-title").textContent = mode === "repair" ? "Photo" : "Pose";
     $("render").textContent = mode === "repair" ? "Repair this hand" : "Render";
     $("repair-line").hidden = mode !== "repair";
+    $("no-picture-line").textContent =
+      mode === "repair"
+        ? "The hand comes first, then the ring around it."
+        : "Hands come first, then the body around them.";
     $("photo").title = mode === "repair" ? "Photo to repair" : "Photo to trace";
     $("photo").setAttribute("aria-label", $("photo").title);
     this.#changed();
@@ -190,9 +194,8 @@ class Page {
 
   /** Pose and words of an earlier picture, to go on from there. */
   #reuse(asked) {
-    if (asked.mode !== this.mode) this.#use(asked.mode);
-    if (asked.mode === "pose")
-      this.board.commit(fit(fromA1111(asked.pose), this.board.pose.width, this.board.pose.height));
+    if (this.mode !== "pose") this.#use("pose");
+    this.board.commit(fit(fromA1111(asked.pose), this.board.pose.width, this.board.pose.height));
     if (asked.prompt) $("prompt").value = asked.prompt;
     $("seed").value = asked.seed;
     this.#pane("pose");

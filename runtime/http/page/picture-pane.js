@@ -113,7 +113,7 @@ export class PicturePane {
       ),
     );
     this.#openPiece(made.pieces[0]);
-    $("reuse").hidden = false;
+    $("reuse").hidden = made.asked.mode !== "pose";
     this.#mark();
   }
 
