@@ -19,6 +19,7 @@ from handfirst.runtime.diffusion.device import DeviceLoop, Launch
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
+from handfirst.runtime.diffusion.speed import Plan, thinned
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.running import host
 
@@ -28,7 +29,7 @@ TABLES = 24
 
 @dataclass(frozen=True)
 class Case:
-    """One loop: its table, noise [B, 1 + S, C, h, w], predictions by step, and whether guidance and a canvas are in."""
+    """One loop: its table, noise [B, 1 + S, C, h, w], predictions of the steps that ask, and the canvas, if any."""
 
     table: StepTable
     draws: np.ndarray
@@ -78,7 +79,7 @@ def stand_in() -> Lane:
 
 
 def cases(seed: int, tables: int, side: int) -> Iterator[Case]:
-    """Every second table is DDIM's; the others have weights that no solver would choose."""
+    """Every second table is DDIM's, half of these thinned out; the others have weights that no solver would choose."""
     for index in range(tables):
         rng = np.random.default_rng([seed, index])
         steps, batch, shape = int(rng.integers(1, 9)), int(rng.integers(1, 4)), (4, side, side)
@@ -86,9 +87,12 @@ def cases(seed: int, tables: int, side: int) -> Iterator[Case]:
         eta, blend = float(rng.choice([0.0, 0.3, 1.0])), int(rng.integers(0, 3))
         table = ddim_table(schedule, steps, float(rng.choice([1.0, 1.5, 7.5])), eta, blend)
         table = table if index % 2 else _any_weights(table, rng)
+        if index % 4 == 3:
+            table = thinned(table, Plan(every=2, points=2, first=0.2, last=0.0, guided=(0.0, 0.6)))
         draws = rng.standard_normal((batch, 1 + steps, *shape), np.float32)
-        rows = (1 + bool(table.guided or rng.integers(2))) * batch
-        answers = [rng.standard_normal((rows, *shape), np.float32) for _ in range(steps)]
+        copies = 1 + bool(table.guided or rng.integers(2))
+        asked = [count * batch for count in table.answers(copies).tolist() if count]
+        answers = [rng.standard_normal((rows, *shape), np.float32) for rows in asked]
         x_c, eps_0 = rng.standard_normal((2, batch, *shape), np.float32)
         kept = rng.random((batch, steps, side, side)) < 0.5
         yield Case(table, draws, answers, Known(x_c, eps_0, kept) if rng.integers(2) else None)
@@ -109,7 +113,8 @@ def loops(lane: Lane, case: Case) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return Prediction(answer[-batch:], answer[:batch] if len(answer) > batch else None)
 
     given: Any = Given()
-    on_device = loop.run(table, draws, [Launch(given, {}, queue)], known=case.known)
+    launches = [Launch(given, {}, queue)]
+    on_device = loop.run(table, draws, launches, known=case.known, alone=launches)
     on_host = denoise(predict, draws[:, 0], table, case.known, lambda index: draws[:, index])
     try:
         for here, wanted in zip(on_device, on_host, strict=True):

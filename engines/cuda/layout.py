@@ -13,9 +13,8 @@ PREDICTIONS = {"epsilon": 0, "sample": 1, "v_prediction": 2}
 ROW = np.dtype(
     [
         *((name, np.float32) for name in ("guidance", "signal", "noise", "clean", "direction", "earlier", "before")),
-        *((name, np.float32) for name in ("sigma", "known_signal", "known_noise")),
-        ("prediction", np.int32),
-        ("blend", np.int32),
+        *((name, np.float32) for name in ("sigma", "known_signal", "known_noise", "forecast", "forecast_before")),
+        *((name, np.int32) for name in ("answers", "prediction", "blend")),
         ("timestep", np.int64),
     ],
     align=True,
@@ -31,6 +30,8 @@ ADDRESSES = (
     "timestep",
     "x_0",
     "x_0_before",
+    "told",
+    "told_before",
     "noise",
     "x_c",
     "eps_0",

@@ -17,7 +17,7 @@
 
 enum Prediction { EPSILON = 0, SAMPLE = 1, V_PREDICTION = 2 };
 
-// One row of the step table (runtime/diffusion/table.py, Row), rounded to float32. 56 bytes.
+// One row of the step table (runtime/diffusion/table.py, Row), rounded to float32. 72 bytes.
 struct Row {
   float guidance;
   float signal, noise;          // x_t = signal x_0 + noise eps
@@ -25,6 +25,8 @@ struct Row {
   float earlier, before;        // weights of the estimates of the step before, and of the one before that
   float sigma;                  // of fresh noise
   float known_signal, known_noise;
+  float forecast, forecast_before;  // weights of the last two estimates that the network gave
+  int answers;                  // of the network: 2, 1 (with the prompt), or 0: the prediction is forecast
   int prediction;               // enum Prediction
   int blend;                    // 0 or 1
   long long timestep;
@@ -35,11 +37,13 @@ struct Loop {
   const Row* rows;              // [steps]
   unsigned* state;              // [2]: steps done, blocks that have finished this one
   float* x_t;                   // [batch, values], before and after the step
-  const float* prediction;      // [batch, values], or [2 batch, values]: first without the prompt, then with it
+  const float* prediction;      // [batch, values]; of two answers [2 batch, values]: without the prompt, then with it
   float* sample;                // the network's input: every copy of x_t, at the start of its row of sample_stride
   long long* timestep;          // [copies x batch], the network's input
   float* x_0;                   // [batch, values], the clean estimate; before the step, the one before
   float* x_0_before;            // [batch, values], the estimate before x_0; null where no row reads it
+  float* told;                  // [batch, values], the last estimate that the network gave; null where nothing is forecast
+  float* told_before;           // [batch, values], the one before; null where no row reads it
   const float* noise;           // [batch, 1 + steps, values]: x_T, then the fresh noise of every step; null without any
   const float* x_c;             // [batch, values], latents of the canvas; null where nothing is known
   const float* eps_0;           // [batch, values]
@@ -66,8 +70,14 @@ BOTH void to_x0_eps(const Row& row, float x_t, float p, float* x_0, float* eps) 
 // Value i of picture b in step s (0 is the first).
 BOTH void step_value(const Loop& loop, const Row& row, long long s, unsigned b, unsigned i) {
   const long long at = loop.values * b + i;
-  float p = loop.prediction[at];
-  if (loop.copies == 2) p = p + row.guidance * (loop.prediction[loop.batch * loop.values + at] - p);
+  float p;
+  if (row.answers == 0) {
+    p = row.forecast * loop.told[at];
+    if (row.forecast_before != 0) p = p + row.forecast_before * loop.told_before[at];
+  } else {
+    p = loop.prediction[at];
+    if (row.answers == 2) p = p + row.guidance * (loop.prediction[loop.batch * loop.values + at] - p);
+  }
   float x_0, eps;
   to_x0_eps(row, loop.x_t[at], p, &x_0, &eps);
   float x = row.clean * x_0 + row.direction * eps;
@@ -79,6 +89,10 @@ BOTH void step_value(const Loop& loop, const Row& row, long long s, unsigned b, 
     x = row.known_signal * loop.x_c[at] + row.known_noise * loop.eps_0[at];
   if (loop.x_0_before) loop.x_0_before[at] = loop.x_0[at];
   loop.x_0[at] = x_0;
+  if (loop.told && row.answers) {
+    if (loop.told_before) loop.told_before[at] = loop.told[at];
+    loop.told[at] = x_0;
+  }
   loop.x_t[at] = x;
   for (long long copy = 0; copy < loop.copies; ++copy)
     loop.sample[(copy * loop.batch + b) * loop.sample_stride + i] = x;

@@ -19,7 +19,7 @@ from handfirst.runtime.system import Content, JobKind, Request
 VERSION = 1
 """Of what a key is made from."""
 
-_LATER = ("canvas", "frame", "image", "default_size")
+_LATER = ("canvas", "frame", "image", "default_size", "hand_steps", "solver", "hand_solver", "speed")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
 
@@ -144,7 +144,8 @@ def content_key(digests: Mapping[str, str], fields: BaseModel) -> str:
 
     What jobs could not say at first is left out where it is not said: keys are what they were before.
     """
-    said = {name: value for name, value in fields.model_dump().items() if name not in _LATER or value is not None}
+    usual = {name: field.default for name, field in type(fields).model_fields.items() if name in _LATER}
+    said = {name: value for name, value in fields.model_dump().items() if name not in usual or value != usual[name]}
     return digest(json.dumps({"version": VERSION, **digests, **said}, sort_keys=True))
 
 

@@ -72,6 +72,8 @@ def batch(
         int | None,
         typer.Option(min=1, max=1000, help="Of jobs that name none.", show_default="the model's", metavar="N"),
     ] = None,
+    solver: options.Solver = None,
+    speed: options.Speed = None,
     size: options.Size = None,
     canvas: options.Canvas = None,
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Pictures at once.", metavar="N")] = 4,
@@ -116,7 +118,9 @@ def batch(
     model = Bundle.open(bundle or demo_bundle_path())
     kind = module_of(model.manifest).JOBS
     usual_size = "default_size" if "default_size" in kind.names else "size"
-    defaults = {"seed": seed, "steps": steps, usual_size: size, "canvas": canvas}
+    defaults = {
+        "seed": seed, "steps": steps, "solver": solver, "speed": speed, usual_size: size, "canvas": canvas,
+    }  # fmt: skip
     said = {name: value for name, value in defaults.items() if value is not None}
     pipeline.check_known(kind, said, defaults)
     wanted = read_jobs(kind, jobs, prompts, said)

@@ -26,6 +26,14 @@ LowMemory = Annotated[
     typer.Option("--low-memory", help="Keep one stage's networks in memory at a time: less memory, more time."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all cores", metavar="N")]
+Solver = Annotated[
+    str | None,
+    typer.Option(help="ddim, ddim-trailing, dpm++, unipc or lcm.", show_default="the model's", metavar="NAME"),
+]
+Speed = Annotated[
+    str | None,
+    typer.Option(help="exact, fast or fastest: the networks are asked less.", show_default="exact", metavar="NAME"),
+]
 Metadata = Annotated[
     bool,
     typer.Option("--metadata/--no-metadata", help="Pictures tell model, request, and that a model made them."),

@@ -33,6 +33,8 @@ def profile(
         int, typer.Option(min=0, max=256, help="Most pictures at once; 0 leaves batches out.", metavar="N")
     ] = 64,
     steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
+    solver: options.Solver = None,
+    speed: options.Speed = None,
     pose: Annotated[
         Path | None, typer.Option(help="The pose to paint.", show_default="the model's example", metavar="FILE")
     ] = None,
@@ -69,7 +71,8 @@ def profile(
 
     resident = options.resident(low_memory)
     told = pipeline.system_of(bundle)
-    said = {name: value for name, value in {"pose": pose, "steps": steps}.items() if value is not None}
+    asked = {"pose": pose, "steps": steps, "solver": solver, "speed": speed}
+    said = {name: value for name, value in asked.items() if value is not None}
     pipeline.check_known(told.JOBS, said, said)
     request = told.example(**said)
     with ExitStack() as stack:

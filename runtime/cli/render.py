@@ -35,6 +35,15 @@ def render(
     ] = None,
     seed: options.Seed = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
+    hand_steps: Annotated[
+        int | None, typer.Option(help="Steps of the hands alone.", show_default="the model's, or --steps", metavar="N")
+    ] = None,
+    solver: options.Solver = None,
+    hand_solver: Annotated[
+        str | None,
+        typer.Option(help="Of the hands alone.", show_default="the model's, or --solver", metavar="NAME"),
+    ] = None,
+    speed: options.Speed = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance of the body.", show_default="the model's")] = None,
     hand_guidance: Annotated[
         float | None, typer.Option(help="Guidance of the hands.", show_default="the model's")
@@ -75,6 +84,10 @@ def render(
         "hand_prompt": hand_prompt,
         "seed": seed,
         "steps": steps,
+        "hand_steps": hand_steps,
+        "solver": solver,
+        "hand_solver": hand_solver,
+        "speed": speed,
         "guidance": guidance,
         "hand_guidance": hand_guidance,
         "eta": eta,

@@ -5,7 +5,8 @@ What sampler.py does with arrays is queued here on the stream of the engines: th
 copies nothing and lets the device never run dry: it stays at most AHEAD steps ahead, so that progress tells the truth
 and a caller who stops, stops the work within as many steps. It waits for all of the work once, when the last x_t comes
 back, and once more when a step has been captured for the first time. Engines that can be captured run with the kernel
-as one CUDA graph. Nothing here has run on a GPU; with a stand-in for one, latents equal sampler.py's to the last bit.
+as one CUDA graph; steps that ask the networks for less (speed.py) have one of their own. Nothing here has run on a GPU;
+with a stand-in for one, latents equal sampler.py's to the last bit.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class DeviceLoop:
     def __init__(self, lane: Lane, shape: LoopShape) -> None:
         self.lane, self.shape = lane, shape
         self._held: dict[str, Placed] = {}
-        self._graph: int | None = None
-        self._computes_in: list[object] = []  # what the engines computed in when the graph was captured
+        self._graphs: dict[int, _Captured] = {}  # by the answers that a step asks for
+        self._ran: set[int] = set()  # answers that a step of this job has asked for
         self._replays = True
         try:
             self._make_room()
@@ -77,6 +78,8 @@ class DeviceLoop:
         self._raw("rows", S * ROW.itemsize)
         if shape.history:
             self.room("x_0_before", (B, C, h, w), "float32")
+        for name in ("told", "told_before")[: shape.told]:
+            self.room(name, (B, C, h, w), "float32")
         if shape.noisy:
             self.room("noise", (B, 1 + S, C, h, w), "float32")
         if shape.known:
@@ -96,11 +99,15 @@ class DeviceLoop:
             lane.cuda.upload(self._loop.address, loop, lane.stream)
 
     def room(self, name: str, shape: tuple[int, ...], dtype: str) -> Placed:
-        """Memory for a tensor, the same for the same name; it holds nothing yet."""
+        """Memory for a tensor, the same for the same name, of which a later one may take the beginning; it holds
+        nothing yet."""
         if name not in self._held:
             with self.lane.lock:
                 self._held[name] = Placed(self.lane.cuda.allocate(nbytes(shape, dtype)), shape, dtype)
-        return self._held[name]
+        held, wanted = self._held[name], nbytes(shape, dtype)
+        if wanted > held.nbytes:
+            raise ValueError(f"{name}: expected at most {held.nbytes} bytes, as were asked for first, got {wanted}")
+        return held if (held.shape, held.dtype) == (shape, dtype) else Placed(held.address, shape, dtype)
 
     def place(self, name: str, array: Array) -> Placed:
         """As `room`, with the array's values from now on."""
@@ -108,6 +115,13 @@ class DeviceLoop:
         with self.lane.lock:
             self.lane.cuda.upload(placed.address, np.ascontiguousarray(array), self.lane.stream)
         return placed
+
+    def alone(self, placed: Placed) -> Placed:
+        """The first B rows of a tensor of all rows: where steps that ask with the prompt alone read and write.
+
+        What they read there must be what it is in the rows with the prompt.
+        """
+        return Placed(placed.address, (self.shape.batch, *placed.shape[1:]), placed.dtype)
 
     def outputs(
         self, spec: EngineSpec, inputs: Mapping[str, Placed], names: Sequence[str] | None = None
@@ -131,12 +145,11 @@ class DeviceLoop:
         launches: Sequence[Launch],
         condition: Latents | None = None,
         known: Known | None = None,
-        extras: Mapping[str, Placed] | None = None,
+        extras: Sequence[str] = (),
+        alone: Sequence[Launch] = (),
     ) -> Iterator[Step]:
         """As sampler.denoise. A step's tensors are on the device and hold until the next step is asked for; the last
         step's are arrays.
-
-        The kernel blends after a step alone: tables that blend before one are for sampler.denoise.
 
         Args:
             table: of `shape.steps` rows.
@@ -144,15 +157,19 @@ class DeviceLoop:
             launches: the engines of a step in their order.
             condition: channels of the network's input behind x_t's, [B, K, h, w].
             known: region to keep.
-            extras: what else a step tells, by name.
+            extras: names of what else the last engine of a step tells.
+            alone: the engines of a step that asks with the prompt alone: their outputs begin where those of `launches`
+                do. Needed where the table has such steps.
 
         Raises:
-            ValueError: the table blends before a step.
+            ValueError: the table has a row that the kernel does not know; see pack_rows.
         """
-        if table.before.any():
-            raise ValueError("the step kernel does not blend before a step; run this table with sampler.denoise")
         cuda, stream = self.lane.cuda, self.lane.stream
-        extras = extras or {}
+        only = launches if self.shape.copies == 1 else alone
+        asked: dict[int, Sequence[Launch]] = {2: launches, 1: only, 0: ()}
+        answers = table.answers(self.shape.copies).tolist()
+        if not all(asked[count] for count in answers if count):
+            raise ValueError("the table asks with the prompt alone in some steps, and no engines are bound for that")
         spans = DeviceSpans(self.lane) if listened() else None  # which part took how long is only seen one by one
         marks: list[int] = []
         try:
@@ -163,18 +180,20 @@ class DeviceLoop:
                 mark = marks[index % AHEAD]
                 if index > AHEAD:
                     self._until(mark)
+                count = answers[index - 1]
+                told = {name: asked[count][-1].tensors[name] for name in extras if count}
                 with self.lane.lock:
-                    self._step(index, launches, spans)
+                    self._step(index, count, asked[count], spans)
                     cuda.record(mark, stream)
                 if index < len(table):
-                    late = {name: _OnDevice(self.lane, placed) for name, placed in extras.items()}
+                    late = {name: _OnDevice(self.lane, placed) for name, placed in told.items()}
                     here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
                     yield Step(index, len(table), timestep, *here, late)
             self._until(mark)  # others queue meanwhile
-            x_t, x_0, *rest = bring(self.lane, self._x_t, self._x_0, *extras.values())
+            x_t, x_0, *rest = bring(self.lane, self._x_t, self._x_0, *told.values())
             if spans is not None:
                 spans.tell()
-            yield Step(len(table), len(table), timestep, x_t, x_0, dict(zip(extras, rest, strict=True)))
+            yield Step(len(table), len(table), timestep, x_t, x_0, dict(zip(told, rest, strict=True)))
         finally:
             if spans is not None:
                 spans.close()
@@ -184,10 +203,10 @@ class DeviceLoop:
 
     def close(self) -> None:
         """Frees its memory, once all that was queued is done."""
-        cuda, (graph, held) = self.lane.cuda, (self._graph, self._held)
-        self._graph, self._held = None, {}
+        cuda, (graphs, held) = self.lane.cuda, (self._graphs, self._held)
+        self._graphs, self._held = {}, {}
         gives = [partial(cuda.wait, self.lane.stream)]
-        gives += [] if graph is None else [partial(cuda.drop, graph)]
+        gives += [partial(cuda.drop, captured.graph) for captured in graphs.values()]
         gives += [partial(cuda.free, placed.address) for placed in held.values()]
         with self.lane.lock:
             for give in gives:
@@ -196,6 +215,8 @@ class DeviceLoop:
 
     def _begin(self, table: StepTable, draws: Latents, condition: Latents | None, known: Known | None) -> None:
         """Everything that a job brings goes up, before its first step."""
+        rows = pack_rows(table, self.shape.copies)
+        self._ran = set()
         x_T = np.ascontiguousarray(draws[:, 0])
         first = x_T if condition is None else np.concatenate([x_T, condition], 1)
         given: dict[str, Array] = {
@@ -203,7 +224,7 @@ class DeviceLoop:
             "sample": np.concatenate([first] * self.shape.copies),
             "timestep": np.full(self.shape.rows, table.timestep[0]),
             "state": np.zeros(2, np.uint32),
-            "rows": pack_rows(table).view(np.uint8),
+            "rows": rows.view(np.uint8),
         }
         if self.shape.noisy:
             given["noise"] = draws
@@ -212,7 +233,7 @@ class DeviceLoop:
         for name, array in given.items():
             self.place(name, array)
 
-    def _step(self, index: int, launches: Sequence[Launch], spans: DeviceSpans | None) -> None:
+    def _step(self, index: int, answers: int, launches: Sequence[Launch], spans: DeviceSpans | None) -> None:
         cuda, stream = self.lane.cuda, self.lane.stream
 
         def queue() -> None:
@@ -223,39 +244,43 @@ class DeviceLoop:
                 cuda.step(self._loop.address, self.shape.batch, prod(self.shape.latent), stream)
 
         computes_in = [launch.engine.computes_in for launch in launches]
-        if self._graph is not None and computes_in != self._computes_in:
+        captured = self._graphs.get(answers)
+        if captured is not None and computes_in != captured.computes_in:
             cuda.wait(stream)
-            cuda.drop(self._graph)
-            self._graph, index = None, 1
+            cuda.drop(self._graphs.pop(answers).graph)
+            self._ran.discard(answers)
+            captured = None
         whole = self._replays and spans is None and all(launch.engine.captured for launch in launches)
-        if not whole or (self._graph is None and index == 1):
+        if not launches or not whole or (captured is None and answers not in self._ran):
             queue()  # the first run as it is: libraries take memory then, which a capture forbids
-        elif self._graph is None:
-            self._capture(index, queue, computes_in)
+        elif captured is None:
+            self._capture(index, answers, queue, computes_in)
         else:
-            cuda.launch(self._graph, stream)
+            cuda.launch(captured.graph, stream)
+        self._ran.add(answers)
 
-    def _capture(self, index: int, queue: Callable[[], None], computes_in: list[object]) -> None:
+    def _capture(self, index: int, answers: int, queue: Callable[[], None], computes_in: list[object]) -> None:
         """Captures the step and runs it; where that is refused, steps run one by one from now on."""
         try:
-            self._graph, self._computes_in = self.lane.cuda.capture(queue, self.lane.stream), computes_in
+            graph = self.lane.cuda.capture(queue, self.lane.stream)
         except EngineError as error:
             self._replays = False
             warnings.warn(f"steps run without a CUDA graph: {error}", RuntimeWarning, stacklevel=2)
             queue()
         else:
-            self._prove(index, queue)
+            self._graphs[answers] = _Captured(graph, computes_in)
+            self._prove(index, answers, queue)
 
-    def _prove(self, index: int, queue: Callable[[], None]) -> None:
+    def _prove(self, index: int, answers: int, queue: Callable[[], None]) -> None:
         """The first replay: a graph that was captured while another device was current is empty, and says nothing."""
-        cuda, stream = self.lane.cuda, self.lane.stream
-        assert self._graph is not None
+        cuda, stream, graph = self.lane.cuda, self.lane.stream, self._graphs[answers].graph
         cuda.upload(self.prediction.address, np.full(self.prediction.shape, UNSAID, np.float32), stream)
-        cuda.launch(self._graph, stream)
+        cuda.launch(graph, stream)
         state, prediction = bring(self.lane, self._held["state"], self.prediction)
         if state[0] == index and (prediction != np.float32(UNSAID)).any():
             return
-        graph, self._graph, self._replays = self._graph, None, False
+        del self._graphs[answers]
+        self._replays = False
         cuda.drop(graph)
         if state[0] != index - 1:  # the step was taken, on what no network has said
             raise EngineError("a captured step ran without its networks; use engine 'cuda', or ask again")
@@ -272,6 +297,14 @@ class DeviceLoop:
 
     def _raw(self, name: str, size: int) -> Placed:
         return self.room(name, (size,), "uint8")
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """A step as a CUDA graph, and what the engines computed in when it was captured."""
+
+    graph: int
+    computes_in: list[object]
 
 
 def bring(lane: Lane, *tensors: Placed) -> list[Array]:

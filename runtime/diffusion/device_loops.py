@@ -1,16 +1,19 @@
-"""Loops on a device that wait for the next job of their shape, with their memory and their graphs."""
+"""Loops on a device that wait for the next job of their shape: memory, graphs, and engines bound to them."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from handfirst.engines.cuda.lane import Lane
+from handfirst.engines.engine import Placed
 from handfirst.runtime.diffusion.device import DeviceLoop
+from handfirst.runtime.diffusion.launch import Launch
 from handfirst.runtime.diffusion.loop_shape import LoopShape
+from handfirst.runtime.diffusion.sampler import Guided
 
 KEPT = 4
 """Loops of a stage whose memory and graphs stay for the next job of the same shape; a full-size one holds about 0.1 GB.
@@ -69,3 +72,37 @@ class Loops(Generic[B]):
             loops, self._free = [loop for loop, _ in self._free.values()], OrderedDict()
         for loop in loops:
             loop.close()
+
+
+Launches = tuple[list[Launch], list[Launch]]
+"""The engines of a step in their order: of one that asks for every answer, and of one that asks with the prompt alone,
+where a loop has such."""
+
+Rows = Callable[[Placed], Placed]
+"""Of a tensor of all rows, those that a step works on."""
+
+
+def bound(
+    launches: Callable[[DeviceLoop, Mapping[str, Placed], Rows], list[Launch]], guided: Guided, loop: DeviceLoop
+) -> Launches:
+    """Binds the engines of a loop.
+
+    Args:
+        launches: binds those of a step, over the inputs that every UNet takes and its rows of other tensors. Memory of
+            one name (`DeviceLoop.room`) serves both kinds of steps: the larger is asked for first.
+    """
+    whole = {"sample": loop.sample, "timestep": loop.timestep}
+    context = loop.room("context", guided.context.shape, "float32")
+    both = launches(loop, {**whole, "context": context}, lambda placed: placed)
+    if not loop.shape.alone:
+        return both, []
+    context = loop.room("context_alone", guided.alone.context.shape, "float32")
+    alone = {name: loop.alone(placed) for name, placed in whole.items()}
+    return both, launches(loop, {**alone, "context": context}, loop.alone)
+
+
+def place_contexts(loop: DeviceLoop, guided: Guided) -> None:
+    """Where `bound` expects them."""
+    loop.place("context", guided.context)
+    if loop.shape.alone:
+        loop.place("context_alone", guided.alone.context)

@@ -31,6 +31,10 @@ class LoopShape:
     """Whether steps draw fresh noise."""
     history: bool
     """Whether steps read earlier estimates."""
+    told: int
+    """Estimates that forecasts read at most."""
+    alone: bool
+    """Whether some steps ask for the answer with the prompt alone, in a batch of half the rows."""
 
     @property
     def rows(self) -> int:
@@ -50,16 +54,35 @@ def loop_shape(table: StepTable, x_T: Latents, guided: Guided, channels: int, kn
         known=known,
         noisy=bool(table.noisy),
         history=bool(table.earlier.any()),
+        told=1 + int(np.flatnonzero(table.forecast.any(0)).max(initial=-1)),
+        alone=bool(table.alone.any()),
     )
 
 
-def pack_rows(table: StepTable) -> NDArray[np.void]:
-    """The table as the kernel reads it: ROW [S], every weight rounded to float32 as sampler.py rounds it."""
-    rows = np.zeros(len(table), ROW)
+FORECAST = 2
+"""Estimates that the kernel forecasts from at most."""
+
+
+def pack_rows(table: StepTable, copies: int) -> NDArray[np.void]:
+    """The table as the kernel reads it: ROW [S], every weight rounded to float32 as sampler.py rounds it.
+
+    Args:
+        copies: as of LoopShape.
+
+    Raises:
+        ValueError: a row that the kernel does not know: it blends before the step, or forecasts from more estimates.
+    """
+    if table.before.any():
+        raise ValueError("the step kernel does not blend before a step; run this table with sampler.denoise")
+    if table.forecast[:, FORECAST:].any():
+        raise ValueError(f"the step kernel forecasts from {FORECAST} estimates; run this table with sampler.denoise")
+    rows, answers = np.zeros(len(table), ROW), table.answers(copies)
     for at, row in enumerate(map(table.row, range(1, len(table) + 1))):
         earlier, before = row.earlier
+        told, told_before, *_ = *row.forecast, 0.0, 0.0
         rows[at] = (
             row.guidance, row.signal, row.noise, row.clean, row.direction, earlier, before,
-            row.sigma, row.known_signal, row.known_noise, PREDICTIONS[row.prediction], row.blend, row.timestep,
+            row.sigma, row.known_signal, row.known_noise, told, told_before, answers[at],
+            PREDICTIONS[row.prediction], row.blend, row.timestep,
         )  # fmt: skip
     return rows

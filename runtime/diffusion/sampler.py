@@ -66,8 +66,12 @@ class Known:
     fresh: Callable[[int], Latents] | None = None
 
 
+Predict = Callable[[Latents, int], Prediction]
+"""(x_t [B, C, h, w], timestep) -> what the network says."""
+
+
 def denoise(
-    predict: Callable[[Latents, int], Prediction],
+    predict: Predict,
     x_T: Latents,
     table: StepTable,
     known: Known | None = None,
@@ -76,25 +80,51 @@ def denoise(
     """Yields every step of the table; nothing of one image depends on the others in the batch.
 
     Args:
-        predict: (x_t [B, C, h, w], timestep) -> Prediction.
+        predict: asked in every step that the table does not forecast.
         x_T: the starting noise [B, C, h, w], float32.
         known: region to keep, or None.
         noise: step index -> standard normal like x_T; needed where the table's sigma is not 0.
     """
     x_t = x_T
     earlier: tuple[Latents, ...] = ()
+    told: tuple[Latents, ...] = ()  # estimates of the steps that asked the network
     for row in map(table.row, range(1, len(table) + 1)):
         if known is not None and row.before:
             with span(STEP):
                 x_t = blend_before(x_t, known, row)
-        prediction = predict(x_t, row.timestep)
+        prediction = forecast(row, told) if row.forecast else predict(x_t, row.timestep)
         with span(STEP):
             fresh = noise(row.index) if noise is not None and row.sigma > 0 else None
             x_t, x_0 = step(x_t, guide(prediction, row.guidance), row, earlier, fresh)
             if known is not None and row.blend:
                 x_t = blend(x_t, known, row)
         earlier = (x_0, *earlier[:1])
+        told = told if row.forecast else (x_0, *told[: table.forecast.shape[1] - 1])
         yield Step(row.index, len(table), row.timestep, x_t, x_0, prediction.extras)
+
+
+def predicting(ask: Callable[[Guided], Predict], guided: Guided, table: StepTable) -> Predict:
+    """Asks for all answers, but in the table's steps without guidance for that with the prompt alone.
+
+    Args:
+        ask: makes a Predict of the rows to ask for; called once or twice.
+    """
+    whole, times = ask(guided), frozenset(table.timestep[table.alone].tolist())
+    if not times:
+        return whole
+    alone = ask(guided.alone)
+    return lambda x_t, timestep: (alone if timestep in times else whole)(x_t, timestep)
+
+
+def forecast(row: Row, told: Sequence[Latents]) -> Prediction:
+    """The clean estimate that the row expects after those that the network gave, the latest first."""
+    if len(told) < len(row.forecast):
+        raise ValueError(f"step {row.index} forecasts from {len(row.forecast)} estimates, got {len(told)}")
+    with span(STEP):
+        x_0 = np.float32(row.forecast[0]) * told[0]
+        for weight, estimate in zip(row.forecast[1:], told[1:], strict=False):
+            x_0 = x_0 + np.float32(weight) * estimate
+    return Prediction(x_0)
 
 
 def guide(prediction: Prediction, guidance: float) -> Latents:
@@ -177,6 +207,11 @@ class Guided:
         if self.unconditional is None:
             return dict(self.conditional)
         return {name: np.concatenate([self.unconditional[name], array]) for name, array in self.conditional.items()}
+
+    @property
+    def alone(self) -> Guided:
+        """The rows with the prompt, of steps that go unguided."""
+        return Guided(self.conditional, None)
 
     @property
     def context(self) -> Latents:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_rows, ddim_table
+from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_rows
 from handfirst.runtime.errors import RequestError
 
 Solver = Literal["ddim", "ddim-trailing", "dpm++", "unipc", "lcm"]
@@ -50,16 +50,32 @@ def step_table(
     Raises:
         RequestError: if the schedule has no such number of steps for this solver.
     """
-    if solver == "ddim":
-        return ddim_table(schedule, steps, guidance, eta, unblended, blend_source)
-    if solver == "ddim-trailing":
-        trailing = Schedule(schedule.settings.model_copy(update={"spacing": "trailing"}))
-        return ddim_table(trailing, steps, guidance, eta, unblended, blend_source)
-    times = _lcm_times(schedule, steps) if solver == "lcm" else _multistep_times(schedule, steps)
-    schedule.check_start(times[0], steps)
+    if solver in ("ddim", "ddim-trailing"):
+        return ddim_rows(schedule, _ddim_times(solver, schedule, steps), guidance, eta, unblended, blend_source)
+    times = _times(solver, schedule, steps)
     to_one = Schedule(schedule.settings.model_copy(update={"set_alpha_to_one": True}))
     base = ddim_rows(to_one, list(zip(times, [*times[1:], -1], strict=True)), guidance, 0.0, unblended, blend_source)
     return _lcm(base) if solver == "lcm" else _multistep(base, corrected=solver == "unipc")
+
+
+def check_steps(solver: Solver, schedule: Schedule, steps: int) -> None:
+    """Raises a RequestError where `step_table` would."""
+    if solver in ("ddim", "ddim-trailing"):
+        _ddim_times(solver, schedule, steps)
+    else:
+        _times(solver, schedule, steps)
+
+
+def _ddim_times(solver: Solver, schedule: Schedule, steps: int) -> tuple[tuple[int, int], ...]:
+    trailing = solver == "ddim-trailing"
+    own = Schedule(schedule.settings.model_copy(update={"spacing": "trailing"})) if trailing else schedule
+    return own.timesteps(steps)
+
+
+def _times(solver: Solver, schedule: Schedule, steps: int) -> list[int]:
+    times = _lcm_times(schedule, steps) if solver == "lcm" else _multistep_times(schedule, steps)
+    schedule.check_start(times[0], steps)
+    return times
 
 
 def _multistep_times(schedule: Schedule, steps: int) -> list[int]:

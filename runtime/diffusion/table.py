@@ -142,6 +142,11 @@ class Row:
     known_noise: float
     before: bool
     """Whether it is put in before the step, as signal x_c + noise z with fresh noise of its own."""
+    alone: bool = False
+    """Whether the network is asked with the prompt alone, and guidance left out."""
+    forecast: tuple[float, ...] = ()
+    """Weights of the clean estimates of the last steps that asked the network, the latest first: their sum is the
+    prediction, and the network is not asked. Empty: it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +158,8 @@ class StepTable:
         alpha_bar, alpha_bar_prev: float64 [S], before and after the step.
         guidance, clean, direction, sigma, known_signal, known_noise: float64 [S].
         earlier: float64 [S, 2].
-        blend, before: bool [S].
+        blend, before, alone: bool [S].
+        forecast: float64 [S, K]; a row of zeros asks the network.
         prediction: what the network predicts.
     """
 
@@ -169,6 +175,8 @@ class StepTable:
     known_signal: NDArray[np.float64]
     known_noise: NDArray[np.float64]
     before: NDArray[np.bool_]
+    alone: NDArray[np.bool_]
+    forecast: NDArray[np.float64]
     prediction: PredictionKind
 
     def __post_init__(self) -> None:
@@ -183,10 +191,11 @@ class StepTable:
         """Step 1 .. S, as Python's own numbers."""
         at = index - 1
         later, before = self.earlier[at].tolist()
+        forecast = tuple(np.trim_zeros(self.forecast[at], "b").tolist())
         return Row(
             index=index,
             timestep=int(self.timestep[at]),
-            prediction=self.prediction,
+            prediction="sample" if forecast else self.prediction,
             guidance=float(self.guidance[at]),
             signal=sqrt(self.alpha_bar[at]),
             noise=sqrt(1 - self.alpha_bar[at]),
@@ -198,6 +207,8 @@ class StepTable:
             known_signal=float(self.known_signal[at]),
             known_noise=float(self.known_noise[at]),
             before=bool(self.before[at]),
+            alone=bool(self.alone[at]),
+            forecast=forecast,
         )
 
     def last(self, count: int) -> StepTable:
@@ -209,7 +220,15 @@ class StepTable:
     @property
     def guided(self) -> bool:
         """Whether any step needs the answer without the prompt."""
-        return bool((self.guidance != 1).any())
+        return bool(((self.guidance != 1) & ~self.alone).any())
+
+    def answers(self, copies: int) -> NDArray[np.int64]:
+        """What each step asks the network for, for every picture: 0 where the prediction is forecast; [S].
+
+        Args:
+            copies: of a step that is not thinned out: 2 with guidance, else 1.
+        """
+        return np.where(self.forecast.any(1), 0, np.where(self.alone, 1, copies))
 
     @property
     def noisy(self) -> int:
@@ -273,6 +292,8 @@ def ddim_rows(
         known_signal=np.array([sqrt(b) if noised else 1.0 for b in after]),
         known_noise=np.array([sqrt(1 - b) if noised else 0.0 for b in after]),
         before=np.full(steps, blend == "before"),
+        alone=np.zeros(steps, np.bool_),
+        forecast=np.zeros((steps, 0)),
         prediction=schedule.settings.prediction,
     )
 

@@ -76,5 +76,6 @@ def openings_of(bundles: Sequence[Bundle], engine: str, threads: int | None, res
 
 def works_of(served: Sequence[Served]) -> list[str]:
     """What the systems say of a request's work: names that can be limited."""
-    names = (name for each in served for name in each.told.work(each.told.example(), each.settings))
+    works = (each.told.work(each.told.example(), each.settings) for each in served)
+    names = (name for work in works for name, value in work.items() if isinstance(value, int | float))
     return list(dict.fromkeys(names))

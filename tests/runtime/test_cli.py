@@ -43,13 +43,15 @@ class TestRender:
     def test_asks_for_what_was_asked(self, system, here, capsys):
         said = (
             "--bundle model --negative-prompt blurry --hand-prompt hands --seed 3 --steps 9 --guidance 2.5 --eta 0.5"
-            " --hand-guidance 1.5 --blend bounding-box --feather 2 --engine cuda --threads 2 --low-memory"
+            " --hand-guidance 1.5 --hand-steps 4 --solver unipc --hand-solver ddim --speed fast"
+            " --blend bounding-box --feather 2 --engine cuda --threads 2 --low-memory"
         )
         assert main([*RENDER, *said.split()]) == 0
         assert system.opened == (Path("model"), "cuda", 2, "stage")
         (asked,) = system.asked
         assert (asked.prompt, asked.negative_prompt, asked.hand_prompt) == ("a person", "blurry", "hands")
         assert (asked.seed, asked.steps, asked.guidance, asked.hand_guidance) == (3, 9, 2.5, 1.5)
+        assert (asked.hand_steps, asked.solver, asked.hand_solver, asked.speed) == (4, "unipc", "ddim", "fast")
         assert (asked.eta, asked.blend, asked.feather) == (0.5, "bounding-box", 2.0)
         assert (asked.pose.width, asked.pose.height) == (512, 512)
 

@@ -71,7 +71,8 @@ class TestFiles:
         assert told["bundle"] == {"name": "pretend", "digest": DIGEST}
         assert told["request"] == {
             "prompt": result.request.prompt, "negative_prompt": "<blurry> & 'dark'",
-            "hand_prompt": result.request.prompt, "seed": 7, "steps": 5, "guidance": 2.5,
+            "hand_prompt": result.request.prompt, "seed": 7, "steps": 5, "hand_steps": 5, "guidance": 2.5,
+            "solver": "ddim", "hand_solver": "ddim", "speed": "exact",
             "hand_guidance": result.request.hand_guidance, "eta": result.request.eta, "blend": "expansion",
             "feather": 0.0, "width": 64, "height": 96,
         }  # fmt: skip

@@ -5,21 +5,22 @@ Knows nothing about how the hands came to be: a canvas, a pose, a context and a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.cuda.lane import Lane
-from handfirst.engines.engine import Engine
+from handfirst.engines.engine import Engine, Placed
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.device import DeviceLoop
-from handfirst.runtime.diffusion.device_loops import Loops
+from handfirst.runtime.diffusion.device_loops import Launches, Loops, Rows, bound, place_contexts
 from handfirst.runtime.diffusion.launch import Launch, common_lane
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.noise import Streams
-from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, Step, denoise
+from handfirst.runtime.diffusion.sampler import Guided, Known, Predict, Prediction, Step, denoise, predicting
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.geometry import paste
 from handfirst.runtime.pose.skeleton import hint
@@ -40,7 +41,7 @@ class BodyStage:
         unet: Engine,
         codec: Codec,
         settings: TwoStageSettings,
-        loops: Loops[list[Launch]],
+        loops: Loops[Launches],
     ) -> None:
         self._hint_encoder = hint_encoder
         self._controlnet = controlnet
@@ -66,8 +67,8 @@ class BodyStage:
         seeds = [request.seed for request in requests]
         streams = Streams(seeds, (channels, rows, columns), table.noisy)
         known = Known(x_c, streams.x_T, np.stack(self._kept(requests, canvases, len(table))))
-        hint_feature = guided.rows(self._hint_feature(requests, canvases))
-        lane = common_lane(len(hint_feature), self._controlnet, self._unet)
+        hint_feature = self._hint_feature(requests, canvases)
+        lane = common_lane(len(guided.rows(hint_feature)), self._controlnet, self._unet)
         if lane is None:
             yield from self._on_host(guided, table, streams, known, hint_feature)
         else:
@@ -76,38 +77,38 @@ class BodyStage:
     def _on_host(
         self, guided: Guided, table: StepTable, streams: Streams, known: Known, hint_feature: NDArray[np.float32]
     ) -> Iterator[Step]:
-        hint = upload(hint_feature, self._controlnet)
-        context = upload(guided.context, self._controlnet, self._unet)
         residual_names = [tensor.name for tensor in self._controlnet.spec.outputs]
 
-        def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            inputs = guided.inputs(x_t, timestep, {"context": context})
-            residuals = run_kept(self._controlnet, {**inputs, "hint_feature": hint}, residual_names, self._unet)
-            return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
+        def ask(guided: Guided) -> Predict:
+            hint = upload(guided.rows(hint_feature), self._controlnet)
+            context = upload(guided.context, self._controlnet, self._unet)
 
-        yield from denoise(predict, streams.x_T, table, known, streams.fresh)
+            def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
+                inputs = guided.inputs(x_t, timestep, {"context": context})
+                residuals = run_kept(self._controlnet, {**inputs, "hint_feature": hint}, residual_names, self._unet)
+                return guided.prediction(host(run_kept(self._unet, {**inputs, **residuals})["prediction"]))
+
+            return predict
+
+        yield from denoise(predicting(ask, guided, table), streams.x_T, table, known, streams.fresh)
 
     def _on_device(
         self, lane: Lane, guided: Guided, table: StepTable, streams: Streams, known: Known,
         hint_feature: NDArray[np.float32],
     ) -> Iterator[Step]:  # fmt: skip
-        def bind(loop: DeviceLoop) -> list[Launch]:
-            inputs = {
-                "sample": loop.sample,
-                "timestep": loop.timestep,
-                "context": loop.room("context", context.shape, "float32"),
-            }
-            hinted = {**inputs, "hint_feature": loop.room("hint_feature", hint_feature.shape, "float32")}
-            residuals = loop.outputs(self._controlnet.spec, hinted)
-            controlnet = Launch.of(self._controlnet, {**hinted, **residuals})
-            return [controlnet, Launch.of(self._unet, {**inputs, **residuals, "prediction": loop.prediction})]
+        def launches(loop: DeviceLoop, inputs: Mapping[str, Placed], rows: Rows) -> list[Launch]:
+            hint = rows(loop.room("hint_feature", hint_features.shape, "float32"))
+            residuals = loop.outputs(self._controlnet.spec, {**inputs, "hint_feature": hint})
+            controlnet = Launch.of(self._controlnet, {**inputs, "hint_feature": hint, **residuals})
+            return [controlnet, Launch.of(self._unet, {**inputs, **residuals, "prediction": rows(loop.prediction)})]
 
-        context = guided.context
+        hint_features = guided.rows(hint_feature)
         shape = loop_shape(table, streams.x_T, guided, streams.x_T.shape[1], known=True)
-        with self._loops.taken(lane, shape, (context.shape, hint_feature.shape), bind) as (loop, launches):
-            loop.place("context", context)
-            loop.place("hint_feature", hint_feature)
-            yield from loop.run(table, streams.draws, launches, known=known)
+        key = guided.context.shape, hint_features.shape
+        with self._loops.taken(lane, shape, key, partial(bound, launches, guided)) as (loop, (whole, alone)):
+            place_contexts(loop, guided)
+            loop.place("hint_feature", hint_features)
+            yield from loop.run(table, streams.draws, whole, known=known, alone=alone)
 
     def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
         """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""

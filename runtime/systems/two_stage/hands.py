@@ -5,22 +5,23 @@ Knows nothing about bodies or the canvas; a hand is a crop, its condition, a pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.cuda.lane import Lane
-from handfirst.engines.engine import Engine
+from handfirst.engines.engine import Engine, Placed
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.device import DeviceLoop
-from handfirst.runtime.diffusion.device_loops import Loops
+from handfirst.runtime.diffusion.device_loops import Launches, Loops, Rows, bound, place_contexts
 from handfirst.runtime.diffusion.launch import Launch, common_lane
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.masks import binarise
 from handfirst.runtime.diffusion.noise import Streams, part_seed
-from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise
+from handfirst.runtime.diffusion.sampler import Guided, Predict, Prediction, Step, denoise, predicting
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.geometry import warp
 from handfirst.runtime.pose.crop import HandCrop, hand_crops
@@ -98,7 +99,7 @@ class HandStage:
     """The hand generator H_theta with its mask head f_m. Holds engines and settings, of a run its loop's memory."""
 
     def __init__(
-        self, unet: Engine, mask_head: Engine, codec: Codec, settings: TwoStageSettings, loops: Loops[list[Launch]]
+        self, unet: Engine, mask_head: Engine, codec: Codec, settings: TwoStageSettings, loops: Loops[Launches]
     ) -> None:
         self._unet = unet
         self._mask_head = mask_head
@@ -108,7 +109,7 @@ class HandStage:
 
     def steps(self, hands: Sequence[Hand], guided: Guided, table: StepTable) -> Iterator[Step]:
         """Denoises all hands together; the last step's extras hold the feature [B or 2 B, F, h, w], the prompted rows
-        last. Earlier steps on the host do not ask for it.
+        last. Earlier steps on the host do not ask for it; the table's last step must not be a forecast.
 
         Args:
             hands: B of them, at least one.
@@ -125,36 +126,34 @@ class HandStage:
             yield from self._on_device(lane, guided, table, streams, c_p)
 
     def _on_host(self, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]) -> Iterator[Step]:
-        context = upload(guided.context, self._unet)
         last = table.timestep[-1]
 
-        def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
-            inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, {"context": context})
-            wanted = ("prediction", "feature") if timestep == last else ("prediction",)
-            answer = run_kept(self._unet, inputs, ("feature",), wanted=wanted)
-            extras = {name: value for name, value in answer.items() if name == "feature"}
-            return guided.prediction(host(answer["prediction"]), extras)
+        def ask(guided: Guided) -> Predict:
+            context = upload(guided.context, self._unet)
 
-        yield from denoise(predict, streams.x_T, table, noise=streams.fresh)
+            def predict(x_t: NDArray[np.float32], timestep: int) -> Prediction:
+                inputs = guided.inputs(np.concatenate([x_t, c_p], 1), timestep, {"context": context})
+                wanted = ("prediction", "feature") if timestep == last else ("prediction",)
+                answer = run_kept(self._unet, inputs, ("feature",), wanted=wanted)
+                extras = {name: value for name, value in answer.items() if name == "feature"}
+                return guided.prediction(host(answer["prediction"]), extras)
+
+            return predict
+
+        yield from denoise(predicting(ask, guided, table), streams.x_T, table, noise=streams.fresh)
 
     def _on_device(
         self, lane: Lane, guided: Guided, table: StepTable, streams: Streams, c_p: NDArray[np.float32]
     ) -> Iterator[Step]:
-        def bind(loop: DeviceLoop) -> list[Launch]:
-            inputs = {
-                "sample": loop.sample,
-                "timestep": loop.timestep,
-                "context": loop.room("context", context.shape, "float32"),
-            }
+        def launches(loop: DeviceLoop, inputs: Mapping[str, Placed], rows: Rows) -> list[Launch]:
             feature = loop.outputs(self._unet.spec, inputs, ("feature",))
-            return [Launch.of(self._unet, {**inputs, **feature, "prediction": loop.prediction})]
+            return [Launch.of(self._unet, {**inputs, **feature, "prediction": rows(loop.prediction)})]
 
-        context = guided.context
         shape = loop_shape(table, streams.x_T, guided, streams.x_T.shape[1] + c_p.shape[1], known=False)
-        with self._loops.taken(lane, shape, context.shape, bind) as (loop, launches):
-            loop.place("context", context)
-            extras = {"feature": launches[0].tensors["feature"]}
-            yield from loop.run(table, streams.draws, launches, condition=c_p, extras=extras)
+        bind = partial(bound, launches, guided)
+        with self._loops.taken(lane, shape, guided.context.shape, bind) as (loop, (whole, alone)):
+            place_contexts(loop, guided)
+            yield from loop.run(table, streams.draws, whole, condition=c_p, extras=("feature",), alone=alone)
 
     def finish(self, hands: Sequence[Hand], last: Step) -> list[HandResult]:
         """Pictures and masks from the last step: its feature has seen the least noise (decision A6.3)."""

@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from handfirst.engines.errors import UserError
 from handfirst.runtime.asking import Real, Text, Whole
 from handfirst.runtime.diffusion.masks import BlendRule
+from handfirst.runtime.diffusion.solvers import Solver
+from handfirst.runtime.diffusion.speed import Speed
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.read import parse_pose, read_pose
 from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
@@ -50,6 +52,10 @@ class JobFields(BaseModel):
     guidance: Real | None = None
     hand_guidance: Real | None = None
     eta: Real | None = None
+    hand_steps: Whole | None = None
+    solver: Solver | None = None
+    hand_solver: Solver | None = None
+    speed: Speed = "exact"
     blend: BlendRule = "expansion"
     feather: Real = 0.0
     size: str | None = None

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.asking import real, whole
 from handfirst.runtime.diffusion.masks import BlendRule
+from handfirst.runtime.diffusion.solvers import Solver, check_steps
+from handfirst.runtime.diffusion.speed import Speed
+from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pose.crop import HandCrop
@@ -28,12 +31,12 @@ SIZE = "size of the picture"
 """What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
 
 ASKED = (
-    *("prompt", "negative_prompt", "hand_prompt", "seed", "steps"),
-    *("guidance", "hand_guidance", "eta", "blend", "feather"),
+    *("prompt", "negative_prompt", "hand_prompt", "seed", "steps", "hand_steps"),
+    *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather"),
 )
 """What a picture tells of its request; the pose is too long for that."""
 
-Loop = tuple[tuple[int, int], int | None, float | None, float | None, float | None]
+Loop = tuple[tuple[int, int], tuple[object, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +61,20 @@ class Request:
     """0 .. 2**63 - 1. The body's noise is that of torch's CPU generator with this seed."""
     steps: int | None = None
     """Denoising steps of either stage, 1 .. 1000 and at most the model's training steps."""
+    hand_steps: int | None = None
+    """Of the hands alone; None: the model's own number for them, or `steps`."""
     guidance: float | None = None
     """Classifier-free guidance of the body, 0 .. 100; 1 leaves the negative prompt without effect."""
     hand_guidance: float | None = None
     """The same for the hands."""
     eta: float | None = None
     """DDIM's eta, 0 (deterministic) .. 1 (as noisy as DDPM)."""
+    solver: Solver | None = None
+    """What takes the steps; see `Solver`."""
+    hand_solver: Solver | None = None
+    """Of the hands alone; None: the model's own for them, or `solver`."""
+    speed: Speed = "exact"
+    """Which steps may be guessed, or go without guidance; see `Speed`."""
     blend: BlendRule = "expansion"
     """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
     feather: float = 0.0
@@ -83,11 +94,18 @@ class Request:
             _check_text("hand_prompt", self.hand_prompt)
         if self.hand_mask is not None:
             _check_mask(self.hand_mask, (self.pose.height, self.pose.width))
-        if self.blend not in get_args(BlendRule):
-            raise RequestError(f"blend: expected one of {', '.join(get_args(BlendRule))}, got {self.blend!r}")
+        for name, said, known in (
+            ("blend", self.blend, get_args(BlendRule)),
+            ("speed", self.speed, get_args(Speed)),
+            ("solver", self.solver, (*get_args(Solver), None)),
+            ("hand_solver", self.hand_solver, (*get_args(Solver), None)),
+        ):
+            if said not in known:
+                raise RequestError(f"{name}: expected one of {', '.join(filter(None, known))}, got {said!r}")
         numbers = {
             "seed": whole("seed", self.seed, 0, 2**63 - 1),
             "steps": None if self.steps is None else whole("steps", self.steps, 1, 1000),
+            "hand_steps": None if self.hand_steps is None else whole("hand_steps", self.hand_steps, 1, 1000),
             "guidance": None if self.guidance is None else real("guidance", self.guidance, 100),
             "hand_guidance": None if self.hand_guidance is None else real("hand_guidance", self.hand_guidance, 100),
             "eta": None if self.eta is None else real("eta", self.eta, 1),
@@ -100,8 +118,10 @@ class Request:
 
     @property
     def loop(self) -> Loop:
-        """Canvas, steps, guidance, hand guidance and eta: resolved requests that agree in all are denoised together."""
-        return (self.pose.width, self.pose.height), self.steps, self.guidance, self.hand_guidance, self.eta
+        """Canvas, steps, guidance, solvers, eta, speed: resolved requests that agree in all are denoised together."""
+        hands = self.hand_steps, self.hand_guidance, self.hand_solver
+        body = self.steps, self.guidance, self.solver
+        return (self.pose.width, self.pose.height), (*hands, *body, self.eta, self.speed)
 
     def seeded(self, seed: int) -> Request:
         """The same with another seed."""
@@ -115,24 +135,44 @@ class Request:
         """The same request for one model: its defaults in place of every None, pose and mask on its canvas.
 
         Raises:
-            RequestError: if it asks for more steps than the model was trained with, or a size that it does not paint.
+            RequestError: if it asks for more steps than the model or the solver has, an eta where no stage has one, or
+                a size that the model does not paint.
         """
         defaults = settings.defaults
         width, height = _canvas(self.size, settings.body)
-        steps = defaults.steps if self.steps is None else self.steps
+        solver, steps = self.solver or defaults.solver, self.steps or defaults.steps
+        stages: dict[str, Any] = {
+            "steps": steps,
+            "hand_steps": self.hand_steps or defaults.hand_steps or steps,
+            "solver": solver,
+            "hand_solver": self.hand_solver or defaults.hand_solver or solver,
+        }
         most = settings.schedule.train_steps
-        if steps > most:
-            raise RequestError(f"steps: expected at most {most}, the model's training steps, got {steps}")
+        for name in ("steps", "hand_steps"):
+            if stages[name] > most:
+                raise RequestError(f"{name}: expected at most {most}, the model's training steps, got {stages[name]}")
+        schedule = Schedule(settings.schedule)
+        check_steps(solver, schedule, steps)
+        check_steps(stages["hand_solver"], schedule, stages["hand_steps"])
         return replace(
             self,
             pose=_fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None),
             hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
-            steps=steps,
+            **stages,
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
-            eta=defaults.eta if self.eta is None else self.eta,
+            eta=_eta(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
         )
+
+
+def _eta(asked: float | None, usual: float, *solvers: Solver) -> float:
+    """0 where no stage takes steps of DDIM, the only one with an eta."""
+    if any(solver in ("ddim", "ddim-trailing") for solver in solvers):
+        return usual if asked is None else asked
+    if asked:
+        raise RequestError(f"eta: expected none with the solver {solvers[0]}, got {asked}; DDIM alone has one")
+    return 0.0
 
 
 def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]:

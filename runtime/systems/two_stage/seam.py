@@ -50,7 +50,7 @@ def open_bundle(bundle: Bundle, engine: str, threads: int | None, resident: Resi
 
 
 def together(request: Request, settings: TwoStageSettings) -> Hashable:
-    """Canvas, steps, guidance, hand guidance and eta, once defaults are filled in, and the number of hands to draw.
+    """What `Request.loop` holds, once defaults are filled in, and the number of hands to draw.
 
     Raises:
         RequestError: it does not fit the model.
@@ -65,11 +65,19 @@ def hand_limits(settings: TwoStageSettings) -> dict[str, float]:
 
 
 def work(request: Request, settings: TwoStageSettings) -> dict[str, Any]:
-    """What decides how much work a picture is."""
+    """What decides how much work a picture is; `steps` are those of the longer stage."""
     resolved = request.resolve(settings)
-    return {
+    steps, hand_steps = (int(count or 0) for count in (resolved.steps, resolved.hand_steps))
+    told: dict[str, Any] = {
         "people": len(resolved.pose.people),
-        "steps": resolved.steps,
+        "steps": max(steps, hand_steps),
         "guidance": resolved.guidance,
         "hand_guidance": resolved.hand_guidance,
+        "solver": resolved.solver,
+        "speed": resolved.speed,
     }
+    if steps != hand_steps:
+        told |= {"body_steps": steps, "hand_steps": hand_steps}
+    if resolved.hand_solver != resolved.solver:
+        told["hand_solver"] = resolved.hand_solver
+    return told

@@ -20,6 +20,7 @@ from handfirst.runtime.diffusion.settings import (
     TextSettings,
     settings_of,
 )
+from handfirst.runtime.diffusion.solvers import Solver
 from handfirst.runtime.pose.size import LARGEST_SIDE
 
 SYSTEM = "two-stage"
@@ -150,6 +151,10 @@ class Defaults(Settings):
     guidance: float = Field(7.5, ge=0, le=100)
     hand_guidance: float = Field(7.5, ge=0, le=100)
     eta: float = Field(0.0, ge=0, le=1)
+    solver: Solver = "ddim"
+    hand_steps: int | None = Field(None, ge=1, le=1000)
+    """Where the hands need another number than the body, as when few-step weights were merged into the body alone."""
+    hand_solver: Solver | None = None
 
 
 class TwoStageSettings(Settings):

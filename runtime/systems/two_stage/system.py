@@ -21,10 +21,11 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
-from handfirst.runtime.diffusion.device_loops import Loops
-from handfirst.runtime.diffusion.launch import Launch
+from handfirst.runtime.diffusion.device_loops import Launches, Loops
 from handfirst.runtime.diffusion.sampler import Guided, Step
-from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.diffusion.solvers import step_table
+from handfirst.runtime.diffusion.speed import planned
+from handfirst.runtime.diffusion.table import Schedule, StepTable
 from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.running import host
@@ -95,7 +96,7 @@ class TwoStage:
         self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, engines["text_encoder"])
-        self._loops: tuple[Loops[list[Launch]], Loops[list[Launch]]] = (Loops(), Loops())  # of all sizes of canvas
+        self._loops: tuple[Loops[Launches], Loops[Launches]] = (Loops(), Loops())  # of all sizes of canvas
         self._make_stages()
 
     @classmethod
@@ -175,7 +176,7 @@ class TwoStage:
         """
         resolved = [request.resolve(self.settings) for request in requests]
         if len({request.loop for request in resolved}) != 1:
-            raise ValueError("hands are drawn together for one or more requests of equal size, steps, guidance and eta")
+            raise ValueError("hands are drawn together for one or more requests of one canvas and equal loops")
         return _finish(self._for(resolved[0])._draw_hands(resolved))
 
     def second_half(self, drawn: Drawn) -> list[Result]:
@@ -242,10 +243,14 @@ class TwoStage:
 
     def _tables(self, request: Request) -> tuple[StepTable, StepTable]:
         """Of stage 1 and stage 2."""
-        steps, eta, body = _given(request.steps), _given(request.eta), self.settings.body
-        hand = ddim_table(self._schedule, steps, _given(request.hand_guidance), eta)
-        guidance = _given(request.guidance)
-        return hand, ddim_table(self._schedule, steps, guidance, eta, body.unblended, body.blend_source)
+        asked, body = request, self.settings.body
+        eta = _given(asked.eta)
+        hand_steps, hand_guidance = _given(asked.hand_steps), _given(asked.hand_guidance)
+        hand = step_table(_given(asked.hand_solver), self._schedule, hand_steps, hand_guidance, eta)
+        steps, guidance = _given(asked.steps), _given(asked.guidance)
+        blending = body.unblended, body.blend_source
+        table = step_table(_given(asked.solver), self._schedule, steps, guidance, eta, *blending)
+        return planned(hand, asked.speed), planned(table, asked.speed)
 
     def _guided(self, asked: Sequence[Hand] | Sequence[Request], table: StepTable) -> Guided:
         """Contexts of what is asked for; guidance 1 needs no answer without the prompt."""

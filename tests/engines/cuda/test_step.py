@@ -15,14 +15,25 @@ from hypothesis.extra import numpy as hnp
 from support.step_on_host import compiled_launch, compiled_step, loop_of
 
 from handfirst.engines.cuda.layout import ADDRESSES, LOOP, ROW, SIZES
-from handfirst.runtime.diffusion.loop_shape import pack_rows
+from handfirst.runtime.diffusion.loop_shape import FORECAST, pack_rows
 from handfirst.runtime.diffusion.sampler import Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.diffusion.solvers import Solver, step_table
+from handfirst.runtime.diffusion.speed import Plan, thinned
 from handfirst.runtime.diffusion.table import Schedule, StepTable
 
 KINDS = ("epsilon", "sample", "v_prediction")
 weights = st.sampled_from([0.0, 1.0]) | st.floats(-2, 2, width=32)
+
+
+plans = st.builds(
+    Plan,
+    every=st.integers(1, 3),
+    points=st.integers(1, FORECAST),
+    first=st.sampled_from([0.0, 0.5]),
+    last=st.just(0.0),
+    guided=st.sampled_from([(0.0, 1.0), (0.0, 0.5), (0.3, 0.7)]),
+)
 
 
 @st.composite
@@ -36,7 +47,7 @@ def tables(draw: st.DrawFn) -> StepTable:
         solver, schedule, steps, guidance, draw(st.sampled_from([0.0, 0.3, 1.0])), draw(st.integers(0, 2))
     )
     if draw(st.booleans()):
-        return table
+        return thinned(table, draw(plans)) if draw(st.booleans()) else table
     columns = vars(table) | {
         name: draw(hnp.arrays(np.float64, steps, elements=weights)) for name in ("clean", "direction", "guidance")
     }
@@ -55,13 +66,13 @@ def test_a_whole_loop_equals_numpy(
     rng = np.random.default_rng(seed % 2**32)
     steps, guided = len(table), bool(rng.integers(2)) or table.guided
     draws = rng.standard_normal((batch, 1 + steps, *shape), np.float32)
-    answers = rng.standard_normal((steps, (1 + guided) * batch, *shape), np.float32)
+    answers = [rng.standard_normal((max(1, n) * batch, *shape), np.float32) for n in table.answers(1 + guided)]
     x_c, eps_0 = rng.standard_normal((2, batch, *shape), np.float32)
     kept = rng.random((batch, steps, *shape[1:])) < 0.5
 
     def predict(x_t: np.ndarray, timestep: int) -> Prediction:
         answer = answers[list(table.timestep).index(timestep)]
-        return Prediction(answer[-batch:], answer[:batch] if guided else None)
+        return Prediction(answer[-batch:], answer[:batch] if len(answer) > batch else None)
 
     expected = list(
         denoise(predict, draws[:, 0], table, Known(x_c, eps_0, kept) if known else None, lambda index: draws[:, index])
@@ -70,16 +81,18 @@ def test_a_whole_loop_equals_numpy(
     extra = int(rng.integers(3))  # channels of the network's input that are no latents
     sample = np.full(((1 + guided) * batch, shape[0] + extra, *shape[1:]), np.nan, np.float32)
     arrays = {
-        "rows": pack_rows(table),
+        "rows": pack_rows(table, 1 + guided),
         "state": np.zeros(2, np.uint32),
         "x_t": np.ascontiguousarray(draws[:, 0]),
-        "prediction": np.empty_like(answers[0]),
+        "prediction": np.full(((1 + guided) * batch, *shape), np.nan, np.float32),
         "sample": sample,
         "timestep": np.full((1 + guided) * batch, table.timestep[0]),
         "x_0": np.full((batch, *shape), np.nan, np.float32),
         "x_0_before": np.full((batch, *shape), np.nan, np.float32),
         "noise": draws,
     }
+    if table.forecast.any():
+        arrays |= {name: np.full((batch, *shape), np.nan, np.float32) for name in ("told", "told_before")}
     if known:
         arrays |= {"x_c": np.ascontiguousarray(x_c), "eps_0": np.ascontiguousarray(eps_0), "kept": kept}
     cells = shape[1] * shape[2]
@@ -89,7 +102,9 @@ def test_a_whole_loop_equals_numpy(
     )  # fmt: skip
     for step in expected:
         assert (arrays["timestep"] == step.timestep).all()
-        arrays["prediction"][:] = answers[step.index - 1]
+        asked = table.answers(1 + guided)[step.index - 1]
+        arrays["prediction"][:] = np.nan  # what no network was asked for is not there
+        arrays["prediction"][: asked * batch] = answers[step.index - 1][: asked * batch]
         compiled_step()(loop)
         np.testing.assert_array_equal(arrays["x_t"], step.x_t)
         np.testing.assert_array_equal(arrays["x_0"], step.x_0)
@@ -146,7 +161,7 @@ def test_the_structs_are_those_of_the_source() -> None:
 
     assert fields("Row") == list(ROW.names or ())
     assert fields("Loop") == [*ADDRESSES, *SIZES] == list(LOOP.names or ())
-    assert (ROW.itemsize, LOOP.itemsize) == (56, 8 * 18)
+    assert (ROW.itemsize, LOOP.itemsize) == (72, 8 * 20)
 
 
 def test_nothing_contracts_a_product_and_a_sum() -> None:

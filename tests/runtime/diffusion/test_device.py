@@ -59,6 +59,9 @@ ASKED = [
     {"eta": 1.0, "blend": "naive"},
     {"guidance": 1.0, "hand_guidance": 1.0, "steps": 2},
     {"steps": 1},
+    {"speed": "fast", "steps": 12},
+    {"speed": "fastest", "steps": 12, "solver": "unipc", "hand_solver": "lcm", "hand_steps": 3},
+    {"speed": "fastest", "guidance": 1.0},
 ]
 
 

@@ -11,7 +11,7 @@ from handfirst.runtime.profile.table import HEADS
 from handfirst.runtime.systems.two_stage.roles import ROLES
 from handfirst.runtime.timing.prometheus import Metrics
 
-QUICK = ["profile", "--jobs", "2", "--warmup", "1", "--steps", "1", "--threads", "1"]
+QUICK = ["profile", "--jobs", "2", "--warmup", "1", "--steps", "1", "--speed", "fast", "--threads", "1"]
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def test_everything_that_is_said_and_written(here, capsys, monkeypatch):
         "people": 1,
         "steps": 1,
         "resident": "all",
+        "solver": "ddim",
+        "speed": "fast",
         **{k: found["request"][k] for k in ("guidance", "hand_guidance")},
     }
     parts = found["parts"]

@@ -58,11 +58,16 @@ def test_seconds_are_those_of_both_halves():
     assert result.seconds["total"] == pytest.approx(sum(result.seconds[stage] for stage in stages))
 
 
-@pytest.mark.parametrize("field", ["steps", "guidance", "hand_guidance", "eta"])
-def test_only_equal_loops_are_drawn_together(field):
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": 1}, {"hand_steps": 1}, {"guidance": 1}, {"hand_guidance": 1}, {"eta": 1}, {"solver": "dpm++"},
+     {"hand_solver": "unipc"}, {"speed": "fast"}],
+    ids=str,
+)  # fmt: skip
+def test_only_equal_loops_are_drawn_together(change):
     system, _ = model()
-    with pytest.raises(ValueError, match="equal size, steps, guidance and eta"):
-        system.first_half([request(), request(**{field: 1})])
+    with pytest.raises(ValueError, match="equal loops"):
+        system.first_half([request(), request(**change)])
     with pytest.raises(ValueError, match="one or more"):
         system.first_half([])
 

@@ -85,6 +85,10 @@ def test_frozen():
         ({"guidance": "7"}, "guidance: .*got '7'"),
         ({"hand_guidance": 101}, "hand_guidance: "),
         ({"hand_guidance": True}, "hand_guidance: "),
+        ({"hand_steps": 0}, "hand_steps: expected a whole number from 1 to 1000, got 0"),
+        ({"solver": "euler"}, "solver: expected one of ddim, ddim-trailing, dpm\\+\\+, unipc, lcm, got 'euler'"),
+        ({"hand_solver": 3}, "hand_solver: expected one of ddim.*got 3"),
+        ({"speed": None}, "speed: expected one of exact, fast, fastest, got None"),
         ({"eta": 1.1}, "eta: expected a number from 0 to 1, got 1.1"),
         ({"blend": "sequential"}, "blend: expected one of expansion, naive, bounding-box, got 'sequential'"),
         ({"blend": []}, "blend: "),
@@ -135,9 +139,44 @@ def test_resolve_keeps_what_was_asked():
 
 
 def test_resolve_refuses_more_steps_than_the_model_was_trained_with():
-    assert request(steps=500).resolve(SETTINGS).steps == 500
+    assert request(steps=499).resolve(SETTINGS).steps == 499
+    with pytest.raises(RequestError, match="500 steps reach beyond the schedule's 500"):  # SD's times begin at 1
+        request(steps=500).resolve(SETTINGS)
     with pytest.raises(RequestError, match=r"steps: expected at most 500.*got 501"):
         request(steps=501).resolve(SETTINGS)
+
+
+def test_the_hands_have_the_bodys_steps_and_solver_unless_somebody_says_otherwise():
+    full = request(steps=9, solver="unipc").resolve(SETTINGS)
+    assert (full.hand_steps, full.hand_solver) == (9, "unipc")
+    full = request(steps=9, hand_steps=3, solver="unipc", hand_solver="lcm").resolve(SETTINGS)
+    assert (full.steps, full.hand_steps, full.solver, full.hand_solver) == (9, 3, "unipc", "lcm")
+    own = SETTINGS.model_copy(update={"defaults": Defaults(steps=4, solver="lcm", hand_steps=40, hand_solver="ddim")})
+    full = request().resolve(own)
+    assert (full.steps, full.hand_steps, full.solver, full.hand_solver) == (4, 40, "lcm", "ddim")
+    assert request(hand_steps=5, hand_solver="dpm++").resolve(own).hand_steps == 5
+    assert full.resolve(own).loop == full.loop
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"solver": "lcm", "steps": 51}, "steps: expected 1 to 50 with the solver lcm, got 51"),
+        ({"hand_solver": "lcm", "hand_steps": 60}, "1 to 50 with the solver lcm, got 60"),
+        ({"hand_steps": 501}, r"hand_steps: expected at most 500.*got 501"),
+        ({"solver": "dpm++", "steps": 500}, "500 steps are too many for this solver"),
+        ({"solver": "dpm++", "eta": 0.5}, r"eta: expected none with the solver dpm\+\+, got 0.5; DDIM alone has one"),
+    ],
+)
+def test_what_a_solver_cannot_do_is_refused_at_the_door(fields, said):
+    with pytest.raises(RequestError, match=said):
+        request(**fields).resolve(SETTINGS)
+
+
+def test_eta_is_that_of_the_stage_that_has_one():
+    assert request(solver="dpm++").resolve(SETTINGS).eta == 0
+    assert request(solver="dpm++", hand_solver="ddim").resolve(SETTINGS).eta == 0.25
+    assert request(solver="lcm", hand_solver="ddim-trailing", eta=0.5).resolve(SETTINGS).eta == 0.5
 
 
 @pytest.mark.parametrize(
