@@ -64,6 +64,7 @@ def export_bundle(
     options: ExportOptions = DEFAULTS,
     force: bool = False,
     progress: Progress = lambda role, done, total: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Exports every part of a model and writes the bundle.
 
@@ -72,6 +73,7 @@ def export_bundle(
         out: the bundle's folder; must not exist, unless `force` is given and it is a bundle or empty.
         options: its name, its precision, its sizes.
         progress: called when a graph is begun, exported, compared and done, and around the rehearsal.
+        warn: called with what whoever exports should know, before anything is exported.
 
     Returns:
         `out`.
@@ -83,6 +85,8 @@ def export_bundle(
     _check_target(out, force)
     gate.check_engine(options.precision)
     system, source = open_source(model_folder, options)
+    for line in source.warnings:
+        warn(line)
     with _staging(out) as folder:
         _fill(folder, system, source, options, progress)
         progress(REHEARSAL, 0, 1)

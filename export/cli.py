@@ -27,6 +27,13 @@ class Arithmetic(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class LoraStages(StrEnum):
+    """Whose UNet LoRA files change."""
+
+    body = "body"
+    both = "both"
+
+
 @app.callback(invoke_without_command=True, context_settings={"allow_interspersed_args": True})
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="What training wrote.")],
@@ -48,6 +55,17 @@ def export(
         int | None,
         typer.Option(metavar="23", help="Half precision in operators that GPUs run fast.", show_default="21, 22"),
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:WEIGHT]", help="A LoRA to merge; may be given again.", show_default="none"),
+    ] = None,
+    lora_stage: Annotated[LoraStages, typer.Option(help="Whose UNet it changes.")] = LoraStages.body,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:STEPS]", help="Few-step weights: lcm or hyper-sd, 8 steps.", show_default="the model's own"
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -55,16 +73,20 @@ def export(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from handfirst.engines.bundle import Bundle
     from handfirst.export.bundle_writer import export_bundle
-    from handfirst.export.options import ExportOptions
+    from handfirst.export.options import ExportOptions, Preset
     from handfirst.runtime.cli.bars import Bars
     from handfirst.runtime.cli.options import parse_size
-    from handfirst.runtime.cli.output import print_table
+    from handfirst.runtime.cli.output import print_table, print_warnings
     from handfirst.training.libraries import quiet as quiet_libraries
+    from handfirst.training.models.lora import LoraFile
 
-    options = ExportOptions(name, weights.value, precision.value, parse_size(size), batch, _range(sizes), opset)
+    options = ExportOptions(
+        name, weights.value, precision.value, parse_size(size), batch, _range(sizes), opset,
+        tuple(map(LoraFile.read, lora or ())), lora_stage.value, None if preset is None else Preset.read(preset),
+    )  # fmt: skip
     quiet_libraries()
     with Bars(False if quiet else None) as bars:
-        export_bundle(model, out, options, force, bars.update)
+        export_bundle(model, out, options, force, bars.update, lambda line: print_warnings([line]))
     bundle = Bundle.open(out)
     manifest = bundle.manifest
     rows = [

@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from handfirst.export.cli import LoraStages
+
+if TYPE_CHECKING:
+    from handfirst.export.options import LoraStage
 
 app = typer.Typer(help="Find where a bundle's graph deviates from its model.")
 
@@ -27,6 +32,11 @@ def compare(
     model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="What it was exported from.")],
     role: Annotated[list[str] | None, typer.Option(help="A graph; may be given again.", show_default="all")] = None,
     engine: Annotated[Library, typer.Option(help="What runs the graphs.")] = Library.cpu,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:WEIGHT]", help="Those that it was exported with.", show_default="none"),
+    ] = None,
+    lora_stage: Annotated[LoraStages, typer.Option(help="Whose UNet they change.")] = LoraStages.body,
     timings: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of TensorRT's timings.")
     ] = None,
@@ -40,13 +50,13 @@ def compare(
     from handfirst.training.libraries import quiet as quiet_libraries
 
     quiet_libraries()
-    rows = list(_rows(bundle, model, role or [], engine.value, timings))
+    rows = list(_rows(bundle, model, role or [], engine.value, timings, lora or [], lora_stage.value))
     print_table(f"{bundle} on {engine.value}", ("graph", "against torch", "what deviates first"), rows)
     raise typer.Exit(any(found != "nothing" for *_, found in rows))
 
 
 def _rows(
-    folder: Path, model: Path, roles: list[str], engine: str, timings: Path | None
+    folder: Path, model: Path, roles: list[str], engine: str, timings: Path | None, loras: list[str], stage: LoraStage
 ) -> Iterator[tuple[str, str, str]]:
     """Role, worst output, finding."""
     from dataclasses import replace
@@ -60,6 +70,7 @@ def _rows(
     from handfirst.export.options import ExportOptions
     from handfirst.export.systems import open_source
     from handfirst.export.weights import round_weights
+    from handfirst.training.models.lora import LoraFile
 
     check_polygraphy()
     bundle = Bundle.open(folder)
@@ -68,7 +79,14 @@ def _rows(
         raise UserError(f"--role: expected one of {', '.join(entries)}; got '{strange[0]}'")
     newest = NEWEST if any(entry.opset == NEWEST for entry in entries.values()) else None
     coarser = [entry.precision for entry in entries.values() if entry.precision != "float32"]
-    makers = open_source(model, ExportOptions(precision=coarser[0] if coarser else "float32", opset=newest))[1].parts()
+    files = tuple(map(LoraFile.read, loras))
+    options = ExportOptions(precision=coarser[0] if coarser else "float32", opset=newest, loras=files, lora_stage=stage)
+    source = open_source(model, options)[1]
+    held, given = (_merged(training.get("loras")) for training in (bundle.manifest.training, source.training))
+    if [each[1:] for each in held] != [each[1:] for each in given]:
+        said = ascii(", ".join(f"{name}:{weight}" for name, weight, _ in held) or "none")[1:-1]
+        raise UserError(f"--lora: expected those that the bundle was exported with, {said[:200]}; give them in order")
+    makers = source.parts()
     for role in roles or entries:
         entry, graph = entries[role], bundle.graph(role)
         part = replace(makers[role](), spec=entry.spec)
@@ -80,6 +98,12 @@ def _rows(
         figure = min(psnr(expected[tensor.name], got[tensor.name]) for tensor in entry.spec.outputs)
         found = first_deviation(graph, expected, got, entry.tolerance_psnr)
         yield role, f"{figure:.1f} dB", str(found or "nothing")
+
+
+def _merged(told: Any) -> list[tuple[Any, Any, Any]]:
+    """Name, weight and hash of the LoRA files that a manifest names."""
+    files = told if isinstance(told, list) else []
+    return [(each.get("file"), each.get("weight"), each.get("sha256")) for each in files if isinstance(each, dict)]
 
 
 def _rounded(model: bytes) -> bool:

@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
 from handfirst.export.form import NEWEST
 from handfirst.export.to_onnx import Weights
 from handfirst.runtime.running import MOST_ROWS
+from handfirst.training.models.lora import LoraFile
 
 Size = tuple[int, int]
+
+LoraStage = Literal["body", "both"]
+"""Whose UNet LoRA files change: the body's, which is what they were made for, or the hands' too."""
+
+PresetName = Literal["lcm", "hyper-sd"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What requests get that say nothing, for weights that were distilled to few steps."""
+
+    name: PresetName
+    steps: int
+
+    @classmethod
+    def read(cls, text: str) -> Preset:
+        """NAME or NAME:STEPS.
+
+        Raises:
+            UserError: another name, or steps that it does not have.
+        """
+        name, colon, steps = text.partition(":")
+        for known in PRESET_STEPS:
+            if name == known and (not colon or steps in ("1", "2", "3", "4", "5", "6", "7", "8")):
+                return cls(known, int(steps or PRESET_STEPS[known]))
+        raise UserError(
+            f"--preset: expected {' or '.join(PRESET_STEPS)}, with steps from 1 to 8 such as lcm:4, got {text!a}"
+        )
+
+
+PRESET_STEPS: dict[PresetName, int] = {"lcm": 8, "hyper-sd": 8}
+"""Steps of a preset that does not say them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +59,9 @@ class ExportOptions:
         batch: rows that a graph takes at once; the runtime cuts longer batches. 1 makes the batch a fixed axis.
         opset: 23 writes half precision graphs in the form for GPUs (form.py); None: the plain form, of 21 and 22.
         sizes: the smallest and the largest canvas that requests may ask for; None: only `size`, the fastest.
+        loras: files that are merged into the networks, in this order.
+        lora_stage: whose UNet they change; the preset is for the same stages.
+        preset: how few-step weights are run; None: as the model says.
     """
 
     name: str = "demo"
@@ -34,6 +71,9 @@ class ExportOptions:
     batch: int = MOST_ROWS
     sizes: tuple[Size, Size] | None = None
     opset: int | None = None
+    loras: tuple[LoraFile, ...] = ()
+    lora_stage: LoraStage = "body"
+    preset: Preset | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= MOST_ROWS:

@@ -6,7 +6,7 @@ A model folder names its system in a file `system`; folders without one are of t
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,11 @@ class Source(Protocol):
     @property
     def assets(self) -> Mapping[str, tuple[str, bytes]]:
         """Other files that the model needs: by name, that of the file and its bytes."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What whoever exports should know, a line each."""
         ...
 
     def parts(self) -> dict[str, PartMaker]:

@@ -41,6 +41,12 @@ class TwoParts(Source):
         return EQUAL
 
 
+@pytest.fixture
+def two_parts() -> type[Source]:
+    """A model of two graphs."""
+    return TwoParts
+
+
 @pytest.fixture(scope="session")
 def two_graphs(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of them, of `model_folder`, in float16 and the form for GPUs."""

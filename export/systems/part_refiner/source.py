@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ class Source:
     """A model folder (training/systems/part_refiner/model_folder.py).
 
     Raises:
-        UserError: no part refiner, or a size is asked for.
+        UserError: no part refiner, or a size, a LoRA or a preset is asked for.
     """
+
+    warnings: Sequence[str] = ()
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         self._model = PartRefinerFolder(folder)
@@ -30,6 +32,8 @@ class Source:
         if options.size is not None or options.sizes is not None:
             side = self.settings.part.size
             raise UserError(f"--size: expected none, as every part is drawn at {side} x {side} pixels, got one")
+        if options.loras or options.preset is not None:
+            raise UserError("--lora, --preset: expected none for a part refiner, whose networks take no LoRA here")
 
     @property
     def settings(self) -> PartRefinerSettings:

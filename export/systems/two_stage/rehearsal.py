@@ -57,6 +57,6 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
 def _render(settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes) -> Result:
     system = TwoStage(settings, engines, tokenizer)
     try:
-        return system.render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS))
+        return system.render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS, hand_steps=STEPS))
     finally:
         system.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,9 @@ from handfirst.engines.bundle import Bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part, PartMaker
 from handfirst.export.systems.two_stage.decisions import decisions
+from handfirst.export.systems.two_stage.loras import Merged
 from handfirst.export.systems.two_stage.parts import part_makers
+from handfirst.export.systems.two_stage.presets import few_steps
 from handfirst.export.systems.two_stage.rehearsal import rehearse
 from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
@@ -26,8 +28,13 @@ class Source:
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         self._model = ModelFolder(folder)
-        self._model.settings = chosen(options, self._model.settings)
+        settings = chosen(options, self._model.settings)
+        if options.preset is not None:
+            defaults = few_steps(settings.defaults, options.preset, options.lora_stage)
+            settings = settings.model_copy(update={"defaults": defaults})
+        self._model.settings = settings
         self._options = options
+        self._merged = Merged(self._model, options.loras, options.lora_stage)
 
     @property
     def settings(self) -> TwoStageSettings:
@@ -36,8 +43,13 @@ class Source:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What the weights cost."""
-        return self._model.training
+        """What the weights cost, and what was merged into them."""
+        return self._model.training | ({"loras": self._merged.told()} if self._options.loras else {})
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Of LoRA files that may not suit the networks."""
+        return self._merged.warnings
 
     @property
     def tokenizer(self) -> bytes:
@@ -46,15 +58,16 @@ class Source:
 
     def parts(self) -> dict[str, PartMaker]:
         """By role, with the sizes that the settings promise."""
-        return {role: partial(_free, make, self.settings) for role, make in part_makers(self._model).items()}
+        return {role: partial(_free, make, self.settings) for role, make in part_makers(self._merged).items()}
 
     def decisions(self) -> dict[str, str]:
         """In words."""
-        return decisions(self.settings, self._options.weights, self._options.precision)
+        found = decisions(self.settings, self._options.weights, self._options.precision)
+        return found | self._merged.decisions()
 
     def rehearse(self, bundle: Bundle) -> float:
         """One picture, two steps per stage."""
-        return rehearse(self._model, self.tokenizer, bundle, self._options.rounded)
+        return rehearse(self._merged, self.tokenizer, bundle, self._options.rounded)
 
 
 def _free(make: PartMaker, settings: TwoStageSettings) -> Part:

@@ -22,6 +22,7 @@ def tensors(**shapes):
 
 class Source:
     tokenizer = None
+    warnings = ()
 
     def __init__(self, folder, options):
         if options.size is not None or options.sizes is not None:
