@@ -36,6 +36,7 @@ class Example:
         keypoints: float32 [133, 3] in the picture's pixels (pixel i centred at i + .5), third column > 0 where known.
         caption: what the picture shows.
         attributes: "source", "gesture", "view", "side" and whatever else was known.
+        point_depths: float32 [133], of the key points, smaller is nearer, in any unit; None where nobody knows.
         pictures: further pictures of the same size by name, uint8 [S, S, 3] or [S, S]: "pose", a pose picture that is
             not drawn from key points.
         other: the other one of a pair, such as the same hand in another pose; it is in no pair of its own.
@@ -47,6 +48,7 @@ class Example:
     keypoints: NDArray[np.float32]
     caption: str
     attributes: dict[str, str] = field(default_factory=dict)
+    point_depths: NDArray[np.float32] | None = None
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     other: Example | None = None
 
@@ -61,8 +63,10 @@ def encode(example: Example) -> dict[str, bytes]:
     mask = np.zeros(example.hands.shape, np.uint8)
     mask[example.hands == 1] = LEFT_BIT
     mask[example.hands == 2] = RIGHT_BIT
+    depths = example.point_depths
     truth = {
         "keypoints": [[round(float(v), 2) for v in row] for row in example.keypoints],
+        **({} if depths is None else {"point_depths": [round(float(v), 2) for v in depths]}),
         "caption": example.caption,
         "attributes": example.attributes,
         "size": len(example.rgb),
@@ -85,6 +89,7 @@ def decode(key: str, members: Mapping[str, bytes]) -> Example:
     """
     truth = json.loads(members["json"])
     mask = decode_image(members["mask.png"], colour=False)
+    depths = truth.get("point_depths")
     pictures = {name.split(".")[1]: data for name, data in members.items() if name.startswith(PICTURE)}
     other = {name.removeprefix(OTHER): data for name, data in members.items() if name.startswith(OTHER)}
     return Example(
@@ -94,6 +99,7 @@ def decode(key: str, members: Mapping[str, bytes]) -> Example:
         keypoints=np.array(truth["keypoints"], dtype=np.float32).reshape(133, 3),
         caption=str(truth["caption"]),
         attributes={str(k): str(v) for k, v in truth["attributes"].items()},
+        point_depths=None if depths is None else np.array(depths, np.float32).reshape(133),
         pictures={name: _picture(data) for name, data in pictures.items()},
         other=decode(key, other) if other else None,
     )

@@ -42,7 +42,7 @@ class Sample:
     `hands` is 0 outside, 1 on the person's left hand and 2 on the right one, up to the wrist crease; `person_mask`
     takes in forearm, hair and clothes; `depth` is in cm with 0 for the background. `keypoints` follow
     COCO-WholeBody (17 body, 6 feet, 68 face, 21 left hand, 21 right hand); x, y in pixels with pixel i centred at
-    i + 0.5; v is 2 where labelled and 0 where absent.
+    i + 0.5; v is 2 where labelled and 0 where absent. `point_depths` are in cm from the camera's plane, 0 where absent.
     """
 
     rgb: NDArray[np.uint8]
@@ -50,6 +50,7 @@ class Sample:
     hands: NDArray[np.uint8]
     depth: NDArray[np.float32]
     keypoints: NDArray[np.float32]
+    point_depths: NDArray[np.float32]
     caption: str
     attributes: dict[str, str]
     seed: int
@@ -94,8 +95,9 @@ def sample_hand(
         "pattern": look.sleeve.pattern,
         **background_words(background),
     }
-    keypoints = pixel_points(camera.project(placement.to_camera(joints[shown])), shown)
-    return _sample(picture, keypoints, hand_caption(attributes), attributes, seed)
+    return _sample(
+        picture, _truth(camera, placement.to_camera(joints[shown]), shown), hand_caption(attributes), attributes, seed
+    )
 
 
 def _build_one(
@@ -146,6 +148,13 @@ def pixel_points(points: Vector, shown: NDArray[np.bool_]) -> NDArray[np.float32
     keypoints[shown, :2] = points
     keypoints[shown, 2] = 2
     return keypoints
+
+
+def _truth(camera: Camera, points: Vector, shown: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Key points [133,3] and depths [133] of the n `points` [n,3] before the camera that are `shown` [133]."""
+    depths = np.zeros(133, dtype=np.float32)
+    depths[shown] = -points[:, 2]
+    return pixel_points(camera.project(points), shown), depths
 
 
 def _choice(
@@ -215,14 +224,15 @@ def sample_person(
     packed = pack(person.scene, placement)
     quality = Quality(2.5, 6.0, supersample)
     picture = render(packed, camera, lighting, person.paint, background.image, quality, grain)
-    points = camera.project(placement.to_camera(person.joints))
+    placed = placement.to_camera(person.joints)
+    points = camera.project(placed)
     inside = ((points >= 0) & (points < size)).all(axis=1) & present
     attributes = {**person.attributes, "frame": frame, **background_words(background)}
     if not picture.shows(Part.TROUSERS, 0.01):
         attributes["trousers"] = "unseen"
     if not picture.shows(Part.SLEEVE, 0.02):
         attributes["sleeve"] = "unseen"
-    return _sample(picture, pixel_points(points[inside], inside), person_caption(attributes), attributes, seed)
+    return _sample(picture, _truth(camera, placed[inside], inside), person_caption(attributes), attributes, seed)
 
 
 def _person_gestures(
@@ -254,14 +264,20 @@ def _frame_person(
 
 
 def _sample(
-    picture: Picture, keypoints: NDArray[np.float32], caption: str, attributes: dict[str, str], seed: int
+    picture: Picture,
+    truth: tuple[NDArray[np.float32], NDArray[np.float32]],
+    caption: str,
+    attributes: dict[str, str],
+    seed: int,
 ) -> Sample:
+    keypoints, point_depths = truth
     return Sample(
         rgb=picture.rgb,
         person_mask=picture.person,
         hands=picture.hands,
         depth=picture.depth,
         keypoints=keypoints,
+        point_depths=point_depths,
         caption=caption,
         attributes=attributes,
         seed=seed,

@@ -83,6 +83,7 @@ def encode(sample: Sample) -> Encoded:
     depth = np.clip(np.rint(sample.depth * DEPTH_SCALE), 0, 65535).astype(np.uint16)
     truth = {
         "keypoints": [[round(float(v), 2) for v in row] for row in sample.keypoints],
+        "point_depths": [round(float(v), 2) for v in sample.point_depths],
         "caption": sample.caption,
         "attributes": sample.attributes,
         "seed": sample.seed,
@@ -109,6 +110,7 @@ def decode(encoded: Encoded) -> Sample:
         hands=hands,
         depth=depth.astype(np.float32),
         keypoints=np.array(truth["keypoints"], dtype=np.float32),
+        point_depths=np.array(truth.get("point_depths", [0.0] * 133), dtype=np.float32),
         caption=truth["caption"],
         attributes=truth["attributes"],
         seed=truth["seed"],
