@@ -74,8 +74,8 @@ def test_signatures_fields_and_sections_are_there(pages):
 
 def test_every_verb_of_the_runtime_has_its_options(pages):
     text = pages["command-line.md"]
-    verbs = "demo", "render", "repair", "batch", "verify", "pose", "show", "build", "profile", "doctor", "cache prune"
-    for verb in verbs:
+    verbs = "demo", "render", "repair", "sample", "batch", "verify", "pose", "show", "build", "profile", "doctor"
+    for verb in (*verbs, "cache prune"):
         assert f"## handfirst {verb}\n" in text
     assert "- `--seed N` (default: 0): Equal seeds give equal pictures." in text
     assert "- `--metadata, --no-metadata` (default: --metadata): " in text

@@ -27,6 +27,7 @@ from handfirst.runtime.cli.pose import pose
 from handfirst.runtime.cli.profile import profile
 from handfirst.runtime.cli.render import render
 from handfirst.runtime.cli.repair import repair
+from handfirst.runtime.cli.sample import sample
 from handfirst.runtime.cli.serve import serve
 from handfirst.runtime.cli.show import show
 from handfirst.runtime.cli.verify import verify
@@ -44,7 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames leave no room for the words at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, render, repair, batch, serve, verify, pose, show, build, profile, doctor):
+for verb in (demo, render, repair, sample, batch, serve, verify, pose, show, build, profile, doctor):
     app.command()(verb)
 app.add_typer(cache.app, name="cache")
 

@@ -117,17 +117,24 @@ def report(
     parts: Sequence[Part],
     pictures: Sequence[output.Picture],
     json: bool,
+    asked: Collection[str] = (),
 ) -> None:
-    """Says what was made: one JSON object, or a line per file and one for the time; warnings are never lost."""
+    """Says what was made: one JSON object, or a line per file and one for the time; warnings are never lost.
+
+    Args:
+        asked: what is told of every result beside that, by the names that it has in `Result.asked`.
+    """
     alone = len(results) == 1
     warnings = [line if alone else f"seed {made.seed}: {line}" for made in results for line in made.warnings]
     seconds = results[0].seconds
+    more = [{name: made.asked[name] for name in asked if name in made.asked} for made in results]
     if json:
         output.print_json(
             {
                 "bundle": {"name": system.bundle.manifest.name, "id": short_id(system.bundle)},
                 "engine": {"name": system.engine.engine, "reason": system.engine.reason},
                 "seed": results[0].seed,
+                **({"pictures": more} if asked else {}),
                 "files": [picture.describe() for picture in pictures],
                 "seconds": {stage: round(duration, 4) for stage, duration in seconds.items()},
                 "parts": [part.describe() for part in parts],
@@ -136,6 +143,9 @@ def report(
         )
         return
     output.print_files(pictures)
+    for made, told in zip(results, more, strict=True):
+        if told:
+            print(f"seed {made.seed}: {', '.join(f'{name} {value}' for name, value in told.items())}")
     model = f"{system.bundle.manifest.name} {short_id(system.bundle)}"
     print(f"{seconds['total']:.1f} s with {model} on {system.engine.engine}")
     output.print_warnings(warnings)

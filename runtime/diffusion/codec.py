@@ -19,9 +19,13 @@ MOST_PICTURES = 4
 
 
 class Codec:
-    """The autoencoder of a model. Encoding is deterministic: the latent's mode, never a sample."""
+    """The autoencoder of a model. Encoding is deterministic: the latent's mode, never a sample.
 
-    def __init__(self, encoder: Engine, decoder: Engine, latent: LatentSettings) -> None:
+    Args:
+        encoder: None for models that only decode.
+    """
+
+    def __init__(self, encoder: Engine | None, decoder: Engine, latent: LatentSettings) -> None:
         self._encoder = encoder
         self._decoder = decoder
         self._mean = np.array(latent.mean, np.float32)[:, None, None]
@@ -30,7 +34,13 @@ class Codec:
         self._factor = latent.factor
 
     def encode(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """images uint8 [B, H, W, 3] -> standardised latents float32 [B, C, H / factor, W / factor]."""
+        """images uint8 [B, H, W, 3] -> standardised latents float32 [B, C, H / factor, W / factor].
+
+        Raises:
+            ValueError: there is no encoder.
+        """
+        if self._encoder is None:
+            raise ValueError("this model has a decoder only")
         raw = run_rows(self._encoder, {"image": to_signed(images)}, MOST_PICTURES)["latent"]
         latents: NDArray[np.float32] = (raw - self._mean) / self._std
         return latents

@@ -73,7 +73,22 @@ def hand_confidence(picture: Picture) -> float:
     Raises:
         PoseError: MediaPipe is not installed.
     """
+    found = _hands(picture).multi_handedness
+    return max((float(each.classification[0].score) for each in found or ()), default=0.0)
+
+
+def hand_points(picture: Picture) -> tuple[NDArray[np.float64], ...]:
+    """The 21 points [21, 2] of every hand that MediaPipe sees in a picture uint8 RGB [H, W, 3], in its pixels.
+
+    Raises:
+        PoseError: MediaPipe is not installed.
+    """
+    size, found = picture.shape[1::-1], _hands(picture).multi_hand_landmarks
+    return tuple(np.array([(each.x, each.y) for each in hand.landmark]) * size for hand in found or ())
+
+
+def _hands(picture: Picture) -> Any:
+    """What MediaPipe Hands says of a picture; unlike `detect` it needs no body around a hand."""
     hands = solutions().hands
     with hands.Hands(static_image_mode=True, max_num_hands=2, min_detection_confidence=0.5) as network:
-        found = network.process(enlarged(picture)).multi_handedness
-    return max((float(each.classification[0].score) for each in found or ()), default=0.0)
+        return network.process(enlarged(picture))

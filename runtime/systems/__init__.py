@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from handfirst.runtime.system import Resident, SystemModule
 
 SYSTEMS = {
+    "annotated": "handfirst.runtime.systems.annotated.seam",
     "part-refiner": "handfirst.runtime.systems.part_refiner.seam",
     "two-stage": "handfirst.runtime.systems.two_stage.seam",
 }

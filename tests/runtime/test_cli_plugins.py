@@ -22,8 +22,8 @@ class TestTop:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()]
-        own = ["demo", "render", "repair", "batch", "serve", "verify", "pose", "show", "build", "profile", "doctor"]
-        assert listed == [*own, "cache", *sorted(plugins.plugins())]
+        own = ["demo", "render", "repair", "sample", "batch", "serve", "verify", "pose", "show", "build", "profile"]
+        assert listed == [*own, "doctor", "cache", *sorted(plugins.plugins())]
 
     def test_no_verb_shows_help(self, capsys):
         assert main([]) == 0
