@@ -48,6 +48,14 @@ class Predicts(StrEnum):
     sample = "sample"
 
 
+class Annotation(StrEnum):
+    """What is drawn beside a picture."""
+
+    channels = "channels"
+    colours = "colours"
+    none = "none"
+
+
 class NewChannels(StrEnum):
     """How the hand UNet's new input channels begin."""
 
@@ -181,6 +189,45 @@ def init_refiner(
     quiet()
     _refuse_existing(out)
     fresh_model(config, vae, seed, out)
+    typer.echo(f"model: {out}")
+
+
+@app.command("annotated")
+def init_annotated(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    config: Annotated[str, typer.Option(help="demo, paper, latent, or the path of a TOML file.")] = "demo",
+    vae: Annotated[
+        Path | None, typer.Option(help="A trained model folder, whose autoencoder a model of mode latent shares.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A Stable Diffusion 1.x checkpoint to widen, in place of a configuration; folder or file."),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt; needed for a single file.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="With --checkpoint: pixels a side.")] = 512,
+    annotation: Annotated[Annotation, typer.Option(help="With --checkpoint: what it draws.")] = Annotation.channels,
+    seed: Annotated[int, typer.Option(min=0, help="Of the fresh weights.")] = 0,
+) -> None:
+    """Make a model that draws hands with their annotation, to be trained: from nothing, or from Stable Diffusion."""
+    from handfirst.engines.errors import UserError
+    from handfirst.training.libraries import quiet
+    from handfirst.training.systems.annotated.config import fresh_model, widened_model
+
+    quiet()
+    _refuse_existing(out)
+    if checkpoint is None:
+        fresh_model(config, vae, seed, out)
+    elif vae is not None:
+        raise UserError("--vae: a checkpoint has its own autoencoder; expected one of --vae and --checkpoint")
+    else:
+        from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
+
+        base = read_stable_diffusion(checkpoint, tokenizer)
+        for note in base.notes:
+            typer.echo(f"note: {note}", err=True)
+        widened_model(base, annotation.value, size, out)
     typer.echo(f"model: {out}")
 
 

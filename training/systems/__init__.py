@@ -12,6 +12,7 @@ from handfirst.training.system import StageKind, SystemTraining
 SYSTEMS = {
     "two-stage": "handfirst.training.systems.two_stage.seam",
     "part-refiner": "handfirst.training.systems.part_refiner.seam",
+    "annotated": "handfirst.training.systems.annotated.seam",
 }
 PAINTERS = {
     "two-stage": "handfirst.training.systems.two_stage.painting",

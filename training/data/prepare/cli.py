@@ -52,6 +52,9 @@ def hand(
     outside: Annotated[float, typer.Option(min=0, max=1, help="Largest share of a crop outside its picture.")] = 0.25,
     key_points: KeyPoints = "given",
     sam: Sam = None,
+    without_masks: Annotated[
+        bool, typer.Option("--without-masks", help="Keep pictures without hand masks: for annotated hands.")
+    ] = False,
     captioner: Captioner = None,
     captions: Captions = "given",
     masks: Masks = None,
@@ -68,7 +71,7 @@ def hand(
     settings = PrepareSettings(
         stage="hand", origins=_origins(sources, masks), size=size, margin=margin, hands=hands,
         smallest_mask=smallest_mask, outside=outside, key_points=key_points, sam=_text(sam),
-        captioner=_text(captioner), captions=captions, val=val, seed=seed, shard=shard,
+        without_masks=without_masks, captioner=_text(captioner), captions=captions, val=val, seed=seed, shard=shard,
     )  # fmt: skip
     _prepare(out, settings, workers, ray, quiet)
 

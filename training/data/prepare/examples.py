@@ -101,13 +101,16 @@ def _example(
         hands = cut_labels(labels, square, settings.size)
     elif helpers.segment is not None:
         hands = found_mask(image, person, square, settings, helpers.segment)
+    elif settings.without_masks:
+        hands = np.zeros((settings.size, settings.size), np.uint8)
     else:
         return Rejected(NO_MASK)
-    if not large_enough(hands, settings):
+    masked = labels is not None or helpers.segment is not None
+    if masked and not large_enough(hands, settings):
         return Rejected(SMALL)
     picture = cut_picture(image, square.similarity, settings.size)
     text, origin = caption(record, square, picture, helpers.caption, settings.captions == "model")
-    facts = {"caption_from": origin, "mask_from": "source" if labels is not None else "sam"}
+    facts = {"caption_from": origin, "mask_from": "source" if labels is not None else "sam" if masked else "none"}
     return Example(
         key=f"{record.source}-{record.key}-{square.name}",
         rgb=picture,

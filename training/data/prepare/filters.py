@@ -34,7 +34,7 @@ def rejection(record: Record, settings: PrepareSettings) -> str | None:
         return MORE_PEOPLE
     if settings.key_points == "given" and needs_points(record):
         return NO_HAND if len(record.people) else NO_POINTS
-    if record.masks is None and settings.sam is None:
+    if record.masks is None and settings.sam is None and not settings.without_masks:
         return NO_MASK
     if settings.stage == "body" and record.caption is None and settings.captioner is None:
         return NO_CAPTION

@@ -48,6 +48,9 @@ class PrepareSettings(Settings):
     """Largest share of a crop that may lie outside its picture; there the picture's edge is repeated."""
     key_points: Literal["given", "mediapipe"] = "given"
     """Where a picture comes without a hand's key points: leave it out, or look for them."""
+    without_masks: bool = False
+    """Whether pictures without hand masks are taken all the same, as if nothing in them were a hand: for systems that
+    learn from key points alone."""
     sam: str | None = None
     """Folder of a SAM checkpoint for pictures without hand masks; None: leave them out."""
     captioner: str | None = None
