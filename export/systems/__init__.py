@@ -20,6 +20,7 @@ from handfirst.export.part import PartMaker
 SYSTEMS = {
     "two-stage": "handfirst.export.systems.two_stage.source",
     "part-refiner": "handfirst.export.systems.part_refiner.source",
+    "annotated": "handfirst.export.systems.annotated.source",
 }
 
 
