@@ -61,18 +61,22 @@ class Bars(_Drawn):
 
     Args:
         show: True and False are orders; None draws only where stderr is a terminal.
+        left: each says how long it still takes, where its total is known.
     """
 
-    def __init__(self, show: bool | None = None) -> None:
+    def __init__(self, show: bool | None = None, left: bool = False) -> None:
         console = Console(stderr=True, force_terminal=True if show else None)
+        remaining = (TextColumn("left"), TimeRemainingColumn()) if left else ()
         super().__init__(
             Progress(
                 TextColumn("{task.description:<8}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                *remaining,
                 console=console,
                 disable=show is False or not console.is_terminal,
+                speed_estimate_period=600 if left else 30,
             )
         )
         self._stages: dict[str, TaskID] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,3 +31,20 @@ def one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def begin() -> None:
+    """For the start of a process of a pool: one thread, and no longer a life than whoever started it."""
+    one_thread()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """A killed parent cannot end its processes: they would wait for work for ever, and hold a GPU's memory."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

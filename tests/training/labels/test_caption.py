@@ -31,7 +31,7 @@ def test_blip_says_the_likeliest_words(tmp_path: Path) -> None:
     said = greedy(lambda ids: model.text_decoder(input_ids=ids, encoder_hidden_states=seen).logits, start, end=3)
     wanted = " ".join(WORDS[i - 5] for i in said if 5 <= i < start[0])
     assert wanted
-    assert open_captioner(tmp_path, "hand")(PICTURE) == wanted
+    assert open_captioner(tmp_path, "hand")([PICTURE]) == [wanted]
 
 
 @pytest.mark.parametrize("stage", ["hand", "body"])
@@ -48,7 +48,21 @@ def test_llava_is_asked_and_says_the_likeliest_words(stage: str, template: bool,
     said = greedy(lambda ids: model(input_ids=ids, pixel_values=PIXELS).logits, prompt, end=2)
     wanted = " ".join(words[i] for i in said if i > 4)
     assert wanted
-    assert open_captioner(folder, stage)(PICTURE) == wanted
+    assert open_captioner(folder, stage)([PICTURE]) == [wanted]
+
+
+@pytest.mark.parametrize("write", [write_blip, write_llava])
+def test_a_batch_says_what_a_picture_says_alone(write, tmp_path: Path) -> None:
+    """Padding and neighbours change nothing. (Random weights say the same of all pictures.)"""
+    caption = open_captioner(write(tmp_path), "hand")
+    pictures = [PICTURE, np.zeros_like(PICTURE), np.full_like(PICTURE, 255)]
+    assert caption(pictures) == [caption([picture])[0] for picture in pictures]
+
+
+def test_half_precision_says_the_same(tmp_path: Path) -> None:
+    folder = write_blip(tmp_path)
+    said = [open_captioner(folder, "hand", half=half)([PICTURE])[0] for half in (False, True)]
+    assert said[0].split()[:5] == said[1].split()[:5]
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

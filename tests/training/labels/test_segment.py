@@ -41,7 +41,7 @@ def logits(folder: Path, rgb: np.ndarray, inside: np.ndarray, outside: np.ndarra
 
 
 def test_one_hand_is_the_best_mask(sam: Path) -> None:
-    labels = open_sam(sam)(picture(), {"right": RIGHT})
+    labels = open_sam(sam)([picture()], [{"right": RIGHT}])[0]
     wanted = logits(sam, picture(), RIGHT, np.zeros((0, 2))) > 0
     assert 0.02 < wanted.mean() < 0.98
     assert labels.dtype == np.uint8 and set(np.unique(labels)) == {0, 2}
@@ -50,7 +50,7 @@ def test_one_hand_is_the_best_mask(sam: Path) -> None:
 
 def test_two_hands_are_told_apart(sam: Path) -> None:
     """Each with the other's points as background; where both claim a pixel the larger logit has it."""
-    labels = open_sam(sam)(picture(), {"left": LEFT, "right": RIGHT})
+    labels = open_sam(sam)([picture()], [{"left": LEFT, "right": RIGHT}])[0]
     known = LEFT[[0, 1, 3]]
     left, right = logits(sam, picture(), known, RIGHT), logits(sam, picture(), RIGHT, known)
     wanted = np.where((left > 0) & (left >= right), 1, np.where(right > 0, 2, 0))
@@ -59,7 +59,25 @@ def test_two_hands_are_told_apart(sam: Path) -> None:
 
 
 def test_no_known_point_is_no_mask(sam: Path) -> None:
-    assert not open_sam(sam)(picture(), {"left": np.full((21, 2), np.nan)}).any()
+    assert not open_sam(sam)([picture()], [{"left": np.full((21, 2), np.nan)}])[0].any()
+
+
+def test_a_batch_gives_each_picture_its_own_masks(sam: Path) -> None:
+    """Pictures of several sizes, with one hand, two and none, and different numbers of points."""
+    pictures = [picture(96), picture(64)[:, ::-1], picture(96)[::-1], picture(80)]
+    hands = [{"left": LEFT, "right": RIGHT}, {"left": LEFT}, {}, {"right": RIGHT}]
+    segment = open_sam(sam)
+    together = segment(pictures, hands)
+    for got, rgb, some in zip(together, pictures, hands, strict=True):
+        assert got.shape == rgb.shape[:2]
+        assert (got != segment([rgb], [some])[0]).mean() < 0.001
+    assert not together[2].any() and together[0].any() and together[1].any()
+
+
+def test_half_precision_changes_few_pixels(sam: Path) -> None:
+    hands = [{"left": LEFT, "right": RIGHT}]
+    whole, half = (open_sam(sam, half=half)([picture()], hands)[0] for half in (False, True))
+    assert (whole != half).mean() < 0.02
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from support.datasets import write_hagrid, write_interhand
+from support.many_pictures import multiply_hagrid, multiply_reinterhand, spoil
 from support.more_datasets import write_reinterhand
 from support.tiny_labellers import write_sam
 from typer.testing import CliRunner
@@ -79,3 +80,30 @@ def test_a_gesture_is_known_where_the_source_knows_it(mixed: Path) -> None:
     assert all(e.attributes.get("gesture") for e in examples(mixed, "hagrid"))
     words = {e.caption.split(", ")[0] for e in examples(mixed, "hagrid") if e.attributes["side"] != "both"}
     assert words <= {"a left hand", "a right hand"}
+
+
+def test_as_many_as_were_asked_for_although_two_in_a_hundred_are_broken(tmp_path: Path) -> None:
+    """100 pictures of HaGRID and 99 of Re:InterHand, two of each broken in the middle: 80 of each are asked for."""
+    write_hagrid(tmp_path / "hagrid", count=2)
+    write_reinterhand(tmp_path / "reinterhand", count=3, masks=True)
+    one = multiply_hagrid(tmp_path / "hagrid", 50)
+    two = multiply_reinterhand(tmp_path / "reinterhand", 33)
+    spoil([*one[10::50], *two[20::50]])
+    sources = [f"hagrid={tmp_path / 'hagrid'}:80", f"reinterhand={tmp_path / 'reinterhand'}:80"]
+    options = ["--size", "32", "--val", "4", "--smallest-mask", "0", "--outside", "1", "--workers", "1", "--quiet"]
+    models = ["--sam", str(write_sam(tmp_path / "sam")), "--masks", "masks:128:255", "--shard", "40"]
+    arguments = ["hand", str(tmp_path / "out"), *(word for s in sources for word in ("--from", s)), *options, *models]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    for source, found in (("hagrid", 100), ("reinterhand", 99)):
+        counts = report["sources"][source]
+        assert counts["found"] == found and counts["drawn"] == {"train": 80, "val": 4}
+        assert report["train"]["sources"][source]["examples"] == 80 == len(examples(tmp_path / "out", source))
+        assert (
+            set(counts["failed"]) <= {"not a picture", "a picture that is cut off"}
+            and sum(counts["failed"].values()) <= 2
+        )
+        assert counts["looked_at"] - sum(counts["failed"].values()) >= 84
+    assert sum(sum(report["sources"][s]["failed"].values()) for s in ("hagrid", "reinterhand")) >= 2
+    assert not (tmp_path / "out" / "candidates").exists()

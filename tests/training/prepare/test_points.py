@@ -9,6 +9,7 @@ from support.preparing import contents, run, settings
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.prepare import prepare as prepare_step
+from handfirst.training.data.prepare import trial
 from handfirst.training.data.prepare.prepare import find_points
 from handfirst.training.data.record import Record
 from handfirst.training.data.shards import read_shard
@@ -24,7 +25,7 @@ def finder(monkeypatch) -> None:
     for blind, seeing in zip(SOURCE, Painted(20, clean=True), strict=True):
         assert isinstance(blind, Record) and isinstance(seeing, Record)
         known[bytes(blind.image.read()[0, 0])] = None if seeing.key == "000004" else seeing.people[0]
-    monkeypatch.setattr(prepare_step, "open_holistic", lambda: lambda image: known[bytes(image[0, 0])])
+    monkeypatch.setattr(trial, "open_holistic", lambda: lambda image: known[bytes(image[0, 0])])
 
 
 def without_mediapipe(monkeypatch) -> None:
@@ -39,8 +40,9 @@ def test_the_other_environment_is_named_and_its_points_are_used(finder, monkeypa
         run(out, SOURCE, **MEDIAPIPE)
     assert find_points(out, 1, show=False) == 20
     report = run(out, SOURCE, **MEDIAPIPE)
-    rejected = [report[part]["sources"]["painted"]["skipped"] for part in ("train", "val")]
-    assert sorted(rejected, key=len) == [{}, {"MediaPipe found no hand": 1}]
+    source = report["sources"]["painted"]
+    assert (source["looked_at"], source["failed"]) == (20, {"MediaPipe found no hand": 1})
+    assert source["drawn"] == {"train": 18, "val": 1}
     run(tmp_path / "given", Painted(20, clean=True), val=2)
     given = {k: m for tar in (tmp_path / "given").rglob("*.tar") for k, m in read_shard(tar)}
     found = {k: m for tar in out.rglob("*.tar") for k, m in read_shard(tar)}
@@ -59,7 +61,7 @@ def test_found_points_are_not_looked_for_again(finder, monkeypatch, tmp_path: Pa
         run(tmp_path / "out", SOURCE, **MEDIAPIPE)
     find_points(tmp_path / "out", 1, show=False)
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(prepare_step, "open_holistic", None)
+    monkeypatch.setattr(trial, "open_holistic", None)
     find_points(tmp_path / "out", 1, show=False)
     assert contents(tmp_path / "out") == before
 

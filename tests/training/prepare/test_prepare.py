@@ -63,14 +63,16 @@ def test_pixels_are_those_of_the_picture(whole: Path) -> None:
         assert np.abs(example.rgb.astype(float) - wanted).mean() < 4
 
 
-def test_what_is_rejected_is_counted(whole: Path) -> None:
+def test_what_fails_is_counted(whole: Path) -> None:
     """60 pictures: 6 unusable, 6 of two people, 6 broken; of the others one example each."""
     report = json.loads((whole / "prepare.json").read_text())
-    assert report["sources"]["painted"]["skipped"] == {"no picture file": 6, "more than one person": 6}
+    source = report["sources"]["painted"]
+    assert source["skipped"] == {"no picture file": 6, "more than one person": 6}
+    assert (source["looked_at"], source["failed"]) == (48, {"not a picture": 6})
+    assert "painted: 6 of 48 pictures that were looked at failed; 6: not a picture" in report["remarks"]
     parts = [report[part]["sources"]["painted"] for part in ("train", "val")]
-    assert sum(part["pictures"] for part in parts) == 48
-    assert sum(part["skipped"].get("not a picture", 0) for part in parts) == 6
-    assert sum(part["examples"] for part in parts) == 42
+    assert sum(part["pictures"] for part in parts) == sum(part["examples"] for part in parts) == 42
+    assert all(part["skipped"] == {} for part in parts)
     assert report["train"]["examples"] == len(read(whole))
     sides = Counter(e.attributes["side"] for e in read(whole))
     assert report["train"]["sources"]["painted"]["side"] == dict(sides)
@@ -123,9 +125,9 @@ def test_crops_that_leave_their_picture_are_rejected(tmp_path: Path) -> None:
     people[0, 91:112, :2] += np.array([119, 45]) - people[0, 91, :2]
     people[0, 112:] = 0
     source = _Some([dataclasses.replace(record, people=people, masks=discs((119, 45), None))])
-    report = prepare(tmp_path / "a", settings(val=0, outside=0.46), lambda: [source], 1, show=False)
-    assert report["train"]["sources"]["some"]["skipped"] == {"crop leaves the picture": 1}
-    assert "not one example" in report["remarks"][0]
+    with pytest.raises(UserError, match="none of 1 pictures is of use; 1 of them: crop leaves the picture"):
+        prepare(tmp_path / "a", settings(val=0, outside=0.46), lambda: [source], 1, show=False)
+    assert not (tmp_path / "a").exists()
     report = prepare(tmp_path / "b", settings(val=0, outside=0.47), lambda: [source], 1, show=False)
     assert report["train"]["examples"] == 1
 
@@ -141,8 +143,8 @@ def test_a_mask_of_another_size_is_rejected(tmp_path: Path) -> None:
     small = tmp_path / "small.png"
     cv2.imwrite(str(small), np.zeros((4, 4), np.uint8))
     source = _Some([dataclasses.replace(record, masks=MaskFile(small))])
-    report = prepare(tmp_path / "out", settings(val=0), lambda: [source], 1, show=False)
-    assert report["train"]["sources"]["some"]["skipped"] == {"mask of another size than its picture": 1}
+    with pytest.raises(UserError, match="mask of another size than its picture"):
+        prepare(tmp_path / "out", settings(val=0), lambda: [source], 1, show=False)
 
 
 def test_the_sheet_has_a_row_of_six_and_its_captions(whole: Path) -> None:

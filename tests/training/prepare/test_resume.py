@@ -60,7 +60,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole: Path, tmp_path
     out = tmp_path / "out"
     code = KILLED.format(path=sys.path, out=str(out))
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not (list(out.glob("train/*.json")) and list(out.glob("train/.*.part"))):
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.005)
@@ -69,6 +69,22 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole: Path, tmp_path
     assert plan is not None
     missing = [shard for shard in plan.shards if not plan.note(shard).exists()]
     assert missing and list(out.glob("train/.*.part"))
+    run(out)
+    assert contents(out) == contents(whole)
+
+
+LOOKING = KILLED.replace("import shard", "import trial as shard")
+
+
+def test_killed_while_candidates_are_looked_at_it_goes_on(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", LOOKING.format(path=sys.path, out=str(out))]) as process:
+        until = time.monotonic() + 240
+        while not list(out.glob("candidates/verdicts-*")):
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert read_plan(out) is None
     run(out)
     assert contents(out) == contents(whole)
 

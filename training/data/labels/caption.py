@@ -1,12 +1,12 @@
 """BLIP and LLaVA as writers of captions (the paper has LLaVA-v1.5-7b; `train` extra).
 
-Loads a checkpoint in transformers' layout from a folder on this machine. Says the same of the same picture: no
-sampling.
+Loads a checkpoint in transformers' layout from a folder on this machine. Says the same of the same picture, whatever
+is looked at beside it: no sampling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from handfirst.training.data.labels.checkpoint import CAPTIONERS, model_folder, model_type
 
-Caption = Callable[[NDArray[np.uint8]], str]
+Caption = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
 LONGEST = 70
 """New tokens at most; CLIP reads 77."""
 QUESTION = {
@@ -25,32 +25,37 @@ QUESTION = {
 }
 
 
-def open_captioner(folder: Path, stage: Literal["hand", "body"]) -> Caption:
-    """A function of a picture uint8 [S, S, 3] -> one line. LLaVA is asked QUESTION[stage]; BLIP needs no question.
+def open_captioner(
+    folder: Path, stage: Literal["hand", "body"], device: str = "cpu", half: bool = False
+) -> Caption:  # fmt: skip
+    """A function of pictures uint8 [S, S, 3] -> a line each. LLaVA is asked QUESTION[stage]; BLIP needs no question.
+
+    Args:
+        half: computes in float16.
 
     Raises:
         UserError: the folder holds no such checkpoint.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with model_folder(folder, *CAPTIONERS):
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         model = AutoModelForImageTextToText.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float16 if device.type == "cuda" else torch.float32
+            folder, local_files_only=True, dtype=torch.float16 if half else torch.float32
         )
     model = model.to(device).eval()
+    processor.tokenizer.padding_side = "left"  # what is said begins where the question ends
     question = None if model_type(folder) == "blip" else _question(processor, QUESTION[stage])
 
     @torch.inference_mode()
-    def caption(rgb: NDArray[np.uint8]) -> str:
-        inputs = processor(images=rgb, text=question, return_tensors="pt").to(device)
+    def caption(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+        asked = {} if question is None else {"text": [question] * len(pictures), "padding": True}
+        inputs = processor(images=list(pictures), return_tensors="pt", **asked).to(device)
         inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
         tokens = model.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
         if question is not None:  # LLaVA repeats what it was asked
             tokens = tokens[:, inputs["input_ids"].shape[1] :]
-        text: str = processor.batch_decode(tokens, skip_special_tokens=True)[0]
-        return " ".join(text.split())
+        return [" ".join(text.split()) for text in processor.batch_decode(tokens, skip_special_tokens=True)]
 
     return caption
 

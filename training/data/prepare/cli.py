@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from handfirst.training.data.prepare.settings import PrepareSettings
+    from handfirst.training.data.prepare.settings import CaptionTable, PrepareSettings
 
 app = typer.Typer(help="Turn data sets of pictures into training shards.", no_args_is_help=True)
 
@@ -20,12 +20,17 @@ From = Annotated[
 Size = Annotated[int, typer.Option(min=32, max=2048, help="Pixels a side.")]
 Smallest = Annotated[int, typer.Option(min=0, help="Fewest pixels of hand mask, counted at 512 pixels a side.")]
 KeyPoints = Annotated[
-    Literal["given", "mediapipe"], typer.Option(help="Pictures without a hand's key points: leave out, or look for.")
+    Literal["given", "mediapipe", "mediapipe-hagrid"],
+    typer.Option(help="Pictures without a hand's key points: leave out, or look for; in HaGRID's also anew."),
 ]
 Sam = Annotated[Path | None, typer.Option(help="SAM checkpoint for pictures without hand masks.")]
 Captioner = Annotated[Path | None, typer.Option(help="BLIP or LLaVA checkpoint for pictures without caption.")]
 Captions = Annotated[
     Literal["given", "model"], typer.Option(help="Keep the source's captions, or let the captioner write all.")
+]
+Table = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", help="Captions by sequence, for pictures without; 'prepare table' begins it."),
 ]
 Masks = Annotated[
     str | None,
@@ -57,6 +62,7 @@ def hand(
     ] = False,
     captioner: Captioner = None,
     captions: Captions = "given",
+    table: Table = None,
     masks: Masks = None,
     val: Val = 1000,
     seed: Seed = 0,
@@ -71,7 +77,8 @@ def hand(
     settings = PrepareSettings(
         stage="hand", origins=_origins(sources, masks), size=size, margin=margin, hands=hands,
         smallest_mask=smallest_mask, outside=outside, key_points=key_points, sam=_text(sam),
-        without_masks=without_masks, captioner=_text(captioner), captions=captions, val=val, seed=seed, shard=shard,
+        without_masks=without_masks, captioner=_text(captioner), captions=captions, table=_table(table), val=val,
+        seed=seed, shard=shard,
     )  # fmt: skip
     _prepare(out, settings, workers, ray, quiet)
 
@@ -87,6 +94,7 @@ def body(
     sam: Sam = None,
     captioner: Captioner = None,
     captions: Captions = "given",
+    table: Table = None,
     masks: Masks = None,
     val: Val = 1000,
     seed: Seed = 0,
@@ -100,8 +108,8 @@ def body(
 
     settings = PrepareSettings(
         stage="body", origins=_origins(sources, masks), size=size, body_margin=margin, smallest_mask=smallest_mask,
-        key_points=key_points, sam=_text(sam), captioner=_text(captioner), captions=captions, val=val, seed=seed,
-        shard=shard,
+        key_points=key_points, sam=_text(sam), captioner=_text(captioner), captions=captions, table=_table(table),
+        val=val, seed=seed, shard=shard,
     )  # fmt: skip
     _prepare(out, settings, workers, ray, quiet)
 
@@ -119,6 +127,29 @@ def points(
 
     count = find_points(out, workers or usable_cores(), ray, False if quiet else None)
     print(f"{count} pictures came without key points; what was found is in {out / 'points'}")
+
+
+@app.command()
+def table(
+    path: Annotated[Path, typer.Argument(metavar="CSV", help="The table; lines that are there stay as they are.")],
+    sources: From,
+) -> None:
+    """Begin a table of captions: a line for every sequence, to be filled in with gender, skin and look."""
+    from handfirst.training.data.prepare.origins import open_origin
+    from handfirst.training.data.prepare.table import write_template
+    from handfirst.training.data.record import Record
+
+    opened = [open_origin(origin, 512, 0) for origin in _origins(sources, None)]
+    lines, new = write_template(path, (item for source in opened for item in source if isinstance(item, Record)))
+    print(
+        f"{lines} sequences, {new} of them new in {path}; fill in what is known, then: prepare hand ... --table {path}"
+    )
+
+
+def _table(path: Path | None) -> CaptionTable | None:
+    from handfirst.training.data.prepare.table import named_table
+
+    return None if path is None else named_table(path)
 
 
 def _origins(sources: list[str], masks: str | None) -> tuple[Any, ...]:
@@ -145,7 +176,10 @@ def _prepare(out: Path, settings: PrepareSettings, workers: int | None, ray: str
     report = prepare(
         out,
         settings,
-        lambda: [open_origin(origin, settings.size, settings.seed) for origin in settings.origins],
+        lambda: [
+            open_origin(origin, settings.size, settings.seed, settings.key_points != "mediapipe-hagrid")
+            for origin in settings.origins
+        ],
         workers or usable_cores(),
         ray,
         False if quiet else None,

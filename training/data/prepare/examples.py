@@ -34,6 +34,7 @@ from handfirst.training.data.prepare.squares import (
     move_labels,
     own,
 )
+from handfirst.training.data.prepare.table import WRITTEN
 from handfirst.training.data.record import Record, UnreadableError, to_person
 
 APART = "hands too far apart for a square"
@@ -135,7 +136,7 @@ def _facts(record: Record, person: Person, square: Square) -> dict[str, str]:
     }
 
 
-Origin = Literal["given", "model", "words"]
+Origin = Literal["given", "model", "table", "words"]
 
 
 class Captioner(Protocol):
@@ -155,6 +156,8 @@ def caption(
         picture: the example; a model sees this, not the whole picture.
         anew: the captioner writes although the source has a caption.
     """
+    if record.caption is None and WRITTEN in record.attributes:
+        return hand_words(record, square), "table"
     if captioner is not None and (anew or record.caption is None) and (said := " ".join(captioner(picture).split())):
         return said, "model"
     if record.caption is not None:
@@ -163,8 +166,9 @@ def caption(
 
 
 def hand_words(record: Record, square: Square) -> str:
-    """For example "a left hand, peace sign"."""
+    """For example "a left hand, peace sign", or "a left hand of a woman, light skin" where a table says so."""
     what = "a person" if square.name == "person" else " and ".join(f"a {side} hand" for side in square.sides)
+    what = " ".join((what, *([record.attributes[WRITTEN]] if WRITTEN in record.attributes else [])))
     gesture = gesture_of(record, square).replace("_", " ").strip()
     return f"{what}, {gesture}" if gesture and gesture != "no gesture" else what
 

@@ -55,12 +55,13 @@ def parse_masks(text: str) -> MaskFolder:
     return MaskFolder(given["name"], int(given["left"]), int(given["right"]))
 
 
-def open_origin(origin: Origin, size: int, first_seed: int) -> Source:
+def open_origin(origin: Origin, size: int, first_seed: int, landmarks: bool = True) -> Source:
     """The source that an origin names.
 
     Args:
         size: of the examples; people are rendered twice as large, for their hands to have pixels.
         first_seed: of rendered pictures.
+        landmarks: whether HaGRID's own key points are read.
 
     Raises:
         UserError: it is not there, or something else is.
@@ -69,7 +70,7 @@ def open_origin(origin: Origin, size: int, first_seed: int) -> Source:
         what, count = _rendered(origin.path)
         return Procedural(what, count, size if what == "hand" else 2 * size, first_seed)
     masks = parse_masks(origin.masks) if origin.masks and origin.kind == "reinterhand" else None
-    return open_source(origin.kind, Path(origin.path), splits=("train", "val"), masks=masks)
+    return open_source(origin.kind, Path(origin.path), splits=("train", "val"), masks=masks, landmarks=landmarks)
 
 
 def _rendered(text: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
@@ -56,8 +56,8 @@ def write_offsets(path: Path, offsets: array[int]) -> None:
     np.save(path, np.frombuffer(offsets, np.int64))
 
 
-def read_records(folder: Path, name: str, start: int, stop: int) -> Iterator[Record]:
-    """Records start .. stop - 1 of `folder`/`name`.bin.
+def read_records(folder: Path, name: str, places: Iterable[int]) -> Iterator[Record]:
+    """The records at these places of `folder`/`name`.bin, as far as there are any.
 
     Raises:
         UserError: they are damaged, or were written by another version.
@@ -65,7 +65,9 @@ def read_records(folder: Path, name: str, start: int, stop: int) -> Iterator[Rec
     try:
         offsets = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         with (folder / f"{name}.bin").open("rb") as file:
-            for i in range(start, min(stop, len(offsets) - 1)):
+            for i in places:
+                if i >= len(offsets) - 1:
+                    return
                 file.seek(int(offsets[i]))
                 yield _unpack(_unzip(file.read(max(0, min(LARGEST, int(offsets[i + 1] - offsets[i]))))))
     except (zlib.error, KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, EOFError) as error:

@@ -41,8 +41,9 @@ def write_report(plan: Plan) -> dict[str, Any]:
 def make_report(plan: Plan) -> dict[str, Any]:
     """All counts of a complete data set, by part and source.
 
-    "skipped" under "sources" counts pictures that were left out before the draw, "skipped" under a part those (and
-    their crops) that gave no example. Which ones they are stands in plan/skipped.jsonl and in the shards' notes.
+    Under "sources": pictures that were left out before any was looked at ("skipped"), how many of the others were, and
+    why they failed. "skipped" under a part counts crops that gave no example beside one that did. Which ones they are
+    stands in plan/skipped.jsonl, plan/failed.jsonl and the shards' notes.
     """
     parts = {part: total(read_tally(plan, shard) for shard in plan.shards if shard.part == part) for part in PARTS}
     return {
@@ -54,18 +55,16 @@ def make_report(plan: Plan) -> dict[str, Any]:
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A row per source: found, left out, drawn, rejected, and examples to train and to validate with."""
+    """A row per source: found, left out, looked at, failed, and examples to train and to validate with."""
     rows = []
     for label, source in report["sources"].items():
-        made = [report[part]["sources"].get(label, {"examples": 0, "skipped": {}}) for part in PARTS]
-        drawn = sum(source["drawn"].values())
-        skipped, rejected = sum(source["skipped"].values()), sum(sum(m["skipped"].values()) for m in made)
-        rows.append([label, *(f"{n:,}" for n in (source["found"], skipped, drawn, rejected))])
-        rows[-1] += [f"{m['examples']:,}" for m in made]
+        made = [report[part]["sources"].get(label, {"examples": 0}) for part in PARTS]
+        counts = source["found"], sum(source["skipped"].values()), source["looked_at"], sum(source["failed"].values())
+        rows.append([label, *(f"{n:,}" for n in (*counts, *(m["examples"] for m in made)))])
     return rows
 
 
-HEADS = ("source", "pictures", "left out", "drawn", "rejected", "to train", "to validate")
+HEADS = ("source", "pictures", "left out", "looked at", "failed", "to train", "to validate")
 
 
 def _part(plan: Plan, tallies: Mapping[str, Tally]) -> dict[str, Any]:
@@ -83,12 +82,18 @@ def _remarks(plan: Plan, made: Mapping[str, Tally]) -> list[str]:
     for (label, source), origin in zip(plan.sources.items(), plan.settings.origins, strict=True):
         if origin.count is not None and source.drawn["train"] < origin.count:
             out.append(f"{label}: {origin.count:,} pictures were asked for, {source.drawn['train']:,} are of use")
+        if source.failed:
+            reason, count = next(iter(source.failed.items()))
+            failed = sum(source.failed.values())
+            out.append(
+                f"{label}: {failed:,} of {source.looked_at:,} pictures that were looked at failed; {count:,}: {reason}"
+            )
         for reason, count in source.skipped.items():
             if reason in REMEDY:
                 out.append(f"{label}: {count:,} pictures left out ({reason}); {REMEDY[reason]}")
         tally = made.get(label)
-        if source.drawn["train"] and (tally is None or not tally.examples):
-            out.append(f"{label}: not one example was made of {source.drawn['train']:,} pictures")
+        if source.looked_at and (tally is None or not tally.examples):
+            out.append(f"{label}: not one example was made of {source.looked_at:,} pictures")
         if tally and (words := tally.kinds["caption"]["words"]):
             out.append(f"{label}: {words:,} captions say no more than the key points do; {REMEDY['no caption']}")
     return out

@@ -1,6 +1,6 @@
-"""Many shards at once: processes of this machine, or a Ray cluster. Both run the same function on the same plan.
+"""Many pieces of work at once: processes of this machine, or a Ray cluster. Both run the same function.
 
-Knows nothing about what a shard is made of. Whatever is killed leaves whole shards only, and is made again.
+Knows nothing about what a piece is made of. Whatever is killed leaves whole pieces only, and is made again.
 """
 
 from __future__ import annotations
@@ -9,36 +9,38 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.telemetry import switch_off
-from handfirst.training.data.prepare.plan import Plan, Shard
-from handfirst.training.data.workers import one_thread, single_threaded
+from handfirst.training.data.workers import begin, one_thread, single_threaded
 
-Work = Callable[[Plan, Shard], None]
+Context = TypeVar("Context")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
-def run_here(work: Work, plan: Plan, shards: Sequence[Shard], workers: int) -> Iterator[Shard]:
-    """Yields every shard as it is finished.
+def run_here(
+    work: Callable[[Context, Piece], Result], context: Context, pieces: Sequence[Piece], workers: int
+) -> Iterator[tuple[Piece, Result]]:  # fmt: skip
+    """Yields every piece as it is finished, with what came of it.
 
     Raises:
         UserError: a process was killed.
     """
-    if workers == 1 or len(shards) < 2:
-        for shard in shards:
-            work(plan, shard)
-            yield shard
+    if workers == 1 or len(pieces) < 2:
+        for piece in pieces:
+            yield piece, work(context, piece)
         return
     spawn = multiprocessing.get_context("spawn")
     with (
         single_threaded(),
-        ProcessPoolExecutor(min(workers, len(shards)), mp_context=spawn, initializer=one_thread) as pool,
+        ProcessPoolExecutor(min(workers, len(pieces)), mp_context=spawn, initializer=begin) as pool,
     ):
         try:
-            running = {pool.submit(work, plan, shard): shard for shard in shards}
+            running = {pool.submit(work, context, piece): piece for piece in pieces}
             for done in as_completed(running):
-                done.result()
-                yield running[done]
+                yield running[done], done.result()
         except BrokenProcessPool as error:
             raise UserError(
                 "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
@@ -48,13 +50,15 @@ def run_here(work: Work, plan: Plan, shards: Sequence[Shard], workers: int) -> I
             pool.shutdown(cancel_futures=True)
 
 
-def run_on_ray(work: Work, plan: Plan, shards: Sequence[Shard], address: str) -> Iterator[Shard]:
-    """The same on a Ray cluster, a task per shard; tasks of lost machines are given to others.
+def run_on_ray(
+    work: Callable[[Context, Piece], Result], context: Context, pieces: Sequence[Piece], address: str, gpu: bool = False
+) -> Iterator[tuple[Piece, Result]]:  # fmt: skip
+    """The same on a Ray cluster, a task per piece; tasks of lost machines are given to others.
 
-    Every machine must see the pictures and the data set's folder under the same paths. Where models are asked for and
-    the cluster has GPUs, a task takes one.
+    Every machine must see the pictures and the data set's folder under the same paths.
 
     Args:
+        gpu: a task takes one, where the cluster has any.
         address: as Ray takes it ("auto", "ray://host:10001"); "local" starts one on this machine.
 
     Raises:
@@ -71,15 +75,13 @@ def run_on_ray(work: Work, plan: Plan, shards: Sequence[Shard], address: str) ->
             ray.init(address=address, log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"no Ray cluster at '{address}': {error}") from error
-    models = plan.settings.sam is not None or plan.settings.captioner is not None
-    gpus = 1 if models and any(node["Alive"] and node["Resources"].get("GPU") for node in ray.nodes()) else 0
+    gpus = 1 if gpu and any(node["Alive"] and node["Resources"].get("GPU") for node in ray.nodes()) else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus)(_alone)
-    running = {task.remote(work, plan, shard): shard for shard in shards}
+    running = {task.remote(work, context, piece): piece for piece in pieces}
     try:
         while running:
             (done, *_), _rest = ray.wait(list(running))
-            ray.get(done)
-            yield running.pop(done)
+            yield running.pop(done), ray.get(done)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):  # Ray's own message is the whole traceback
             raise UserError(str(error.cause)) from error
@@ -91,7 +93,7 @@ def run_on_ray(work: Work, plan: Plan, shards: Sequence[Shard], address: str) ->
             ray.shutdown()
 
 
-def _alone(work: Work, plan: Plan, shard: Shard) -> None:
+def _alone(work: Callable[[Context, Piece], Result], context: Context, piece: Piece) -> Result:
     """In a worker of Ray: OpenCV would take every core of its machine."""
     one_thread()
-    work(plan, shard)
+    return work(context, piece)

@@ -29,6 +29,14 @@ class Origin(Settings):
     """For Re:InterHand, NAME:LEFT:RIGHT: the folder of its masks and the grey values of the hands."""
 
 
+class CaptionTable(Settings):
+    """A file of captions by sequence (table.py)."""
+
+    path: str = Field(min_length=1)
+    sha256: str = Field(min_length=64, max_length=64)
+    """Of its text: what it says decides the captions."""
+
+
 class PrepareSettings(Settings):
     """One data set for one stage. The defaults are the paper's, or where it is silent those of the runtime."""
 
@@ -46,8 +54,9 @@ class PrepareSettings(Settings):
     """Fewest hand pixels of an example, counted as if it were 512 pixels a side."""
     outside: float = Field(0.25, ge=0, le=1)
     """Largest share of a crop that may lie outside its picture; there the picture's edge is repeated."""
-    key_points: Literal["given", "mediapipe"] = "given"
-    """Where a picture comes without a hand's key points: leave it out, or look for them."""
+    key_points: Literal["given", "mediapipe", "mediapipe-hagrid"] = "given"
+    """Where a picture comes without a hand's key points: leave it out, or look for them; "mediapipe-hagrid" looks for
+    them in all pictures of HaGRID, too, as the paper did: its own were found by MediaPipe Hands, one by one."""
     without_masks: bool = False
     """Whether pictures without hand masks are taken all the same, as if nothing in them were a hand: for systems that
     learn from key points alone."""
@@ -55,6 +64,8 @@ class PrepareSettings(Settings):
     """Folder of a SAM checkpoint for pictures without hand masks; None: leave them out."""
     captioner: str | None = None
     """Folder of a BLIP or LLaVA checkpoint for pictures without caption."""
+    table: CaptionTable | None = None
+    """What people wrote about the hands of whole sequences, for pictures without caption; a captioner is not asked."""
     captions: Literal["given", "model"] = "given"
     """Whether the captioner leaves the source's own captions, or writes anew (the paper, for LAION's)."""
     val: int = Field(1000, ge=0)

@@ -6,26 +6,18 @@ runs it.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_path
 from handfirst.training.data.example import Example, encode
-from handfirst.training.data.prepare.examples import Helpers, Rejected, examples
-from handfirst.training.data.prepare.filters import NOT_FOUND, needs_points
-from handfirst.training.data.prepare.plan import Plan, Shard
-from handfirst.training.data.prepare.settings import PrepareSettings
-from handfirst.training.data.record import Record
+from handfirst.training.data.labels.model import Question
+from handfirst.training.data.prepare.asking import TOGETHER, Answers, all_said, open_questions, store_of
+from handfirst.training.data.prepare.examples import Rejected, examples
+from handfirst.training.data.prepare.plan import Plan, Shard, Slice
 from handfirst.training.data.shards import new_shard
 
 SIZES = (0, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
@@ -101,17 +93,23 @@ def shard_done(plan: Plan, shard: Shard) -> bool:
 
 
 def make_shard(plan: Plan, shard: Shard) -> None:
-    """Writes a shard's examples (no tar if there are none), then the note beside it."""
-    helpers = open_helpers(plan.settings)
+    """Writes a shard's examples (no tar if there are none), then the note beside it.
+
+    Raises:
+        UserError: a mask or a caption has not been made.
+    """
+    answers = Answers(plan.settings, store_of(plan.out))
+    helpers = answers.helpers()
     tallies: dict[str, Tally] = defaultdict(Tally)
     rejected: list[dict[str, str]] = []
     tar = plan.tar(shard)
     tar.parent.mkdir(parents=True, exist_ok=True)
     with new_shard(tar) as out:
-        for record in _with_points(plan, shard):
+        for record in plan.records(plan.slice(shard)):
             tally = tallies[record.source]
             tally.pictures += 1
-            for made in _made(record, plan.settings, helpers):
+            for made in examples(record, plan.settings, helpers):
+                all_said(answers)
                 if isinstance(made, Rejected):
                     tally.skipped[made.reason] += 1
                     rejected.append({"source": record.source, "key": record.key, "reason": made.reason})
@@ -129,54 +127,25 @@ def make_shard(plan: Plan, shard: Shard) -> None:
         temporary.write_text(json.dumps(note, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
+def slices(plan: Plan, shards: Sequence[Shard]) -> list[Slice]:
+    """The shards' pictures in the pieces that a process gathers at once."""
+    wholes = [plan.slice(shard) for shard in shards]
+    return [
+        Slice(whole.part, i, min(i + TOGETHER, whole.stop))
+        for whole in wholes
+        for i in range(whole.start, whole.stop, TOGETHER)
+    ]
+
+
+def uncaptioned(plan: Plan, some: Slice) -> list[Question]:
+    """What the captioner has not been asked yet about a slice."""
+    return open_questions("caption", plan.records(some), plan.settings, store_of(plan.out))
+
+
 def read_tally(plan: Plan, shard: Shard) -> dict[str, Tally]:
     """The counts of a finished shard, by source."""
     note: dict[str, Any] = json.loads(plan.note(shard).read_text(encoding="utf-8"))
     return {source: from_json(counts) for source, counts in note["sources"].items()}
-
-
-@lru_cache(maxsize=1)
-def open_helpers(settings: PrepareSettings) -> Helpers:
-    """The models that the settings name; opened once in a process."""
-    segment = caption = None
-    if settings.sam is not None:
-        from handfirst.training.data.labels.segment import open_sam
-
-        segment = open_sam(Path(settings.sam))
-    if settings.captioner is not None:
-        from handfirst.training.data.labels.caption import open_captioner
-
-        caption = open_captioner(Path(settings.captioner), settings.stage)
-    return Helpers(segment, caption)
-
-
-def _with_points(plan: Plan, shard: Shard) -> list[Record]:
-    """The shard's records; key points that were looked for stand where the source had none."""
-    records = list(plan.records(shard))
-    if not any(needs_points(record) for record in records):
-        return records
-    found = read_points(plan.points(shard))
-    return [dataclasses.replace(r, people=found[i]) if i in found else r for i, r in enumerate(records)]
-
-
-def read_points(path: Path) -> dict[int, NDArray[np.float32]]:
-    """What `points` found for a shard: place in the shard -> people [1, 133, 3], or [0, 133, 3] where nothing.
-
-    Raises:
-        UserError: it has not been made yet.
-    """
-    try:
-        with np.load(path) as file:
-            places, people, there = file["places"], file["people"], file["found"]
-    except OSError as error:
-        raise UserError(f"the key points in '{path}' are missing; run: handfirst prepare points") from error
-    return {int(p): people[i : i + 1] if there[i] else people[:0] for i, p in enumerate(places)}
-
-
-def _made(record: Record, settings: PrepareSettings, helpers: Helpers) -> list[Example | Rejected]:
-    if needs_points(record):
-        return [Rejected(NOT_FOUND)]
-    return list(examples(record, settings, helpers))
 
 
 def _count(tally: Tally, example: Example) -> None:

@@ -113,12 +113,16 @@ class Hagrid:
 
     name = "hagrid"
 
-    def __init__(self, root: Path, splits: Sequence[Split] = SPLITS) -> None:
+    def __init__(self, root: Path, splits: Sequence[Split] = SPLITS, landmarks: bool = True) -> None:
         """
+        Args:
+            landmarks: whether the data set's own are read; else nobody's key points are known.
+
         Raises:
             UserError: no annotations under `root`, or none of their pictures.
         """
         self.root = root
+        self.landmarks = landmarks
         self.files = [(split, file) for split, file in _annotation_files(root) if split in splits]
         if not self.files:
             raise UserError(
@@ -137,7 +141,7 @@ class Hagrid:
             folders = self._images(file.stem)
             for stem, entry in entries(file):
                 try:
-                    yield _record(split, file.stem, stem, entry, folders)
+                    yield _record(split, file.stem, stem, entry, folders, self.landmarks)
                 except (UnusableError, UnreadableError) as error:
                     yield Skipped(f"{split}/{file.stem}/{stem}", str(error))
 
@@ -154,12 +158,12 @@ def _annotation_files(root: Path) -> Iterator[tuple[Split, Path]]:
                 yield split, file
 
 
-def _record(split: Split, gesture: str, stem: str, entry: Any, folders: list[Path]) -> Record:
+def _record(split: Split, gesture: str, stem: str, entry: Any, folders: list[Path], known: bool) -> Record:
     if not isinstance(entry, dict):
         raise UnusableError("not an object")
     image = _image(stem, folders)
     attributes = {"gesture": gesture, "user": str(entry.get("user_id", ""))} | _meta(entry.get("meta"))
-    landmarks = entry.get("hand_landmarks", entry.get("landmarks"))
+    landmarks = entry.get("hand_landmarks", entry.get("landmarks")) if known else None
     people = NOBODY
     if landmarks is not None:
         boxes, labels = _boxes(entry)

@@ -19,7 +19,9 @@ from handfirst.training.data.sources.wholebody import WholeBody
 KINDS = ("hagrid", "interhand", "reinterhand", "humansd", "wholebody", "folder", "shards")
 
 
-def open_source(kind: str, path: Path, splits: Sequence[Split] = SPLITS, masks: MaskFolder | None = None) -> Source:
+def open_source(
+    kind: str, path: Path, splits: Sequence[Split] = SPLITS, masks: MaskFolder | None = None, landmarks: bool = True
+) -> Source:  # fmt: skip
     """A data set on disk. Rendered pictures need no disk: see `procedural.Procedural`.
 
     Args:
@@ -27,6 +29,7 @@ def open_source(kind: str, path: Path, splits: Sequence[Split] = SPLITS, masks: 
         path: the folder into which the data set was unpacked; for "shards" also a single .tar.
         splits: which of the data set's own splits are wanted; "reinterhand", "folder" and "shards" yield all they have.
         masks: for "reinterhand", where its masks lie.
+        landmarks: for "hagrid", whether its own key points are read.
 
     Raises:
         UserError: another kind; no such path; a folder that does not hold that data set: which file was expected where.
@@ -39,7 +42,7 @@ def open_source(kind: str, path: Path, splits: Sequence[Split] = SPLITS, masks: 
         raise UserError(f"{path}: no such file or folder; give the folder that holds {kind}")
     match kind:
         case "hagrid":
-            return Hagrid(path, splits)
+            return Hagrid(path, splits, landmarks)
         case "interhand":
             return InterHand(path, splits)
         case "reinterhand":

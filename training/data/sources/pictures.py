@@ -123,7 +123,20 @@ def _decoded(data: bytes, flags: int) -> NDArray[np.uint8]:
         raise UnreadableError("not a picture") from error
     if image is None:
         raise UnreadableError("not a picture")
+    if cut_off(data):
+        raise UnreadableError("a picture that is cut off")
     return np.asarray(image, np.uint8)
+
+
+_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+
+
+def cut_off(data: bytes) -> bool:
+    """Whether a JPEG ends in the middle of its pixels: OpenCV reads such a file and paints the rest grey.
+
+    Neither marker can be in the pixels themselves, so that the end of the picture comes after its last scan.
+    """
+    return data.startswith(_JPEG) and data.rfind(_END) < data.rfind(_SCAN)
 
 
 def sides_of(grey: NDArray[np.uint8], left: int, right: int, only: int) -> NDArray[np.uint8]:
