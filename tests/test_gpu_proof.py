@@ -19,6 +19,8 @@ from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "engines" / "bundles" / "demo"
 CPU = ("--device", "cpu", "--rounds", "1", "--one-process")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.exports import Exports
 from support.tiny_model import tiny_model, tiny_settings
 from support.two_stage_reference import check, make_pose, make_requests, spread_masks
 
-from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.weights import round_weights
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel, load_model, save_model
+
+pytestmark = pytest.mark.long
 
 SCHEDULES = {
     "epsilon": ScheduleSettings(),
@@ -23,13 +25,15 @@ SCHEDULES = {
 
 
 @pytest.fixture(scope="module", params=SCHEDULES)
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TwoStageModel, TwoStage]:
+def pair(
+    request: pytest.FixtureRequest, exports: Exports, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TwoStageModel, TwoStage]:
     """The same random weights twice: as torch modules, and exported and opened by the runtime."""
     folder = tmp_path_factory.mktemp("parity")
     fresh = tiny_model(settings=tiny_settings(schedule=SCHEDULES[request.param]))
     spread_masks(fresh)
     save_model(fresh, folder / "model")
-    bundle = export_bundle(folder / "model", folder / "bundle", ExportOptions("tiny"))
+    bundle = exports.export_bundle(folder / "model", folder / "bundle", ExportOptions("tiny"))
     model = load_model(folder / "model")
     for network in model.networks().values():
         round_weights(network)  # as the bundle stores them

@@ -16,6 +16,8 @@ from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel, load_model
 
+pytestmark = pytest.mark.long
+
 STEPS = 4
 
 

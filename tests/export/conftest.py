@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,16 +43,23 @@ class TwoParts(Source):
         return EQUAL
 
 
+@contextmanager
+def _two_parts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle_writer, "open_source", lambda folder, given: ("two-stage", TwoParts(folder, given)))
+        yield
+
+
 @pytest.fixture
-def two_parts() -> type[Source]:
-    """A model of two graphs."""
-    return TwoParts
+def two_parts() -> Iterator[None]:
+    """Models have those alone."""
+    with _two_parts():
+        yield
 
 
 @pytest.fixture(scope="session")
 def two_graphs(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of them, of `model_folder`, in float16 and the form for GPUs."""
     options = ExportOptions("two", precision="float16", opset=23)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle_writer, "open_source", lambda folder, given: ("two-stage", TwoParts(folder, given)))
+    with _two_parts():
         return bundle_writer.export_bundle(model_folder, tmp_path_factory.mktemp("two") / "bundle", options)

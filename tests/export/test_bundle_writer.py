@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+from support.exports import Exports
 from support.parts import two_stage_parts
 
 from handfirst.engines.bundle import Bundle
@@ -23,19 +24,23 @@ from handfirst.export import bundle_writer, gate
 from handfirst.export.bundle_writer import REHEARSAL, STEPS, export_bundle
 from handfirst.export.graph_files import serialise
 from handfirst.export.options import ExportOptions
-from handfirst.export.systems.two_stage import source
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
 from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.systems.two_stage.model_folder import load_model
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
-def exported(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, int, int]]]:
+def exported(
+    model_folder: Path, tmp_path_factory: pytest.TempPathFactory, exports: Exports
+) -> tuple[Path, list[tuple[str, int, int]]]:
     """A bundle, and what its export reported on the way."""
     out, heard = tmp_path_factory.mktemp("bundle") / "tiny", []
-    assert export_bundle(model_folder, out, ExportOptions("tiny"), progress=lambda *step: heard.append(step)) == out
+    made = exports.export_bundle(model_folder, out, ExportOptions("tiny"), progress=lambda *step: heard.append(step))
+    assert made == out
     return out, heard
 
 
@@ -98,12 +103,11 @@ def test_what_is_in_the_way_stays(model_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Graphs that are exported and judged in no time."""
+def quick(two_parts: None, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Two graphs that are exported and judged in no time."""
     model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 21}), ir_version=10)
     monkeypatch.setattr(bundle_writer, "to_onnx", lambda part, weights, precision: model)
     monkeypatch.setattr(gate, "check", lambda graph, trials: gate.EQUAL)
-    monkeypatch.setattr(source, "rehearse", lambda *_: gate.EQUAL)
     return monkeypatch
 
 
@@ -184,8 +188,14 @@ def test_golden_tensors_cover_every_engine(exported: tuple[Path, object]) -> Non
 
 
 def test_the_command_line(
-    exported: tuple[Path, object], model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[Path, object],
+    model_folder: Path,
+    exports: Exports,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bundle_writer, "to_onnx", exports.to_onnx)
     out = tmp_path / "bundle"
     assert main(["export", str(model_folder), str(out), "--name", "mine", "--quiet", "--weights", "float32"]) == 0
     said = capsys.readouterr()

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from support.exports import Exports
 
 from handfirst.engines.choice import TOLERANCE
 from handfirst.engines.errors import UserError
@@ -15,12 +16,11 @@ from handfirst.export.examples import example, reference
 from handfirst.export.golden import golden_tensors
 from handfirst.export.graph_files import serialise
 from handfirst.export.part import Part
-from handfirst.export.to_onnx import to_onnx
 
 
 @pytest.fixture(scope="module")
-def graph(parts: dict[str, Part]) -> bytes:
-    return serialise(to_onnx(parts["mask_head"], "float32"))
+def graph(parts: dict[str, Part], exports: Exports) -> bytes:
+    return serialise(exports.to_onnx(parts["mask_head"], "float32"))
 
 
 def sabotaged(graph: bytes, error: float) -> bytes:

@@ -9,12 +9,12 @@ import onnx
 import pytest
 import torch
 from onnx.external_data_helper import load_external_data_for_model
+from support.exports import Exports
 from support.tiny_model import tiny_model
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.opening import open_engine
 from handfirst.export import gate, graph_files
-from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.examples import example, reference
 from handfirst.export.form import form_of
 from handfirst.export.graph_files import read_graph, serialise, write_graph
@@ -23,6 +23,8 @@ from handfirst.export.part import Part
 from handfirst.export.systems.two_stage.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,18 +32,18 @@ def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_files, "INLINE_LIMIT", 1000)
 
 
-def test_a_small_graph_is_one_file(parts: dict[str, Part], tmp_path: Path) -> None:
-    model = to_onnx(parts["mask_head"], "float32")
+def test_a_small_graph_is_one_file(parts: dict[str, Part], exports: Exports, tmp_path: Path) -> None:
+    model = exports.to_onnx(parts["mask_head"], "float32")
     files = write_graph(model, tmp_path, "mask_head")
     assert files.names == ("mask_head.onnx",)
     assert (tmp_path / "mask_head.onnx").read_bytes() == serialise(model)
 
 
 def test_large_weights_lie_beside_the_graph_as_the_onnx_library_reads_them(
-    low_limit: None, parts: dict[str, Part], tmp_path: Path
+    low_limit: None, parts: dict[str, Part], exports: Exports, tmp_path: Path
 ) -> None:
-    whole = onnx.load_from_string(serialise(to_onnx(parts["hand_unet"], "float32")))
-    files = write_graph(to_onnx(parts["hand_unet"], "float32"), tmp_path, "hand_unet")
+    whole = onnx.load_from_string(serialise(exports.to_onnx(parts["hand_unet"], "float32")))
+    files = write_graph(exports.to_onnx(parts["hand_unet"], "float32"), tmp_path, "hand_unet")
     assert files.names == ("hand_unet.onnx", "hand_unet.weights")
     apart = onnx.load(tmp_path / "hand_unet.onnx", load_external_data=False)
     outside = [t for t in apart.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -53,9 +55,11 @@ def test_large_weights_lie_beside_the_graph_as_the_onnx_library_reads_them(
 
 
 @pytest.mark.parametrize("engine", ["cpu", "openvino"])
-def test_engines_read_both_files_as_one(low_limit: None, engine: str, parts: dict[str, Part], tmp_path: Path) -> None:
+def test_engines_read_both_files_as_one(
+    low_limit: None, engine: str, parts: dict[str, Part], exports: Exports, tmp_path: Path
+) -> None:
     part = parts["controlnet"]
-    files = write_graph(to_onnx(part, "float32"), tmp_path, part.role)
+    files = write_graph(exports.to_onnx(part, "float32"), tmp_path, part.role)
     inputs = example(part, 2)
     got = open_engine(read_graph(tmp_path, files, part.role, part.spec, "float32"), engine).run(inputs)
     for name, value in reference(part, inputs).items():
@@ -63,9 +67,9 @@ def test_engines_read_both_files_as_one(low_limit: None, engine: str, parts: dic
 
 
 def test_a_bundle_with_weights_apart_works_and_lists_every_file(
-    low_limit: None, model_folder: Path, tmp_path: Path
+    low_limit: None, model_folder: Path, exports: Exports, tmp_path: Path
 ) -> None:
-    bundle = Bundle.open(export_bundle(model_folder, tmp_path / "b", ExportOptions("apart", "float32")))
+    bundle = Bundle.open(exports.export_bundle(model_folder, tmp_path / "b", ExportOptions("apart", "float32")))
     names = {path.name for path in bundle.path.iterdir()} - {"manifest.json"}
     assert names == set(bundle.manifest.files) and "body_unet.weights" in names
     assert bundle.manifest.engines["body_unet"].data == ("body_unet.weights",)

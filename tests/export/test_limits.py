@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.exports import Exports
 from support.parts import two_stage_parts
 from support.tiny_model import tiny_model, tiny_settings
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import AxisLimits
-from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part, limit_rows
 from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
@@ -20,6 +20,8 @@ from handfirst.runtime.cli.main import main
 from handfirst.runtime.systems.two_stage.job import demo_pose
 from handfirst.runtime.systems.two_stage.request import Request
 from handfirst.runtime.systems.two_stage.system import TwoStage
+
+pytestmark = pytest.mark.long
 
 REQUEST = Request(pose=demo_pose(), prompt="a person, left hand open palm", steps=2)
 
@@ -89,19 +91,19 @@ def test_a_range_of_sizes_that_is_none(text: str, tmp_path: Path, capsys: pytest
 
 
 @pytest.fixture(scope="module")
-def alone(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def alone(model_folder: Path, exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle whose graphs take one row; its export compared every graph, and the whole loop, with torch."""
     out = tmp_path_factory.mktemp("limits") / "alone"
-    return Bundle.open(export_bundle(model_folder, out, ExportOptions("alone", batch=1)))
+    return Bundle.open(exports.export_bundle(model_folder, out, ExportOptions("alone", batch=1)))
 
 
 def test_graphs_of_one_row_paint_what_graphs_of_any_batch_paint(
-    alone: Bundle, model_folder: Path, tmp_path: Path
+    alone: Bundle, model_folder: Path, exports: Exports, tmp_path: Path
 ) -> None:
     shapes = {role: entry.spec.inputs[0].shape for role, entry in alone.manifest.engines.items()}
     assert {shape[0] for shape in shapes.values()} == {1} and shapes["body_unet"] == (1, 4, 8, 8)
     options = ExportOptions("three", batch=3)
-    three = Bundle.open(export_bundle(model_folder, tmp_path / "three", options))
+    three = Bundle.open(exports.export_bundle(model_folder, tmp_path / "three", options))
     assert {e.spec.most_rows for e in three.manifest.engines.values()} == {3}
     one, many = (TwoStage.open(bundle.path, engine="cpu") for bundle in (alone, three))
     results = one.render_batch([REQUEST] * 2), many.render_batch([REQUEST] * 2)

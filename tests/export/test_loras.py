@@ -73,14 +73,12 @@ def test_networks_of_a_source_hold_the_file_and_others_do_not(model_folder: Path
 
 
 def test_the_manifest_says_which_files_are_in_it(
-    model_folder: Path, body: LoraFile, two_parts: type[Source], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model_folder: Path, body: LoraFile, two_parts: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of two graphs: what the text encoder gives is compared with torch at export, its LoRA included."""
     heard: list[str] = []
     options = ExportOptions("merged", loras=(body,))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle_writer, "open_source", lambda folder, given: ("two-stage", two_parts(folder, given)))
-        bundle_writer.export_bundle(model_folder, tmp_path / "bundle", options, warn=heard.append)
+    bundle_writer.export_bundle(model_folder, tmp_path / "bundle", options, warn=heard.append)
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert manifest.training["loras"] == [
         {

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.exports import Exports
 from support.tiny_model import tiny_model, tiny_settings
 
 from handfirst.engines.graph import Graph, Precision
@@ -16,9 +17,10 @@ from handfirst.export.form import form_of
 from handfirst.export.graph_files import serialise
 from handfirst.export.part import Part
 from handfirst.export.systems.two_stage.parts import part_makers
-from handfirst.export.to_onnx import to_onnx
 from handfirst.runtime.systems.two_stage.settings import MaskHeadSettings
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel
+
+pytestmark = pytest.mark.long
 
 WAYS = {
     "last, 4": (MaskHeadSettings(), ("batch", 16, 8, 8)),
@@ -34,28 +36,30 @@ def model_of(way: str) -> TwoStageModel:
     return tiny_model(tiny_settings(hand=hand))
 
 
-def gated(part: Part, precision: Precision) -> tuple[bytes, float]:
+def gated(part: Part, precision: Precision, exports: Exports) -> tuple[bytes, float]:
     """The graph, and how near to torch the gate finds it."""
     trials, form = gate.run_trials(part), form_of(part, precision)
-    graph = serialise(to_onnx(part, "float32", form))
+    graph = serialise(exports.to_onnx(part, "float32", form))
     return graph, gate.check(Graph(part.role, part.spec, graph, precision=form.precision), trials)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", WORST)
-def test_every_head_passes_the_gate(way: str, precision: Precision) -> None:
+def test_every_head_passes_the_gate(way: str, precision: Precision, exports: Exports) -> None:
     part = part_makers(model_of(way))["mask_head"]()
     assert part.spec.inputs[0].shape == WAYS[way][1] and part.spec.outputs[0].shape == ("batch", 1, 64, 64)
-    assert gated(part, precision)[1] > WORST[precision]
+    assert gated(part, precision, exports)[1] > WORST[precision]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("opset", [None, 23])
-def test_a_head_beside_bfloat16_has_no_operator_that_cuda_lacks_in_bfloat16(way: str, opset: int | None) -> None:
+def test_a_head_beside_bfloat16_has_no_operator_that_cuda_lacks_in_bfloat16(
+    way: str, opset: int | None, exports: Exports
+) -> None:
     """onnxruntime's CUDA provider has ConvTranspose in float32, float16 and float64 alone."""
     part = part_makers(model_of(way))["mask_head"]()
     form = form_of(part, "bfloat16", opset)
-    model = onnx.load_from_string(serialise(to_onnx(part, "float32", form)))
+    model = onnx.load_from_string(serialise(exports.to_onnx(part, "float32", form)))
     typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*typed.input, *typed.value_info, *typed.output)}
     types |= {weight.name: weight.data_type for weight in typed.initializer}
@@ -64,14 +68,14 @@ def test_a_head_beside_bfloat16_has_no_operator_that_cuda_lacks_in_bfloat16(way:
     assert form.precision == "float32" and form.opset == 21
 
 
-def test_a_unet_in_half_precision_gives_the_up_blocks_feature() -> None:
-    assert gated(part_makers(model_of("up_block, 4"))["hand_unet"](), "float16")[1] > WORST["float16"]
+def test_a_unet_in_half_precision_gives_the_up_blocks_feature(exports: Exports) -> None:
+    assert gated(part_makers(model_of("up_block, 4"))["hand_unet"](), "float16", exports)[1] > WORST["float16"]
 
 
-def test_the_up_blocks_two_graphs_give_torchs_mask() -> None:
+def test_the_up_blocks_two_graphs_give_torchs_mask(exports: Exports) -> None:
     model = model_of("up_block, 4")
     parts = {role: part_makers(model)[role]() for role in ("hand_unet", "mask_head")}
-    graphs = {role: gated(part, "float32")[0] for role, part in parts.items()}
+    graphs = {role: gated(part, "float32", exports)[0] for role, part in parts.items()}
     unet, head = (onnxruntime.InferenceSession(graphs[role], providers=["CPUExecutionProvider"]) for role in parts)
     inputs = example(parts["hand_unet"], 3)
     prediction, feature = unet.run(["prediction", "feature"], inputs)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from support.exports import Exports
 from support.gpu_graphs import GpuGraph
 from support.tiny_model import tiny_model
 
@@ -22,7 +23,9 @@ from handfirst.export.form import NEWEST, form_of
 from handfirst.export.form import OPSETS as EXPORTED
 from handfirst.export.graph_files import serialise
 from handfirst.export.systems.two_stage.parts import part_makers
-from handfirst.export.to_onnx import to_onnx
+from handfirst.training.systems.two_stage.model_folder import ModelFolder
+
+pytestmark = pytest.mark.long
 
 KINDS = {"AutoencoderTiny": None, "AutoencoderKL": ("vae_encoder", "vae_decoder"), "AutoencoderDC": ("vae_encoder",)}
 
@@ -37,17 +40,17 @@ def written(model: bytes) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def pairs(gpu_graphs: dict[str, GpuGraph]) -> set[tuple[str, str]]:
+def pairs(gpu_graphs: dict[str, GpuGraph], model_folder: Path, exports: Exports) -> set[tuple[str, str]]:
     """Of tiny models in float32 (opset 21), bfloat16 (22) and the form for GPUs (23), and of the embedded bundle; each
     graph is accepted."""
     found: set[tuple[str, str]] = set()
     precisions: tuple[Precision, ...] = ("float32", "bfloat16")
     for kind, precision in itertools.product(KINDS, precisions):
-        makers = part_makers(tiny_model(autoencoder=kind))
+        makers = part_makers(tiny_model(autoencoder=kind) if KINDS[kind] else ModelFolder(model_folder))
         parts = [makers[role]() for role in KINDS[kind] or makers]
         forms = [form_of(part, precision) for part in parts]  # of networks that share weights, before any is converted
         for part, form in zip(parts, forms, strict=True):
-            model = serialise(to_onnx(part, "float32", form))
+            model = serialise(exports.to_onnx(part, "float32", form))
             where = f"{part.role} {form}"
             check_graph_file(Graph(part.role, part.spec, model, precision=form.precision, source=where))
             found.update(written(model))

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny_refiner import write_tiny_refiner
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import UserError
-from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.systems.part_refiner.parts import part_makers
 from handfirst.export.systems.part_refiner.rehearsal import rehearse
@@ -21,15 +19,17 @@ from handfirst.runtime.systems.part_refiner.roles import check_roles
 from handfirst.runtime.systems.part_refiner.settings import read_settings
 from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_refiner(tmp_path_factory.mktemp("refiner") / "model")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle.open(export_bundle(model, tmp_path_factory.mktemp("bundle") / "tiny", ExportOptions("tiny")))
+def model(tiny_refiner: tuple[Path, Path]) -> Path:
+    return tiny_refiner[0]
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_refiner: tuple[Path, Path]) -> Bundle:
+    return Bundle.open(tiny_refiner[1])
 
 
 def test_every_graph_is_what_torch_computes_and_what_the_runtime_expects(model: Path, bundle: Bundle) -> None:

@@ -6,22 +6,24 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
+from support.exports import Exports
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import UserError
 from handfirst.export import rehearsing
-from handfirst.export.bundle_writer import export_bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.systems.two_stage import rehearsal
 from handfirst.export.systems.two_stage.sizes import chosen
 from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
-def bundle(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(model_folder: Path, exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.open(
-        export_bundle(
+        exports.export_bundle(
             model_folder, tmp_path_factory.mktemp("rehearsal") / "tiny", ExportOptions("tiny", size=(128, 64))
         )
     )

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from support.exports import Exports
 from support.parts import two_stage_parts
 from support.tiny_model import AUTOENCODERS, tiny_model
 
@@ -20,6 +21,8 @@ from handfirst.export.form import OPSETS
 from handfirst.export.graph_files import serialise
 from handfirst.export.part import Part
 from handfirst.export.to_onnx import to_onnx
+
+pytestmark = pytest.mark.long
 
 ROLES = (
     "text_encoder",
@@ -34,8 +37,8 @@ ROLES = (
 
 
 @pytest.fixture(scope="module")
-def graphs(parts: dict[str, Part]) -> dict[str, bytes]:
-    return {role: serialise(to_onnx(part, "float32")) for role, part in parts.items()}
+def graphs(parts: dict[str, Part], exports: Exports) -> dict[str, bytes]:
+    return {role: serialise(exports.to_onnx(part, "float32")) for role, part in parts.items()}
 
 
 def session(graph: bytes) -> onnxruntime.InferenceSession:

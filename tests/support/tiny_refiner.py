@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from support.exports import Exports
 from support.tiny_model import AUTOENCODERS
 
+from handfirst.export.options import ExportOptions
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings
 from handfirst.runtime.systems.part_refiner.settings import (
     Defaults,
@@ -53,3 +55,8 @@ def write_tiny_refiner(folder: Path, **changes: Any) -> Path:
         autoencoder = build_autoencoder({"class": "AutoencoderTiny", **AUTOENCODERS["AutoencoderTiny"]})
     new_model(tiny_config(**changes), autoencoder, LATENT, 0, folder)
     return folder
+
+
+def export_tiny_refiner(folder: Path, exports: Exports) -> None:
+    """Writes `model` and `bundle`."""
+    exports.export_bundle(write_tiny_refiner(folder / "model"), folder / "bundle", ExportOptions("tiny"))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from support.gpu_graphs import GpuGraph
 
 HERE = sys.platform == "linux" and platform.machine() == "x86_64"
-pytestmark = pytest.mark.skipif(not HERE, reason="TensorRT-RTX wheels exist for Linux on x86-64")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not HERE, reason="TensorRT-RTX wheels exist for Linux on x86-64")]
 
 ROLES = sorted(Bundle.open(demo_bundle_path()).manifest.engines)
 

@@ -31,6 +31,8 @@ from handfirst.runtime.systems.two_stage.job import JOBS, JobFields
 from handfirst.runtime.systems.two_stage.settings import read_settings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 
+pytestmark = pytest.mark.long
+
 BUNDLE = Bundle.open(demo_bundle_path())
 SETTINGS = read_settings(BUNDLE.manifest)
 POSE = Path(two_stage.__file__).with_name("demo_pose.json")

@@ -26,6 +26,8 @@ from handfirst.training.recipe.run import Recipe
 from handfirst.training.systems.two_stage.config import load_config
 from handfirst.training.systems.two_stage.model_folder import load_model
 
+pytestmark = pytest.mark.long
+
 STEPS = 8
 
 

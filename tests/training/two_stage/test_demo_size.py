@@ -20,7 +20,9 @@ from handfirst.training.systems.two_stage.config import load_config
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel, save_model
 from handfirst.training.systems.two_stage.networks import new_body, new_hand
 
-STEPS, AGAIN = 200, 160
+pytestmark = pytest.mark.long
+
+STEPS, AGAIN = 200, 190
 CONFIG = f"""
 steps = {STEPS}
 batch = 2

@@ -14,6 +14,8 @@ from support.finetuning import SHORT, hand_options, train
 from handfirst.engines.errors import UserError
 from handfirst.training.loop.journal import LOSSES, VALIDATION, read_journal
 
+pytestmark = pytest.mark.long
+
 
 def test_two_processes_equal_one(tiny: Path, hands: Path, tmp_path: Path) -> None:
     """gloo on the CPU, as torchrun or `accelerate launch` start processes on GPUs."""

@@ -22,6 +22,8 @@ from handfirst.training.cli import app
 from handfirst.training.loop.journal import LOSSES, VALIDATION, Journal, read_journal
 from handfirst.training.systems.two_stage.tasks import HandBatch, HandTask
 
+pytestmark = pytest.mark.long
+
 CHANGES: dict[str, Any] = {"steps": 14, "save_every": 4, "validate_every": 5}
 
 

@@ -11,25 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.tiny_refiner import write_tiny_refiner
 from typer.testing import CliRunner
 
 import handfirst
 from handfirst.engines.bundle import demo_bundle_path
-from handfirst.export.bundle_writer import export_bundle
-from handfirst.export.options import ExportOptions
 from handfirst.runtime.cli.main import app
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.systems.part_refiner.crops import Crop, fade_in, paste
 from handfirst.runtime.systems.part_refiner.job import example, example_hand
 
+pytestmark = pytest.mark.long
+
 STEPS = {"steps": 3, "inpaint_steps": 3}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("refiner")
-    return export_bundle(write_tiny_refiner(folder / "model"), folder / "bundle", ExportOptions("tiny"))
+def bundle(tiny_refiner: tuple[Path, Path]) -> Path:
+    return tiny_refiner[1]
 
 
 @pytest.fixture(scope="module")
