@@ -81,10 +81,11 @@ def _decoded(opened: Opened, content: bytes) -> Photo:
         notes.append(f"the photo's colours are {opened.mode}; the picture's are RGB")
         profile = None
     grey = opened.mode in GREY
-    upright = _eight_bits(ImageOps.exif_transpose(opened))
+    turned = ImageOps.exif_transpose(opened)
+    upright = _eight_bits(turned)
     alpha = upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info
     whole = np.asarray(upright.convert("RGBA" if alpha else "RGB"), np.uint8)
-    beside = np.ascontiguousarray(whole[..., 3]) if alpha else None
+    beside = np.ascontiguousarray(whole[..., 3]) if alpha else _clear(turned)
     return Photo(np.ascontiguousarray(whole[..., :3]), beside, grey, profile, tuple(notes))
 
 
@@ -96,6 +97,14 @@ def _eight_bits(picture: Opened) -> Opened:
         return picture
     values = np.asarray(picture).astype(np.float64) / 257
     return Image.fromarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
+
+
+def _clear(picture: Opened) -> NDArray[np.uint8] | None:
+    """The alpha of a grey of 16 bits one of whose values is said to be clear; None of any other picture."""
+    value = picture.info.get("transparency")
+    if not picture.mode.startswith("I") or not isinstance(value, int):
+        return None
+    return np.where(np.asarray(picture) == value, 0, 255).astype(np.uint8)
 
 
 def encode_photo(
