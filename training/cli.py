@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from handfirst.engines.errors import UserError
-from handfirst.training.recipe.cli import carry, demo, look
+from handfirst.training.recipe.cli import carry, demo, look, repair
 from handfirst.training.systems import SYSTEMS, stages_of
 
 
@@ -47,6 +47,7 @@ app = typer.Typer(cls=Systems, help="Train the stages of a model.", no_args_is_h
 app.command()(demo)
 app.command()(look)
 app.command()(carry)
+app.command()(repair)
 
 
 @app.callback()

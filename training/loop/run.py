@@ -10,6 +10,7 @@ Knows nothing about what is trained.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 
 from handfirst.training.data.shards import Shards, joined, open_shards, split
 from handfirst.training.loop.checkpoints import pin
+from handfirst.training.loop.feed import Feed
 from handfirst.training.loop.journal import VALIDATION, read_journal
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import leave, make_accelerator
@@ -29,6 +31,8 @@ from handfirst.training.system import StageKind
 
 ENDLESS = 10**12
 """More steps than any training takes."""
+FeedMaker = Callable[[Stage, TrainingSamples], Feed]
+"""Where batches come from, if not from the shards at every step."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Data:
 
 
 def train_stage(
-    name: str, kind: StageKind, model: Path, data: Data, options: ShardOptions, out: Path, show: bool = True
-) -> Path | None:
+    name: str, kind: StageKind, model: Path, data: Data, options: ShardOptions, out: Path, show: bool = True,
+    feed_of: FeedMaker | None = None,
+) -> Path | None:  # fmt: skip
     """Trains one stage of a model.
 
     Args:
@@ -52,6 +57,7 @@ def train_stage(
         options: of the kind's own class.
         out: of the run; that of an earlier, unfinished run goes on.
         show: whether to draw a progress bar.
+        feed_of: another feed than that of samples drawn and encoded at every step.
 
     Returns:
         The new model's folder; None where the run was asked to stop before its end.
@@ -71,7 +77,11 @@ def train_stage(
     stage = maker.stage()
     stage.to(accelerator.device)
     samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
-    feed = ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
+    feed: Feed = (
+        ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
+        if feed_of is None
+        else feed_of(stage, samples)
+    )
     validator = _validator(stage, held_out, maker.samples, options)
     loop = Loop(stage.task, feed, options, out, accelerator, validator, show)
     finished = loop.run()

@@ -1,4 +1,4 @@
-"""`handfirst train demo` and `handfirst train look`: the embedded model from nothing, and how it stands meanwhile.
+"""`handfirst train demo`, `look`, `carry` and `repair`: the embedded models from nothing, and how they stand meanwhile.
 
 Heavy imports wait until a command runs.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,6 +78,54 @@ def look(
     from handfirst.training.systems.two_stage.config import load_config
 
     typer.echo(json.dumps(look_at(Recipe(load_config(config), run)), indent=1))
+
+
+def repair(
+    out: Annotated[Path, typer.Argument(help="Folder of the run; give it again to go on after an interruption.")],
+    vae: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Whose autoencoder it shares: a model, a run of `train demo`, or `train carry`'s.",
+        ),
+    ],
+    config: Annotated[str, typer.Option(help="Of the networks: demo, or the path of a TOML file.")] = "demo",
+    pairs: Annotated[int, typer.Option(min=2, help="Hands to render, true and spoilt.")] = 6000,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Training time of both stages; default: the configurations'.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps per stage instead of minutes.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any option of both stages' training; repeatable."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render; training is one thread.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and of all that is drawn.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """The small model of `handfirst repair` from nothing: render pairs, train both stages, write OUT/model."""
+    import torch
+
+    from handfirst.training.libraries import quiet as quiet_libraries
+    from handfirst.training.loop.config import merged, one_change
+    from handfirst.training.loop.machine import EXIT_TERMINATED, StoppedError
+    from handfirst.training.recipe.repair import RepairRecipe, stage_minutes, train_repair
+
+    quiet_libraries()
+    torch.set_num_threads(1)
+    said: dict[str, Any] = {}
+    for change in changes or []:
+        said = merged(said, one_change(change))
+    recipe = RepairRecipe(
+        out, vae, config, pairs, steps=steps, scale=1.0 if minutes is None else minutes / stage_minutes(), seed=seed,
+        changes=said, workers=workers, show=not quiet,
+    )  # fmt: skip
+    try:
+        folder = train_repair(recipe)
+    except StoppedError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(EXIT_TERMINATED) from error
+    typer.echo(f"model: {folder}")
 
 
 def total_minutes(phases: Phases) -> float:

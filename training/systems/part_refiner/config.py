@@ -73,13 +73,22 @@ def fresh_model(name: str, trained: Path, seed: int, out: Path) -> None:
         UserError: no such configuration, no such model, or they do not fit.
     """
     config = load_config(name)
+    autoencoder, latent = read_autoencoder(trained)
+    new_model(config, autoencoder, latent, seed, out)
+
+
+def read_autoencoder(trained: Path) -> tuple[Autoencoder, LatentSettings]:
+    """A model folder's, and what its latents are.
+
+    Raises:
+        UserError: it has none that can be used.
+    """
     with reading(trained):
         latent = LatentSettings.model_validate(json.loads((trained / "settings.json").read_text())["latent"])
         kind = config_of(trained / "vae").get("_class_name", "AutoencoderKL")
         if kind not in CLASSES:
             raise UserError(f"{trained}/vae: class {kind!r} is not one of {', '.join(CLASSES)}")
-        autoencoder = Autoencoder(read_folder(getattr(diffusers, kind), trained / "vae"))
-    new_model(config, autoencoder, latent, seed, out)
+        return Autoencoder(read_folder(getattr(diffusers, kind), trained / "vae")), latent
 
 
 def new_model(config: NetworkConfig, autoencoder: Autoencoder, latent: LatentSettings, seed: int, out: Path) -> None:
