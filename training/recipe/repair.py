@@ -39,12 +39,15 @@ from handfirst.training.systems.part_refiner.config import (
     read_autoencoder,
 )
 from handfirst.training.systems.part_refiner.kept import kept_feed
+from handfirst.training.systems.part_refiner.samples import on_black
 from handfirst.training.systems.two_stage.config import load_config as two_stage_config
 
 HELD_OUT = 70_000_000
 """First seed of the pairs that nothing is trained on."""
 MEASURED = 256
 """Pairs whose latents give the statistics that latents are standardised by."""
+SHARD = 250
+"""Pairs of a shard: what a kill loses at most."""
 CARRIED = "autoencoder.safetensors"
 
 
@@ -114,16 +117,18 @@ def _render(recipe: RepairRecipe, size: int) -> Data:
     """Shards of pairs, and of those that are held out."""
     shards = recipe.out / "shards"
     for name, first_seed, count in ((PAIR, 0, recipe.pairs), ("held-out", HELD_OUT, recipe.held_out)):
-        render_dataset(PAIR, shards / name, count, size, first_seed, recipe.workers, progress=recipe.show)
+        render_dataset(PAIR, shards / name, count, size, first_seed, recipe.workers, SHARD, recipe.show)
     return Data((shards / PAIR,), (1.0,), shards / "held-out")
 
 
 def _fresh(recipe: RepairRecipe, config: NetworkConfig, shards: Path, out: Path) -> None:
-    """The model with fresh weights; its latents are standardised by the very pictures that it learns from."""
+    """The model with fresh weights. Latents are standardised by the very pictures that it learns from, whole ones as
+    the second stage sees them and parts on black as the first does."""
     autoencoder, latent = shared_autoencoder(recipe.vae)
     pairs = open_shards(shards, recipe.out / "index")
     count = min(MEASURED, len(pairs))
-    rows = [pairs.read(i * len(pairs) // count).rgb for i in range(count)]
+    whole = [pairs.read(i * len(pairs) // count) for i in range(count)]
+    rows = [rgb for each in whole for rgb in (each.rgb, on_black(each, config.settings))]
     raw = torch.cat([_encoded(autoencoder, torch.from_numpy(rgb)[None]) for rgb in rows])
     mean, std = latent_statistics(raw)
     new_model(config, autoencoder, latent.model_copy(update={"mean": mean, "std": std}), recipe.seed, out)

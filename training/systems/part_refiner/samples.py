@@ -154,6 +154,12 @@ def pose_picture(example: Example, kind: Kind) -> Rgb:
     return draw_hands([(person.hand(side), side) for side in SIDES if person.has_hand(side)], size)
 
 
+def on_black(example: Example, settings: PartRefinerSettings) -> Rgb:
+    """The example's part as the first stage sees and paints it: uint8 [S, S, 3]."""
+    kind = kind_of(example, settings)
+    return foreground(example.rgb, part_mask(pose_picture(example, kind), of(settings, kind).mask_threshold))
+
+
 def encoder_picture(reference: Rgb, settings: PartRefinerSettings) -> NDArray[np.float32]:
     """The reference on black, uint8 [S, S, 3] -> what the image encoder takes, float32 [3, s, s]."""
     encoder = settings.image_encoder
