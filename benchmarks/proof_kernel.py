@@ -15,7 +15,8 @@ import numpy as np
 from proof_model import TESTS
 
 from handfirst.engines.cuda.lane import Lane, process_lane
-from handfirst.runtime.diffusion.device import DeviceLoop, Launch
+from handfirst.runtime.diffusion.device import DeviceLoop
+from handfirst.runtime.diffusion.launch import Launch
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.sampler import Guided, Known, Prediction, denoise
 from handfirst.runtime.diffusion.settings import ScheduleSettings

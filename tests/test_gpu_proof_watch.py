@@ -97,7 +97,7 @@ def follow(
 
     def hear(part: str, row: dict[str, Any]) -> None:
         rows.append(row)
-        seen[part].append(proof._key(part, row))
+        seen[part].append(proof.key(part, row))
 
     monkeypatch.setattr(proof, "watched", watched)
     options = argparse.Namespace(one_process=False, minutes=7, patience=4)
