@@ -37,7 +37,7 @@ def decisions(settings: AnnotatedSettings, weights: Weights, precision: Precisio
             if settings.annotation == "none"
             else {
                 "consistency": "21 points are recovered from the annotation; agreement times the share of bones that "
-                "show, the mean over hands; ours, in no source"
+                "show, of several hands the mean by bones; ours, in no source"
             }
         ),
         "arithmetic": f"graphs compute in {precision} and take and give float32",

@@ -22,7 +22,9 @@ Points = NDArray[np.float64]
 
 
 def consistency(hands: Sequence[RecoveredHand], seen: Sequence[Points] | None = None) -> float:
-    """0 .. 1: the mean over hands of agreement times the share of bones that show; 0 where there is no hand.
+    """0 .. 1: agreement times the share of bones that show; 0 where there is no hand.
+
+    Of several hands the mean, weighted by the bones that show: a speck of the other side's values is hardly a hand.
 
     Args:
         hands: recovered from the annotation.
@@ -33,7 +35,7 @@ def consistency(hands: Sequence[RecoveredHand], seen: Sequence[Points] | None = 
     if not hands:
         return 0.0
     scores = [hand.consistency * (1.0 if seen is None else confirmed(hand.points, seen)) for hand in hands]
-    return float(np.mean(scores))
+    return float(np.average(scores, weights=[hand.bones.sum() for hand in hands]))
 
 
 def confirmed(points: Points, seen: Sequence[Points]) -> float:

@@ -167,6 +167,10 @@ def test_a_broken_annotation_is_less_consistent() -> None:
     (hand,) = recover(missing, "channels")
     assert np.isnan(hand.points[5:9]).all() and np.isfinite(hand.points[9:]).all()
     assert consistency(recover(moved, "channels")) < scores[0]
+    speck = whole.copy()
+    speck[3:6, 3:6] = palette("channels").value(0, "left")
+    assert len(recover(speck, "channels")) == 2
+    assert consistency(recover(speck, "channels")) == pytest.approx(scores[0] * 20 / 21, abs=0.01)
 
 
 def test_a_detectors_points_count_by_pck() -> None:
