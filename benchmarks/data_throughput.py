@@ -20,7 +20,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from full_size import machine
+from torch import Tensor, nn
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.skeleton import draw_skeleton
@@ -29,9 +31,12 @@ from handfirst.training.data.augment import Colours, recolour
 from handfirst.training.data.example import Example, encode, fit
 from handfirst.training.data.procedural.sample import SAMPLERS
 from handfirst.training.data.shards import Shards, open_shards
-from handfirst.training.loop.samples import Mixture, TrainingSamples
+from handfirst.training.data.store import Store
+from handfirst.training.loop.kept import KeptSamples, example_key
+from handfirst.training.loop.samples import Mixture, Pick, TrainingSamples
 from handfirst.training.models.text_encoder import train_tokenizer
 from handfirst.training.systems.two_stage.conditions import hand_condition, kept_cells, to_pose
+from handfirst.training.systems.two_stage.kept import BodyKeeper
 from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples, noise
 
@@ -106,6 +111,7 @@ def measure(stage: str, shards: Shards, settings: TwoStageSettings, arguments: a
         parts["kept cells, widest"] = lambda i: kept_cells(mask, settings, settings.schedule.train_steps - 1)
     milliseconds = timed(samples.__getitem__, arguments.seconds)
     rate = 1000 / milliseconds
+    kept = {} if isinstance(make, HandSamples) else {"kept": measure_kept(samples, make, arguments.seconds)}
     return {
         "jpeg_bytes": int(shards.span[:, 0, 1].mean()),
         "milliseconds_per_sample": round(milliseconds, 2),
@@ -114,6 +120,39 @@ def measure(stage: str, shards: Shards, settings: TwoStageSettings, arguments: a
         "samples_per_second_on_cores": {str(arguments.cores): round(rate * arguments.cores)},
         "times_what_the_gpu_needs": round(rate * arguments.cores / arguments.rate, 1),
         "rate_of_the_gpu": arguments.rate,
+        **kept,
+    }
+
+
+class NoNetwork:
+    """In the autoencoder's place: bfloat16 latents of the right size, for what is timed is reading them."""
+
+    autoencoder = nn.Identity()
+
+    def raw(self, rgb: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> [B, 4, H / 8, W / 8]."""
+        return torch.randn(len(rgb), 4, rgb.shape[1] // 8, rgb.shape[2] // 8).bfloat16()
+
+
+def measure_kept(samples: TrainingSamples, make: BodySamples, seconds: float) -> dict[str, Any]:
+    """The same samples out of kept latents and skeletons, in turns with those out of the shards."""
+    (shards,) = samples.sources
+    keeper = BodyKeeper(make, NoNetwork())  # type: ignore[arg-type]
+    store = Store(shards.files[0].with_name("latents.sqlite"))
+    contents = keeper.finish([keeper.prepare(shards.read(i)) for i in range(len(shards))], torch.device("cpu"))
+    keys = [example_key(keeper.identity, samples.sources, Pick(0, i)) for i in range(len(shards))]
+    store.put(dict(zip(keys, contents, strict=True)))
+    kept = KeptSamples(samples.sources, samples.mixture, keeper.drawer(), 0, store, keeper.identity)
+    ways = {"of_shards": samples.__getitem__, "of_kept": kept.__getitem__}
+    spent: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(3):
+        for way, draw in ways.items():
+            spent[way].append(timed(draw, seconds / 6))
+    medians = {way: statistics.median(times) for way, times in spent.items()}
+    return {
+        "bytes_per_example": round(statistics.mean(map(len, contents))),
+        "milliseconds_per_sample": {way: round(value, 2) for way, value in medians.items()},
+        "times_as_many_samples": round(medians["of_shards"] / medians["of_kept"], 2),
     }
 
 

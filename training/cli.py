@@ -77,14 +77,17 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Samples per step, over all processes.")] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Parts of a process's share of the batch.")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="Parts of a process's share of the batch.", show_default="by memory")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     precision: Annotated[Compute | None, typer.Option(help="What the networks compute in.")] = None,
     lora: Annotated[
         int | None, typer.Option(min=1, metavar="RANK", help="Train a low-rank adapter instead (--set adapter.rank).")
     ] = None,
     checkpoint_activations: Annotated[
-        bool | None, typer.Option("--checkpoint-activations", help="Less memory, a third slower.")
+        bool | None,
+        typer.Option("--checkpoint-activations", help="Less memory, a third slower.", show_default="by memory"),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the order of samples and all that is drawn.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that read and draw samples.")] = None,

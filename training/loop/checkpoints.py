@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,29 @@ class Checkpoints:
     def __init__(self, run: Path, keep: int = 1) -> None:
         self.folder = run / FOLDER
         self.keep = keep
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
-        """Writes the state after `step` steps, then removes the oldest."""
+    def save(self, step: int, state: dict[str, Any], behind: bool = False) -> None:
+        """Writes the state after `step` steps, then removes the oldest.
+
+        Args:
+            behind: only copies it to the host's memory now, and writes while the training goes on; whatever goes wrong
+                then is raised by the next `save`, or by `wait`.
+        """
+        self.wait()
+        if behind:
+            self._writing = self._writer.submit(self._write, step, copied(state))
+        else:
+            self._write(step, state)
+
+    def wait(self) -> None:
+        """Until all is written."""
+        if (writing := self._writing) is not None:
+            self._writing = None
+            writing.result()
+
+    def _write(self, step: int, state: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self._file(step)) as temporary:
             torch.save({"step": step, **state}, temporary)
@@ -49,6 +70,8 @@ class Checkpoints:
     def load(self) -> dict[str, Any] | None:
         """The newest, on the CPU, with its "step"; None where there is none.
 
+        Its tensors stay in the file until they are read, so that several processes share one copy of them.
+
         Raises:
             UserError: it cannot be read.
         """
@@ -56,7 +79,7 @@ class Checkpoints:
             return None
         file = self._file(steps[-1])
         try:
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch raises whatever the bytes provoke
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{file}: cannot read the checkpoint ({reason}); remove it to go on before it") from error
@@ -64,6 +87,17 @@ class Checkpoints:
 
     def _file(self, step: int) -> Path:
         return self.folder / f"step-{step:07d}.pt"
+
+
+def copied(state: Any) -> Any:
+    """The same with tensors of its own, on the host."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {name: copied(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(copied(value) for value in state)
+    return state
 
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:

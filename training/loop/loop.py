@@ -24,7 +24,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.loop.checkpoints import Checkpoints
 from handfirst.training.loop.feed import Feed, Share
 from handfirst.training.loop.journal import Journal, training_bar
-from handfirst.training.loop.kernels import quick_attention, widen_norms
+from handfirst.training.loop.kernels import attention_of, compute_as_asked
 from handfirst.training.loop.machine import Clock, Interval, Termination, termination, training_seconds
 from handfirst.training.loop.optimizer import Average, build_optimizer, learning_rate, scale
 from handfirst.training.loop.options import LoopOptions
@@ -61,11 +61,9 @@ class Loop:
         options, accelerator = self.options, self.accelerator
         if accelerator.num_processes > 1 and (options.minutes or options.save_minutes or options.validate_minutes):
             raise UserError("expected steps and no minutes where several processes train: their clocks differ")
-        self._share = Share(options.batch, options.accumulate, accelerator.num_processes, accelerator.process_index)
+        self._share = Share(options.batch, options.parts, accelerator.num_processes, accelerator.process_index)
         self.task.to(accelerator.device)
-        widen_norms(self.task)
-        if options.compile:
-            self.task.model.compile()
+        compute_as_asked(self.task, options)
         self._trained: dict[str, nn.Parameter] = {n: p for n, p in self.task.named_parameters() if p.requires_grad}
         self._wrapped, self._optimizer = accelerator.prepare(self.task, build_optimizer(self.task, options))
         self._average = Average(self._trained.values(), options.ema)
@@ -86,11 +84,14 @@ class Loop:
             self._journal() as journal,
             termination() as stop,
             training_bar(self.show and self._first) as bar,
-            quick_attention(self.accelerator.device),
+            attention_of(self.options),
         ):
             if self.clock.step == 0 and self.options.validate_every is not None:
                 self._validate(journal)
-            self._train(journal, stop, bar)
+            try:
+                self._train(journal, stop, bar)
+            finally:
+                self._checkpoints.wait()
         self._average.copy()
         return self._over
 
@@ -138,7 +139,7 @@ class Loop:
         scale(self._optimizer, self._factor)
         self._wrapped.train()
         sums: dict[str, Tensor] = {}
-        for part in range(options.accumulate):
+        for part in range(options.parts):
             with self.accelerator.autocast():
                 batch = next(batches)
             self._seed(part)
@@ -150,7 +151,7 @@ class Loop:
                 self._optimizer.step()
                 self._optimizer.zero_grad()
             for name, loss in losses.items():
-                sums[name] = sums.get(name, torch.zeros_like(loss.detach())) + loss.detach() / options.accumulate
+                sums[name] = sums.get(name, torch.zeros_like(loss.detach())) + loss.detach() / options.parts
         self._average.update()
         finite = torch.isfinite(torch.stack(list(sums.values())).sum())
         self._broken = torch.where(finite, self._broken, self._broken.clamp(max=step))
@@ -232,6 +233,7 @@ class Loop:
                     "average": self._average.state_dict(),
                     "scaler": None if scaler is None else scaler.state_dict(),
                 },
+                behind=self.options.minutes is None,  # a clock that counts a thread's own time would count the writing
             )
         self.accelerator.wait_for_everyone()
 

@@ -61,7 +61,7 @@ def make_accelerator(options: LoopOptions, cpu: bool = False) -> Accelerator:
         found = Accelerator(
             cpu=cpu,
             mixed_precision=computes_in(options.precision),
-            gradient_accumulation_steps=options.accumulate,
+            gradient_accumulation_steps=options.parts,
         )
     except ValueError as error:
         raise UserError(f"--precision {options.precision}: {error}") from error

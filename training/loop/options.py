@@ -27,8 +27,11 @@ class LoopOptions(Block):
     """Training time: of the GPU, or of each thread of a CPU."""
     batch: int = Field(32, ge=1)
     """Samples per optimizer step, over all processes."""
-    accumulate: int = Field(1, ge=1)
-    """Parts in which each process takes its share of the batch; changes memory, not the result."""
+    accumulate: int | None = Field(None, ge=1)
+    """Parts in which each process takes its share of the batch; changes memory, not the result. None: as few as a GPU
+    has memory for."""
+    memory_gb: float | None = Field(None, gt=0)
+    """Memory that a step has to fit into; None: what the GPU has."""
     seed: int = Field(0, ge=0)
     """Of the order of samples, of everything drawn for them, and of fresh weights."""
     lr: float = Field(1e-5, gt=0)
@@ -52,6 +55,11 @@ class LoopOptions(Block):
     """What the networks compute in; weights, averages and optimizer stay in float32. auto: bf16 where it is fast."""
     compile: bool = False
     """Whether torch compiles the networks first: pays on a GPU, not in the hours of a CPU."""
+    tf32: bool = False
+    """Whether a GPU multiplies float32 with 10 bits of mantissa: for precision "no", and what stays in float32."""
+    attention: Literal["sdpa", "plain"] = "sdpa"
+    """torch's fused attention, or products and softmax one after the other: faster for small networks on a CPU in
+    bfloat16, slower elsewhere, more memory everywhere (kernels.py)."""
     log_every: int = Field(10, ge=1)
     """Steps between two looks at the losses, the only moments at which anything waits for a GPU."""
     validate_every: int | None = Field(None, ge=1)
@@ -70,6 +78,11 @@ class LoopOptions(Block):
         """Minutes alone take the place of a default number of steps."""
         alone = isinstance(given, dict) and given.get("minutes") is not None and "steps" not in given
         return {**given, "steps": None} if alone else given
+
+    @property
+    def parts(self) -> int:
+        """Of a process's share of the batch; one where nobody said and nothing was measured."""
+        return self.accumulate or 1
 
     @model_validator(mode="after")
     def _one_length(self) -> LoopOptions:
@@ -94,6 +107,9 @@ class ShardOptions(LoopOptions):
     save_every: int | None = Field(500, ge=1)
     workers: int = Field(4, ge=0)
     """Processes that read and draw, per training process; 0: none beside it."""
+    keep_latents: bool | None = None
+    """Whether what the autoencoder makes of each example is kept on disk, in the run's folder (of stage 2, where
+    colours do not change); None: where the training sees its examples more than once."""
 
 
 class Adapter(Block):
@@ -109,13 +125,14 @@ class Adapter(Block):
 class MemoryOptions(Block):
     """What lets large networks learn in little memory."""
 
-    checkpoint_activations: bool = False
-    """Computes activations twice instead of keeping them: a third slower, far less memory."""
+    checkpoint_activations: bool | None = None
+    """Computes activations twice instead of keeping them: a third slower, far less memory. None: where it has to be."""
     adapter: Adapter | None = None
 
 
 FREE = frozenset(
-    {"steps", "accumulate", "validation_samples", "validate_every", "validate_minutes", "sheet_samples", "sheet_steps"}
-    | {"save_every", "save_minutes", "keep", "log_every", "workers", "checkpoint_activations", "compile"}
+    {"steps", "validation_samples", "validate_every", "validate_minutes", "sheet_samples", "sheet_steps", "save_every"}
+    | {"save_minutes", "keep", "log_every", "workers", "keep_latents", "accumulate", "checkpoint_activations"}
+    | {"memory_gb", "compile", "tf32", "attention"}
 )
 """What a run may change when it is resumed: none of it changes what a step computes (but for the end of a cosine)."""

@@ -10,21 +10,34 @@ Knows nothing about what is trained.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
+from torch.utils.data import default_collate
 
+from handfirst.engines.errors import UserError
 from handfirst.training.data.shards import Shards, joined, open_shards, split
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.feed import Feed
 from handfirst.training.loop.journal import VALIDATION, read_journal
+from handfirst.training.loop.kept import KeptSamples, fill
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import leave, make_accelerator
+from handfirst.training.loop.memory import fit
 from handfirst.training.loop.options import FREE, ShardOptions
-from handfirst.training.loop.samples import HeldOutSamples, Mixture, SampleMaker, ShardFeed, TrainingSamples
+from handfirst.training.loop.samples import (
+    HeldOutSamples,
+    Mixture,
+    PlacedSamples,
+    SampleMaker,
+    ShardFeed,
+    TrainingSamples,
+)
 from handfirst.training.loop.task import Stage, trained_parameters
 from handfirst.training.loop.validate import Validator
 from handfirst.training.system import StageKind
@@ -76,19 +89,66 @@ def train_stage(
     torch.manual_seed(options.seed)  # of fresh weights
     stage = maker.stage()
     stage.to(accelerator.device)
-    samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
-    feed: Feed = (
-        ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
-        if feed_of is None
-        else feed_of(stage, samples)
-    )
+    samples: PlacedSamples
+    if feed_of is None:
+        samples = _samples(stage, maker.samples, sources, mixture, options, out, accelerator, show)
+        feed: Feed = ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
+    else:
+        samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
+        feed = feed_of(stage, samples)
     validator = _validator(stage, held_out, maker.samples, options)
+    options = _fitted(stage, samples, options, accelerator)
     loop = Loop(stage.task, feed, options, out, accelerator, validator, show)
     finished = loop.run()
     if finished and accelerator.is_main_process:
         maker.write(stage, {name: _note(out, loop, options, mixture)}, out / "model")
     leave(accelerator)
     return out / "model" if finished else None
+
+
+def _samples(
+    stage: Stage,
+    make: SampleMaker,
+    sources: list[Shards],
+    mixture: Mixture,
+    options: ShardOptions,
+    out: Path,
+    accelerator: Accelerator,
+    show: bool,
+) -> PlacedSamples:
+    """Of the shards, or of what is kept of them.
+
+    Raises:
+        UserError: nothing can be kept although it is asked for.
+    """
+    again = options.steps is None or options.steps * options.batch > mixture.epoch
+    if options.keep_latents or (options.keep_latents is None and again):
+        if (keeper := stage.keeper(make)) is not None:
+            store, identity = fill(out, keeper, sources, accelerator, options.workers, show)
+            return KeptSamples(sources, mixture, keeper.drawer(), options.seed, store, identity)
+        if options.keep_latents:
+            raise UserError("keep_latents: this stage changes its pictures' colours, so that their latents change too")
+    return TrainingSamples(sources, mixture, make, options.seed)
+
+
+def _fitted(stage: Stage, samples: PlacedSamples, options: ShardOptions, accelerator: Accelerator) -> ShardOptions:
+    """The options with the parts that fit into memory; says which, in a line.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    device = accelerator.device
+    stage.task.to(device)
+
+    def batch(count: int) -> Any:
+        stacked = default_collate([samples[place] for place in range(count)])
+        return stage.encode({name: tensor.to(device) for name, tensor in stacked.items()})
+
+    chosen = fit(stage.task, batch, options, accelerator, getattr(options, "checkpoint_activations", False))
+    if chosen.said and accelerator.is_main_process:
+        print(chosen.said, file=sys.stderr)
+    accelerator.gradient_accumulation_steps = chosen.parts
+    return options.model_copy(update={"accumulate": chosen.parts})
 
 
 def open_data(data: Data, share: float, cache: Path) -> tuple[list[Shards], Shards]:

@@ -150,6 +150,14 @@ class HeldOutSamples(Dataset[Sample]):
         return self.make.fix(example, rng, spread if self.t is None else self.t)
 
 
+class PlacedSamples(Protocol):
+    """Training samples by their place in the run: `TrainingSamples`, or those of what was kept (kept.py)."""
+
+    mixture: Mixture
+
+    def __getitem__(self, place: int, /) -> Sample: ...
+
+
 @dataclass(frozen=True)
 class ShardFeed:
     """What a loop takes from shards.
@@ -161,7 +169,7 @@ class ShardFeed:
         workers: processes that make the samples.
     """
 
-    samples: TrainingSamples
+    samples: PlacedSamples
     last: int
     encode: Callable[[Batch], Any]
     workers: int
@@ -183,7 +191,7 @@ class ShardFeed:
 
 
 def training_batches(
-    samples: TrainingSamples, share: Share, steps: tuple[int, int], workers: int, pin: bool
+    samples: PlacedSamples, share: Share, steps: tuple[int, int], workers: int, pin: bool
 ) -> Iterator[Batch]:
     """The micro-batches of the steps `steps[0] .. steps[1] - 1`, in order.
 
@@ -215,14 +223,14 @@ class _Places:
         return (self.last - self.first) * self.share.parts * self.share.size
 
 
-def _load(samples: Dataset[Sample], places: _Places | range, size: int, workers: int, pin: bool) -> Iterator[Batch]:
+def _load(samples: Any, places: _Places | range, size: int, workers: int, pin: bool) -> Iterator[Batch]:
     loader = DataLoader(
         samples,
         batch_size=size,
         sampler=places,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_alone,
+        worker_init_fn=alone,
         prefetch_factor=4 if workers else None,
     )
     try:
@@ -232,7 +240,7 @@ def _load(samples: Dataset[Sample], places: _Places | range, size: int, workers:
         raise UserError(last.removeprefix("handfirst.engines.errors.UserError: ")) from error
 
 
-def _alone(worker: int) -> None:
+def alone(worker: int) -> None:
     """A worker is one thread: there is one for every core already."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from handfirst.training.loop.kept import Keeper
+    from handfirst.training.loop.samples import SampleMaker
 
 
 class Task(nn.Module, ABC):
@@ -68,6 +72,14 @@ class Stage(ABC):
     @abstractmethod
     def encode(self, samples: dict[str, Tensor]) -> Any:
         """Stacked samples on the device -> what the task takes."""
+
+    def keeper(self, samples: SampleMaker) -> Keeper | None:
+        """What of the examples is computed once and kept; None: nothing can be.
+
+        Args:
+            samples: of this stage.
+        """
+        return None
 
     def losses(self, samples: dict[str, Tensor]) -> dict[str, Tensor]:
         """The task's."""

@@ -22,7 +22,11 @@ class Encoders(nn.Module):
         super().__init__()
         self.autoencoder = autoencoder
         self.text = None if text_encoder is None else TextContext(text_encoder)
-        self.latent = latent
+        # on the device once: a tensor that is made of numbers makes the host wait for a GPU
+        self.register_buffer("mean", torch.tensor(latent.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(latent.std)[:, None, None], persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
         self.requires_grad_(False)
         self.train(False)
 
@@ -34,15 +38,24 @@ class Encoders(nn.Module):
     @torch.no_grad()
     def latents(self, rgb: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> standardised latents float32 [B, C, h, w], the mode."""
+        return self.standardised(self.raw(rgb))
+
+    @torch.no_grad()
+    def raw(self, rgb: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> latents [B, C, h, w] as the autoencoder gives them, in its precision; the mode."""
         image = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1
         with _no_half(image.device):
-            return normalise(self.autoencoder.encode(image).float(), self.latent)
+            return self.autoencoder.encode(image)
+
+    def standardised(self, raw: Tensor) -> Tensor:
+        """Raw latents -> float32 of mean 0 and deviation 1, channel by channel."""
+        return (raw.float() - self.mean) / self.std
 
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> Tensor:
         """standardised latents [B, C, h, w] -> images [B, 3, H, W], about [-1, 1]."""
         with _no_half(latents.device):
-            return self.autoencoder.decode(denormalise(latents, self.latent)).float()
+            return self.autoencoder.decode(latents.float() * self.std + self.mean).float()
 
     @torch.no_grad()
     def contexts(self, ids: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from handfirst.training.loop.feed import StepFeed
-from handfirst.training.loop.kernels import quick_attention, widen_norms
+from handfirst.training.loop.kernels import attention_of, widen_norms
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import make_accelerator
 from handfirst.training.loop.options import LoopOptions
 from handfirst.training.loop.task import Task
 
-CPU = torch.device("cpu")
+PLAIN = LoopOptions(steps=2, batch=2, attention="plain")
 
 
 def attended(dtype: torch.dtype) -> list[torch.Tensor]:
@@ -31,7 +31,7 @@ def attended(dtype: torch.dtype) -> list[torch.Tensor]:
 def test_attention_equals_the_flash_kernel_and_its_gradients(dtype: torch.dtype, tolerance: float) -> None:
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         wanted = attended(torch.float32)
-    with quick_attention(CPU):
+    with attention_of(PLAIN):
         got = attended(dtype)
     for ours, theirs in zip(got, wanted, strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < tolerance
@@ -43,10 +43,10 @@ def test_attention_leaves_torch_as_it_was() -> None:
         return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.fp16_bf16_reduction_math_sdp_allowed()
 
     before = switches()
-    with quick_attention(CPU):
+    with attention_of(PLAIN):
         assert switches() == (False, True, True)
     assert switches() == before
-    with quick_attention(torch.device("cuda")):
+    with attention_of(PLAIN.model_copy(update={"attention": "sdpa"})):
         assert switches() == before
 
 
@@ -78,7 +78,7 @@ class Watching(Task):
 
 
 def test_the_loop_trains_with_them(tmp_path: Path) -> None:
-    options, task = LoopOptions(steps=2, batch=2), Watching()
+    task = Watching()
     feed = StepFeed(lambda step: torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(step)))
-    assert Loop(task, feed, options, tmp_path, make_accelerator(options, cpu=True), show=False).run()
+    assert Loop(task, feed, PLAIN, tmp_path, make_accelerator(PLAIN, cpu=True), show=False).run()
     assert task.seen == [(False, torch.float32)] * 2

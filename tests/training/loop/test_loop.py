@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from handfirst.engines.errors import UserError
+from handfirst.training.loop.checkpoints import Checkpoints
 from handfirst.training.loop.feed import StepFeed
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.loop.loop import Loop
@@ -131,6 +132,32 @@ def test_a_run_that_is_asked_to_stop_saves_first_and_goes_on_exactly(tmp_path: P
     assert (tmp_path / "asked" / "checkpoints" / "step-0000032.pt").is_file()
     assert torch.equal(weights(whole), weights(fit(tmp_path / "asked")))
     assert (tmp_path / "whole" / LOSSES).read_bytes() == (tmp_path / "asked" / LOSSES).read_bytes()
+
+
+def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path: Path) -> None:
+    """What is written behind the training's back is what the weights were, not what they become meanwhile."""
+    kept, weight = Checkpoints(tmp_path, keep=2), torch.arange(1e6)
+    kept.save(1, {"weights": {"a": weight}, "list": [weight], "none": None}, behind=True)
+    weight.zero_()
+    kept.save(2, {"weights": {"a": weight}}, behind=True)
+    kept.wait()
+    assert kept.steps() == [1, 2]
+    first = torch.load(tmp_path / "checkpoints" / "step-0000001.pt", weights_only=True)
+    assert torch.equal(first["weights"]["a"], torch.arange(1e6)) and first["none"] is None
+    newest = kept.load()
+    assert newest is not None and newest["step"] == 2 and not newest["weights"]["a"].any()
+
+
+def test_a_disk_that_is_full_is_told_at_the_next_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = Checkpoints(tmp_path)
+    monkeypatch.setattr(torch, "save", full)
+    kept.save(1, {}, behind=True)
+    with pytest.raises(OSError, match="No space left"):
+        kept.save(2, {}, behind=True)
+    assert kept.steps() == []
 
 
 def test_progress_counts_training_time_or_steps() -> None:

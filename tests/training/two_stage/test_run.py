@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import pytest
 import torch
-from support.finetuning import body_options, hand_options, train
+from support.finetuning import SHORT, body_options, hand_options, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -111,6 +111,23 @@ def test_bfloat16_and_adafactor_train(tiny: Path, people: Path, tmp_path: Path) 
     assert changed(tiny, tmp_path / "model", "base") == set()  # it computed in bfloat16; its file did not change
     weights = torch.load(tmp_path / "checkpoints" / "step-0000003.pt", weights_only=True)["weights"]
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("stage", ["hand", "body"])
+def test_the_papers_configuration_trains_with_every_option_of_memory_and_speed(
+    stage: str, tiny: Path, hands: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a tiny width, two steps of 4 samples in bfloat16; only what is kept differs between the stages."""
+    changes = {
+        **{name: value for name, value in SHORT.items() if name not in ("lr", "warmup", "precision")}, "steps": 2,
+        "memory_gb": 1.0, "attention": "plain", "tf32": True, "keep_latents": True if stage == "body" else None,
+    }  # fmt: skip
+    train(tiny, hands if stage == "hand" else people, options(stage, "paper", **changes), tmp_path)
+    assert "memory: 4 samples a step in 1 parts of 4, activations kept" in capsys.readouterr().err
+    assert changed(tiny, tmp_path / "model", "hand" if stage == "hand" else "controlnet")
+    note = load_model(tmp_path / "model").training[stage]
+    assert (note["options"]["lr"], note["options"]["precision"], note["steps"]) == (1e-5, "bf16", 2)
+    assert (tmp_path / "latents.sqlite").exists() is (stage == "body")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: Path, hands: Path, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ Answer = Callable[[Sequence[Question]], list[bytes]]
 
 
 class Labeller(Protocol):
-    """Small and picklable; whoever is to answer opens it."""
+    """Small, picklable and hashable; whoever is to answer opens it."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def batch(self) -> int:
@@ -81,11 +83,10 @@ class Model:
 
     def question(self, rgb: NDArray[np.uint8], hands: Mapping[Side, NDArray[np.float64]] | None = None) -> Question:
         """About a picture uint8 [S, S, 3]."""
-        points = [
-            side.encode() + np.ascontiguousarray(hands[side]).tobytes() for side in SIDES if side in (hands or {})
-        ]
+        hands = hands or {}
+        points = [side.encode() + np.ascontiguousarray(hands[side]).tobytes() for side in SIDES if side in hands]
         shape = str(rgb.shape).encode()
-        return Question(key_of(self.identity, shape, np.ascontiguousarray(rgb).tobytes(), *points), rgb, hands or {})
+        return Question(key_of(self.identity, shape, np.ascontiguousarray(rgb).tobytes(), *points), rgb, hands)
 
     def open(self, device: str) -> Answer:
         half = device.startswith("cuda")

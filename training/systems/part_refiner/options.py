@@ -25,7 +25,7 @@ class RefinerOptions(ShardOptions):
     """Cap of the loss weight min(SNR + 1, cap) of models that predict x_0."""
     colours: Colours = NONE
     """Changes of colour, the same for both pictures of a pair."""
-    checkpoint_activations: bool = False
+    checkpoint_activations: bool | None = None
     """Computes activations twice instead of keeping them: a third slower, far less memory."""
 
 

@@ -15,11 +15,13 @@ from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.loop.journal import to_uint8
-from handfirst.training.loop.samples import Batch
+from handfirst.training.loop.samples import Batch, SampleMaker
 from handfirst.training.loop.task import Drawn, Stage
 from handfirst.training.losses import add_noise
 from handfirst.training.models.ddim import Kept
 from handfirst.training.models.encoders import Encoders
+from handfirst.training.systems.two_stage.kept import BodyKeeper
+from handfirst.training.systems.two_stage.samples import BodySamples
 from handfirst.training.systems.two_stage.sampling import sample_bodies, sample_hands
 from handfirst.training.systems.two_stage.tasks import BodyBatch, BodyTask, HandBatch, HandTask
 
@@ -102,15 +104,24 @@ class BodyStage(OnShards):
 
     task: BodyTask
 
+    def keeper(self, samples: SampleMaker) -> BodyKeeper | None:
+        """Latents, where colours do not change."""
+        assert isinstance(samples, BodySamples)
+        return None if samples.options.colours.active else BodyKeeper(samples, self.encoders)
+
     def encode(self, samples: Batch) -> BodyBatch:
-        """What the task takes; the loss counts outside the hands."""
+        """What the task takes; the loss counts outside the hands. Of kept examples there are latents already."""
+        if "raw_x_0" in samples:
+            x_0, canvas = (self.encoders.standardised(samples[name]) for name in ("raw_x_0", "raw_canvas"))
+        else:
+            x_0, canvas = (self.encoders.latents(samples[name]) for name in ("rgb", "canvas"))
         return BodyBatch(
-            x_0=self.encoders.latents(samples["rgb"]),
+            x_0=x_0,
             eps=samples["eps"],
             t=samples["t"],
             context=self.encoders.contexts(samples["ids"]).float(),
             hint=hint(samples["skeleton"], samples["hands"]),
-            canvas=self.encoders.latents(samples["canvas"]),
+            canvas=canvas,
             kept=samples["kept"],
             region=~samples["kept"],
         )

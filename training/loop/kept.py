@@ -1,0 +1,139 @@
+"""What is computed of each example once and kept on disk: the latents of pictures whose colours never change.
+
+    RUN/latents.sqlite     by a hash of the example, of the networks that made them and of how
+
+Every process fills in its share of what is missing, before the first step; training then reads no pictures at all.
+Knows nothing about what is kept: a Keeper does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader, Dataset
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.cli.bars import Throughput
+from handfirst.training.data.example import Example
+from handfirst.training.data.shards import Shards
+from handfirst.training.data.store import Store, key_of
+from handfirst.training.loop.samples import TRAINING, Mixture, Pick, Sample, alone
+
+FILE = "latents.sqlite"
+TOGETHER = 8
+"""Examples that are encoded at once."""
+
+
+class Keeper(Protocol):
+    """What a stage keeps of its examples; picklable but for `finish`."""
+
+    @property
+    def identity(self) -> bytes:
+        """A hash of all that the kept bytes follow from, but for the example."""
+        ...
+
+    def prepare(self, example: Example) -> Sample:
+        """In a process of the CPU: what the networks are shown, and what else is kept."""
+        ...
+
+    def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:
+        """Past the networks, of each what is kept."""
+        ...
+
+    def drawer(self) -> Drawer:
+        """What makes samples of kept bytes, without any network."""
+        ...
+
+
+class Drawer(Protocol):
+    """Makes samples for training of what was kept; picklable."""
+
+    def draw(self, kept: bytes, rng: np.random.Generator) -> Sample:
+        """The same sample as of the example itself, but for latents in the place of pictures."""
+        ...
+
+
+@dataclass
+class KeptSamples(Dataset[Sample]):
+    """Samples by their place in the run, out of a store. See TrainingSamples."""
+
+    sources: Sequence[Shards]
+    mixture: Mixture
+    make: Drawer
+    seed: int
+    store: Store
+    identity: bytes
+
+    def __getitem__(self, place: int) -> Sample:
+        """
+        Raises:
+            UserError: what was kept is gone.
+        """
+        pick = self.mixture.pick(place)
+        kept = self.store.get(example_key(self.identity, self.sources, pick))
+        if kept is None:
+            raise UserError(f"{self.store.path}: latents are missing; run the same command again to make them")
+        return self.make.draw(kept, np.random.default_rng((self.seed, TRAINING, place)))
+
+
+def example_key(identity: bytes, sources: Sequence[Shards], pick: Pick) -> bytes:
+    """Of an example in its shard, as long as that file is as it is."""
+    shards = sources[pick.source]
+    file = shards.files[int(shards.shard[pick.example])]
+    stat = file.stat()
+    state = f"{file.absolute()} {stat.st_size} {stat.st_mtime_ns}".encode()
+    return key_of(identity, state, str(shards.keys[pick.example]).encode())
+
+
+def fill(
+    folder: Path,
+    keeper: Keeper,
+    sources: Sequence[Shards],
+    accelerator: Accelerator,
+    workers: int,
+    show: bool,
+) -> tuple[Store, bytes]:
+    """Keeps every example of the sources that is not kept yet; all processes have their share of it.
+
+    Returns:
+        The store, and the keeper's identity.
+    """
+    store, identity = Store(folder / FILE), keeper.identity
+    picks = [Pick(i, k) for i, shards in enumerate(sources) for k in range(len(shards))]
+    mine = picks[accelerator.process_index :: accelerator.num_processes]
+    missing = [pick for pick in mine if store.get(example_key(identity, sources, pick)) is None]
+    accelerator.wait_for_everyone()  # all have looked before anybody writes
+    if missing:
+        loader = DataLoader(
+            _Missing(sources, missing, keeper), TOGETHER, num_workers=workers, collate_fn=list, worker_init_fn=alone
+        )
+        first = accelerator.is_main_process
+        with Throughput("latents", len(mine), len(mine) - len(missing), show=show and first) as bar:
+            for number, prepared in enumerate(loader):
+                some = missing[number * TOGETHER : (number + 1) * TOGETHER]
+                with accelerator.autocast():
+                    kept = keeper.finish(prepared, accelerator.device)
+                store.put(dict(zip((example_key(identity, sources, pick) for pick in some), kept, strict=True)))
+                bar.advance(len(some))
+    accelerator.wait_for_everyone()
+    return store, identity
+
+
+@dataclass
+class _Missing(Dataset[Sample]):
+    sources: Sequence[Shards]
+    picks: Sequence[Pick]
+    keeper: Keeper
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def __getitem__(self, index: int) -> Sample:
+        pick = self.picks[index]
+        return self.keeper.prepare(self.sources[pick.source].read(pick.example))

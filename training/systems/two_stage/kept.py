@@ -1,0 +1,147 @@
+"""What stage 2 keeps of an example: the latents of its picture and of its canvas, its skeleton, its hands.
+
+Latents are kept as the autoencoder gives them, in its own precision and before they are standardised, so that a step
+computes what it would have computed. Of the paper's 36,500 examples in bfloat16 that is 2.4 GB; skeleton and hands, of
+rendered people, add 35 kB to each. Measured on one core at 512 pixels: 6.8 times as many samples as out of the shards
+(benchmarks/results/kept-latents.json).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from handfirst.runtime.diffusion.masks import kept_radii
+from handfirst.runtime.pose.skeleton import draw_skeleton
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.data.augment import recolour
+from handfirst.training.data.example import Example, fit
+from handfirst.training.data.images import decode_image, encode_png
+from handfirst.training.data.store import key_of
+from handfirst.training.loop.machine import computes_in
+from handfirst.training.loop.samples import Sample
+from handfirst.training.models.encoders import Encoders
+from handfirst.training.systems.two_stage.conditions import cell_reach, hands_alone, to_pose
+from handfirst.training.systems.two_stage.options import BodyOptions
+from handfirst.training.systems.two_stage.samples import BodySamples, noise, prompt_ids
+
+VERSION = b"body 1"
+_PIXEL = np.zeros((1, 1, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class BodyKeeper:
+    """See Keeper; pictures whose colours change cannot be kept."""
+
+    samples: BodySamples
+    encoders: Encoders
+
+    @property
+    def identity(self) -> bytes:
+        settings = self.samples.settings
+        said = {
+            "body": settings.body.model_dump(mode="json"),
+            "factor": settings.latent.factor,
+            "precision": computes_in(self.samples.options.precision),
+        }
+        return key_of(VERSION, json.dumps(said, sort_keys=True).encode(), hash_of(self.encoders.autoencoder))
+
+    def prepare(self, example: Example) -> Sample:
+        settings = self.samples.settings
+        fitted, size = fit(example, settings.body.height), settings.body.height
+        hands = fitted.hands > 0
+        return {
+            "rgb": fitted.rgb,
+            "canvas": hands_alone(fitted.rgb, hands, settings.body),
+            "skeleton": _packed(draw_skeleton(to_pose(fitted.keypoints, size), size, size)),
+            "hands": _packed(hands.astype(np.uint8)),
+            "reach": cell_reach(hands, settings).astype(np.float16),  # whole numbers below 2048
+            "caption": np.array(example.caption),
+        }
+
+    def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:
+        shown = [torch.from_numpy(sample[name]) for name in ("rgb", "canvas") for sample in prepared]
+        raw = _bits(self.encoders.raw(torch.stack(shown).to(device)).cpu())
+        pairs = zip(raw[: len(prepared)], raw[len(prepared) :], strict=True)
+        return [
+            _bytes({"x_0": x_0, "canvas": canvas, **{k: v for k, v in sample.items() if k not in ("rgb", "canvas")}})
+            for (x_0, canvas), sample in zip(pairs, prepared, strict=True)
+        ]
+
+    def drawer(self) -> BodyDrawer:
+        return BodyDrawer(self.samples.settings, self.samples.options, self.samples.tokenizer)
+
+
+@dataclass(frozen=True)
+class BodyDrawer:
+    """Samples as BodySamples makes them, with raw latents "raw_x_0" and "raw_canvas" [C, h, w] for rgb and canvas."""
+
+    settings: TwoStageSettings
+    options: BodyOptions
+    tokenizer: Tokenizer
+
+    def draw(self, kept: bytes, rng: np.random.Generator) -> Sample:
+        settings = self.settings
+        t = int(rng.integers(settings.schedule.train_steps))
+        text = bool(rng.random() >= self.options.text_dropout)
+        recolour(_PIXEL, self.options.colours, rng)  # draws what it draws for the picture
+        with np.load(io.BytesIO(kept), allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        hands = decode_image(found["hands"].tobytes(), colour=False)
+        return {
+            "raw_x_0": _floats(found["x_0"]),
+            "raw_canvas": _floats(found["canvas"]),
+            "skeleton": decode_image(found["skeleton"].tobytes()),
+            "hands": hands,
+            "kept": (found["reach"] <= self._radius(t, min(hands.shape)))[None],
+            "eps": noise(rng, settings, *hands.shape),
+            "t": np.array(t),
+            **prompt_ids(self.tokenizer, str(found["caption"]), settings, text),
+        }
+
+    def _radius(self, t: int, side: int) -> int:
+        """How far the kept region reaches beyond the hands; see `kept_cells`."""
+        if self.options.kept_region == "precise":
+            return 0
+        steps = self.settings.schedule.train_steps
+        return int(kept_radii(steps, self.settings.body, side)[steps - 1 - t])
+
+
+def hash_of(network: nn.Module) -> bytes:
+    """16 bytes that follow from a network's weights."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.digest()
+
+
+def _bits(latents: Tensor) -> NDArray[np.generic]:
+    """[N, C, h, w] as NumPy has it; bfloat16, which it has not, as the same bits in uint16."""
+    return latents.view(torch.uint16).numpy() if latents.dtype == torch.bfloat16 else latents.numpy()
+
+
+def _floats(bits: NDArray[np.generic]) -> NDArray[np.float32]:
+    """The inverse, in float32."""
+    if bits.dtype == np.uint16:
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    return bits.astype(np.float32)
+
+
+def _packed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.frombuffer(encode_png(picture), np.uint8)
+
+
+def _bytes(arrays: Sample) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # none of them is called allow_pickle
+    return file.getvalue()
