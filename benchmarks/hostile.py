@@ -159,7 +159,7 @@ def pickled(payload: bytes) -> Attempt:
 
 
 def planned(content: bytes) -> Attempt:
-    return lambda folder: list(read_records(write_plan(folder, content), "train", 0, 1))
+    return lambda folder: list(read_records(write_plan(folder, content), "train", [0]))
 
 
 def attempts() -> Iterator[tuple[str, str, Attempt]]:

@@ -301,7 +301,7 @@ class TestTraining:
     def test_options_that_the_stage_has_not(self, model, shards, tmp_path):
         words = ["mosaic", "tiles", str(model), "--data", str(shards), "--out", str(tmp_path / "run")]
         for more, line in (
-            (["--lora", "4"], "no such option here: adapter; expected one of accumulate, batch,"),
+            (["--lora", "4"], "no such option here: adapter; expected one of accumulate, attention, batch,"),
             (["--set", "batch"], "--set: expected NAME=VALUE, such as batch=8, got 'batch'"),
             (["--set", "snr_cap=high"], "options: snr_cap: Input should be a valid number"),
         ):
