@@ -47,12 +47,14 @@ def attention_of(options: LoopOptions) -> Iterator[None]:
 
 
 def widen_norms(module: nn.Module) -> None:
-    """Group normalisations in `module` turn bfloat16 on a CPU into float32 from now on, as their result."""
+    """Group normalisations of float32 weights in `module` turn bfloat16 on a CPU into float32 from now on, as their
+    result."""
     for layer in module.modules():
         if isinstance(layer, nn.GroupNorm):
             layer.register_forward_pre_hook(_widen)
 
 
-def _widen(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _widen(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     (x,) = inputs
-    return (x.float(),) if x.dtype is torch.bfloat16 and x.device.type == "cpu" else inputs
+    mixed = x.dtype is torch.bfloat16 and x.device.type == "cpu" and layer.weight.dtype is torch.float32
+    return (x.float(),) if mixed else inputs

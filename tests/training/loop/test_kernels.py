@@ -61,6 +61,7 @@ def test_norms_are_of_float32_and_only_on_bfloat16() -> None:
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, F.group_norm(x.float(), 8, plain.weight, plain.bias), rtol=0, atol=0)
     torch.testing.assert_close(module(x.float()), out, rtol=0, atol=0)
+    assert module.bfloat16()(x).dtype == torch.bfloat16  # a network that is kept in it
     assert module.state_dict().keys() == nn.Sequential(plain).state_dict().keys()
 
 
