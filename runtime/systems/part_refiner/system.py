@@ -171,7 +171,7 @@ class PartRefiner:
                 parts=tuple(work.parts),
                 request=work.request,
                 seconds=clock.seconds,
-                warnings=(*work.request.notes, *work.finding.lines, *work.warnings),
+                warnings=(*work.request.notes, *_lines(work), *work.warnings),
             )
             for work in works
         ]
@@ -282,6 +282,14 @@ class PartRefiner:
 
 def _begun(request: RepairRequest, finding: Finding) -> Work:
     return Work(request, finding, request.image, np.zeros(request.image.shape[:2], np.bool_))
+
+
+def _lines(work: Work) -> tuple[str, ...]:
+    """How many parts were found and repaired, and how many of these were put back as they had been."""
+    first, *others = work.finding.lines
+    if kept := sum(len(part.part.seen) for part in work.parts if part.kept):
+        first = f"{first}; {kept} of them left as {'it was' if kept == 1 else 'they were'}"
+    return first, *others
 
 
 def _fade(dilated: Mask, settings: PartRefinerSettings, kind: Kind) -> int:

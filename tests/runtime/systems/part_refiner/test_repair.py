@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 import handfirst
 from handfirst.engines.bundle import demo_bundle_path
 from handfirst.runtime.cli.main import app
 from handfirst.runtime.errors import RequestError
+from handfirst.runtime.pose.person import Person, Pose
+from handfirst.runtime.pose.topology import HANDS, POINTS
 from handfirst.runtime.systems.part_refiner.crops import Crop, fade_in, paste
 from handfirst.runtime.systems.part_refiner.job import example, example_hand
+from handfirst.runtime.systems.part_refiner.request import RepairRequest
 
 pytestmark = pytest.mark.long
 
@@ -74,6 +77,24 @@ def test_a_hand_that_is_not_there_is_named(model) -> None:
         model.render(example(hand=2, **STEPS))
 
 
+def test_a_hand_of_which_the_detector_is_less_sure_stays_as_it_was(model, monkeypatch) -> None:
+    request = example(check=True, **STEPS)
+    for scores, kept in (((0.9, 0.2), True), ((0.5, 0.5), False), ((0.0, 0.4), False)):
+        seen = iter(scores)
+        monkeypatch.setattr(model, "_confidence", lambda _, seen=seen: next(seen))
+        result = model.render(request)
+        assert [part.kept for part in result.parts] == [kept]
+        assert np.array_equal(result.image, request.image) == kept and result.mask.any() != kept
+        assert result.asked["parts"] == ([] if kept else ["hand-0-right"])
+        if kept:
+            assert result.warnings == (
+                "1 hand found, 1 repaired; 1 of them left as it was",
+                "hand-0-right: left as it was; the detector is 0.90 sure of it, of the repaired one 0.20",
+            )
+        else:
+            assert result.warnings == ("1 hand found, 1 repaired",)
+
+
 @given(
     st.tuples(st.integers(1, 70), st.integers(1, 70)), hnp.arrays(bool, (16, 16)), st.floats(-60, 80),
     st.floats(-60, 80), st.floats(2, 90), st.integers(0, 6),
@@ -126,6 +147,60 @@ def test_the_command_keeps_the_photo_around_the_hand(bundle: Path, files: tuple[
     differs = (made != given_).any(2)
     assert differs.any() and not differs[:8].any() and not differs[:, :8].any()
     assert (tmp_path / "out-sheet.png").exists()
+
+
+def photo_files(folder: Path) -> dict[str, Path]:
+    """The example's photo as files of many kinds, each 256 pixels wide and high once it is upright."""
+    upright = Image.fromarray(example().image)
+    clear, exif = upright.copy(), Image.Exif()
+    clear.putalpha(Image.linear_gradient("L"))
+    exif[274] = 6  # to be turned by 90 degrees
+    sixteen = Image.fromarray(np.asarray(upright.convert("L")).astype(np.uint16) * 257 + 3)
+    pictures: dict[str, tuple[Image.Image, dict[str, object]]] = {
+        "turned.jpg": (upright.transpose(Image.Transpose.ROTATE_90), {"exif": exif}),
+        "clear.png": (clear, {}),
+        "clear.webp": (clear, {"lossless": True, "exact": True}),
+        "grey.png": (upright.convert("L"), {}),
+        "sixteen.png": (sixteen, {}),
+        "palette.png": (upright.quantize(), {}),
+        "cmyk.jpg": (upright.convert("CMYK"), {}),
+    }
+    for name, (picture, how) in pictures.items():
+        picture.save(folder / name, **how)
+    return {name: folder / name for name in pictures}
+
+
+def test_photos_of_any_kind_come_back_as_they_were_around_the_hand(bundle: Path, tmp_path: Path) -> None:
+    """Through the file: against Pillow's own reading, turned upright, by pixels far from the hand."""
+    hand = [value for x, y in example_hand(256).tolist() for value in (x, y, 1.0)]
+    pose, out = tmp_path / "pose.json", tmp_path / "out.png"
+    people = [{"pose_keypoints_2d": [], "hand_right_keypoints_2d": hand}]
+    pose.write_text(json.dumps({"canvas_width": 256, "canvas_height": 256, "people": people}))
+    for name, photo in photo_files(tmp_path).items():
+        steps = ("--steps", 1, "--set", "inpaint_steps=1", "--engine", "cpu", "--threads", 1)
+        done = run("repair", photo, "-o", out, "--bundle", bundle, "--pose", pose, *steps)
+        assert done.exit_code == 0, f"{name}: {done.output}"
+        shown = ImageOps.exif_transpose(Image.open(photo))
+        shown = Image.fromarray((np.asarray(shown) // 257).astype(np.uint8)) if shown.mode == "I;16" else shown
+        wanted, made = np.asarray(shown.convert("RGBA")), np.asarray(Image.open(out).convert("RGBA"))
+        assert np.array_equal(made[..., 3], wanted[..., 3]), name
+        assert np.array_equal(made[:8], wanted[:8]) and np.array_equal(made[:, :8], wanted[:, :8]), name
+        assert (made != wanted).any(), name
+        assert (Image.open(out).mode in ("L", "LA")) == (name in ("grey.png", "sixteen.png"))
+
+
+@pytest.mark.parametrize("size", [(1, 4000), (4000, 1), (1, 1), (251, 7)])
+def test_photos_of_any_size_are_kept_beyond_the_mask(model, size: tuple[int, int]) -> None:
+    """A hand squeezed into them: a box of 400 square pixels is enough to be repaired, in whatever shape."""
+    width, height = size
+    rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    rows = np.zeros((POINTS, 3))
+    rows[HANDS["right"]] = np.column_stack([example_hand(256) * (width / 256, height / 256), np.ones(21)])
+    result = model.render(RepairRequest(rgb, Pose((Person.of(rows),), width, height), steps=1, inpaint_steps=1))
+    assert result.image.shape == rgb.shape and np.array_equal(result.image[~result.mask], rgb[~result.mask])
+    assert bool(result.parts) == (size != (1, 1))
+    if not result.parts:
+        assert "0 repaired; the picture is unchanged" in result.warnings[0] and not result.mask.any()
 
 
 def test_a_photo_without_a_hand_stays_as_it_is(bundle: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
