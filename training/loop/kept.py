@@ -113,8 +113,8 @@ def fill(
         loader = DataLoader(
             _Missing(sources, missing, keeper), TOGETHER, num_workers=workers, collate_fn=list, worker_init_fn=alone
         )
-        first = accelerator.is_main_process
-        with Throughput("latents", len(mine), len(mine) - len(missing), show=show and first) as bar:
+        shown = None if show and accelerator.is_main_process else False
+        with Throughput("latents", len(mine), len(mine) - len(missing), show=shown) as bar:
             for number, prepared in enumerate(loader):
                 some = missing[number * TOGETHER : (number + 1) * TOGETHER]
                 with accelerator.autocast():

@@ -127,7 +127,9 @@ def _samples(
             store, identity = fill(out, keeper, sources, accelerator, options.workers, show)
             return KeptSamples(sources, mixture, keeper.drawer(), options.seed, store, identity)
         if options.keep_latents:
-            raise UserError("keep_latents: this stage changes its pictures' colours, so that their latents change too")
+            raise UserError(
+                "keep_latents: nothing of this stage's examples can be kept; where colours change, latents change, too"
+            )
     return TrainingSamples(sources, mixture, make, options.seed)
 
 
