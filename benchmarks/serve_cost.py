@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from statistics import median, quantiles
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import embedding_results
@@ -141,14 +143,14 @@ def fuzz(program: str) -> dict[str, Any]:
     that do not come in time. On a machine that others use as well, some do not.
     """
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    with served("--threads", "1", limits=FUZZED) as server, NamedTemporaryFile("w", suffix=".toml") as config:
-        config.write('[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", "503"]\n')
-        config.flush()
+    with served("--threads", "1", limits=FUZZED) as server, TemporaryDirectory() as folder:
+        config = Path(folder) / "schemathesis.toml"
+        config.write_text('[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", "503"]\n')
         done = subprocess.run(
             [
-                program,
+                Path(shutil.which(program) or program).absolute(),
                 "--config-file",
-                config.name,
+                config,
                 "run",
                 f"{server.url}/v1/openapi.json",
                 "--checks",
@@ -160,6 +162,7 @@ def fuzz(program: str) -> dict[str, Any]:
                 "--request-timeout",
                 "700",
             ],
+            cwd=folder,  # it leaves a cache where it runs
             capture_output=True,
             text=True,
         )
