@@ -24,6 +24,7 @@ from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.annotated.request import SampleRequest
 from handfirst.runtime.systems.annotated.roles import check_roles
 from handfirst.runtime.systems.annotated.settings import read_settings
+from handfirst.training.models.lora import LoraFile
 from handfirst.training.models.text_encoder import TextContext
 from handfirst.training.systems.annotated.model_folder import AnnotatedFolder
 
@@ -110,6 +111,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_exported(tmp_path: Path
     plain = write_tiny_annotated(tmp_path / "plain")
     with pytest.raises(UserError, match="this model draws 16 x 16 pixels"):
         Source(plain, ExportOptions(size=(128, 128)))
+    with pytest.raises(UserError, match="--lora, --preset: expected none for a model of annotated hands"):
+        Source(plain, ExportOptions(loras=(LoraFile(tmp_path / "a.safetensors", 1.0),)))
     folder = AnnotatedFolder(plain)
     folder.settings = folder.settings.model_copy(update={"annotation": "none"})
     with pytest.raises(UserError, match="UNet input channels: expected 3 by the settings, the network has 6"):

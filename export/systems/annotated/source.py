@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ class Source:
     """A model folder (training/systems/annotated/model_folder.py).
 
     Raises:
-        UserError: no model of annotated hands, or a size is asked for.
+        UserError: no model of annotated hands, or a size, a LoRA or a preset is asked for.
     """
+
+    warnings: Sequence[str] = ()
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         self._model = AnnotatedFolder(folder)
@@ -30,6 +32,8 @@ class Source:
         if options.size is not None or options.sizes is not None:
             side = self.settings.size
             raise UserError(f"--size: expected none, as this model draws {side} x {side} pixels, got one")
+        if options.loras or options.preset is not None:
+            raise UserError("--lora, --preset: expected none for a model of annotated hands, which takes no LoRA here")
 
     @property
     def settings(self) -> AnnotatedSettings:

@@ -127,7 +127,7 @@ def test_a_launch_takes_every_value_once_and_moves_the_counter_once(blocks: int,
     known = {"x_c": drawn[0], "eps_0": drawn[1], "kept": rng.random((batch, steps, h, w)) < 0.5}
     there, here = (
         {
-            "rows": pack_rows(table),
+            "rows": pack_rows(table, 2),
             "state": np.zeros(2, np.uint32),
             "x_t": drawn[2].copy(),
             "prediction": drawn[3:].copy(),

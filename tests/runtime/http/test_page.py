@@ -248,7 +248,7 @@ class TestFiles:
 class TestPictures:
     def test_a_picture_is_watched_downloaded_and_the_next_one_cancelled(self, page, server):
         page.get_by_label("Seed").fill("5")
-        page.get_by_label("Steps").fill("6")
+        page.get_by_label("Steps", exact=True).fill("6")
         known = []
         page.on("response", lambda answer: known.append(answer.url.partition("?known=")[2]) if answer.ok else None)
         page.get_by_role("button", name="Render").click()
@@ -274,7 +274,7 @@ class TestPictures:
         expected = pixels(server.picture(alone["id"]))
         assert (pixels(Path(download.value.path()).read_bytes()) == expected).all()
 
-        page.get_by_label("Steps").fill("40")
+        page.get_by_label("Steps", exact=True).fill("40")
         page.get_by_role("button", name="Render").click()
         expect(page.locator("#stages li")).to_have_count(2)
         page.get_by_role("button", name="Cancel").click()
@@ -289,7 +289,7 @@ class TestPictures:
         assert exported(page) == write_a1111(demo_pose())
 
     def test_what_the_server_refuses_is_said_in_its_words(self, page):
-        page.get_by_label("Steps").fill("41")
+        page.get_by_label("Steps", exact=True).fill("41")
         page.locator("#steps").evaluate("input => input.removeAttribute('max')")
         page.get_by_role("button", name="Render").click()
         expect(page.locator("#message")).to_have_text("steps: this server takes at most 40, got 41")
