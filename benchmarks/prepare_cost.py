@@ -1,8 +1,8 @@
 """What `handfirst prepare` costs a picture: CPU time and memory of one process, of several versions in turns.
 
     python benchmarks/prepare_cost.py                       # this version -> benchmarks/results/prepare-cost.json
-    git worktree add /tmp/before COMMIT
-    python benchmarks/prepare_cost.py --version before=/tmp/before --version after=.
+    git worktree add ../before COMMIT
+    python benchmarks/prepare_cost.py --version before=../before --version after=.
 
 A version is a checkout. Each is run in a process of its own, A B A B, on the same folder of rendered pictures, of which
 2 in 100 are broken; counts are asked for that leave some over. Process time, so that other work on the machine does not
