@@ -8,7 +8,7 @@ the decoder then learns to draw that picture.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.diffusion.sampler import Known, Latents, Prediction, denoise
-from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
+from handfirst.runtime.diffusion.table import Schedule, ddim_table
 from handfirst.runtime.running import host
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.loop.machine import autocast, pick_device
@@ -121,7 +121,7 @@ def _repaint(
     table = ddim_table(
         Schedule(settings.schedule), STEPS, guidance, settings.defaults.eta, body.unblended, body.blend_source
     )
-    table = _rest(table, first)
+    table = table.last(STEPS - first)
     x_0 = data.latents[i].float().cpu().numpy()
     context = data.contexts[0, i].float()
     both = torch.cat([context, data.empty.float().expand_as(context)]).to(device)
@@ -143,9 +143,3 @@ def _repaint(
         known = Known(data.canvases[i].float().cpu().numpy(), eps_0, kept)
     *_, last = denoise(predict, x_T, table, known, draw)
     return host(last.x_t)
-
-
-def _rest(table: StepTable, first: int) -> StepTable:
-    """The table without its first rows."""
-    rows = {name: value[first:] for name, value in vars(table).items() if isinstance(value, np.ndarray)}
-    return replace(table, **rows)  # type: ignore[arg-type]

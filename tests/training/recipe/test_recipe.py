@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
 from handfirst.training.cli import app
+from handfirst.training.evaluate.judging.held_out import held_out, person_of, render
+from handfirst.training.evaluate.judging.looks import whole_hands
 from handfirst.training.loop.checkpoints import averaged_weights
 from handfirst.training.loop.journal import read_journal
 from handfirst.training.models.autoencoder import build_autoencoder
@@ -26,6 +30,9 @@ from handfirst.training.recipe.recipe import train_autoencoder
 from handfirst.training.recipe.run import Recipe
 from handfirst.training.systems.two_stage.config import load_config
 from handfirst.training.systems.two_stage.model_folder import load_model
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+import baselines
 
 pytestmark = pytest.mark.long
 
@@ -193,3 +200,29 @@ def test_a_run_is_carried_elsewhere_and_goes_on(run: Path, tmp_path: Path) -> No
     assert not (tmp_path / "other").exists()
     with pytest.raises(UserError, match="found none"):
         carry_in(tmp_path, tmp_path / "other")
+
+
+def test_the_baselines_of_table_one_go_on_from_the_body_and_repair_inside_the_outlines_alone(
+    run: Path, tmp_path: Path
+) -> None:
+    config = load_config(run.parent / "toy.toml")
+    whole, single = Recipe(config, run, show=False), Recipe(config, tmp_path, show=False)
+    baselines.train_single_stage(whole, single, minutes=1, steps=2)
+    before, after = averaged_weights(run / "body"), averaged_weights(tmp_path / "body")
+    assert before.keys() == after.keys() and any(not torch.equal(before[k], after[k]) for k in before)
+
+    painters = baselines.Baselines(whole, single, steps=4)
+    poses = held_out(2, 0)
+    samples = [render(pose, painters.size) for pose in poses]
+    other = [replace(s, keypoints=samples[1 - i].keypoints) for i, s in enumerate(samples)]
+    assert np.array_equal(painters.text_only(poses, samples), painters.text_only(poses, other))
+    painted = painters.single_stage(poses, samples)
+    assert not np.array_equal(painted, painters.single_stage(poses, other))
+    repaired = painters.repaired(poses, samples, painted)
+    for sample, old, new in zip(samples, painted, repaired, strict=True):
+        changed = (old != new).any(-1)
+        person = person_of(sample)
+        points = np.concatenate([person.hand(side) for side in whole_hands(sample)])
+        rows, columns = np.nonzero(changed)
+        distance = np.linalg.norm(np.stack([columns, rows], 1)[:, None] + 0.5 - points, axis=2).min(1)
+        assert changed.any() and distance.max() < 0.25 * np.ptp(points, 0).max() + 8
