@@ -28,11 +28,12 @@ def render(
     size: Annotated[int | None, typer.Option(help="Pixels a side (person 192, others 128)")] = None,
     first_seed: Annotated[int, typer.Option(help="Seed of the first sample; the others follow")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes (all cores)")] = None,
+    gesture: Annotated[str | None, typer.Option(help="That every hand, or one of a person's, makes (any)")] = None,
 ) -> None:
     """Write WebDataset shards; shards already complete are left as they are."""
     _check_kind(kind)
     try:
-        shards = render_dataset(kind, out, count, size or DEFAULT_SIZE[kind], first_seed, workers)
+        shards = render_dataset(kind, out, count, size or DEFAULT_SIZE[kind], first_seed, workers, gesture=gesture)
     except (ValueError, OSError) as error:
         raise _refusal(str(error)) from error
     typer.echo(f"{count} samples in {len(shards)} shards under {out}")

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import tarfile
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from handfirst.engines.installed import usable_cores
 from handfirst.training.data import example
 from handfirst.training.data.example import LEFT_BIT, RIGHT_BIT
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
-from handfirst.training.data.procedural.sample import SAMPLERS, Sample
+from handfirst.training.data.procedural.gestures import GESTURES
+from handfirst.training.data.procedural.sample import SAMPLERS, Sample, sample_hand, sample_person
 from handfirst.training.data.procedural.twice import sample_pair
 from handfirst.training.data.shards import new_shard
 from handfirst.training.data.workers import one_thread, single_threaded
@@ -43,23 +44,31 @@ def render_dataset(
     workers: int | None = None,
     shard_size: int = 1000,
     progress: bool = True,
+    gesture: str | None = None,
 ) -> list[Path]:
-    """Render samples first_seed .. first_seed + count - 1 into shards under `out`; skips the shards already there."""
+    """Render samples first_seed .. first_seed + count - 1 into shards under `out`; skips the shards already there.
+
+    Args:
+        gesture: one of GESTURES, which every hand, or one hand of every person, makes; None: any.
+    """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    if gesture is not None and (gesture not in GESTURES or kind not in SAMPLERS):
+        raise ValueError(f"a gesture goes with {' or '.join(SAMPLERS)}, one of {', '.join(GESTURES)}; got {gesture!r}")
     if count < 1 or size < 16 or shard_size < 1 or first_seed < 0 or (workers is not None and workers < 1):
         raise ValueError("count, shard size and workers must be at least 1, size at least 16, the seed not negative")
     out.mkdir(parents=True, exist_ok=True)
-    shards = _plan(kind, out, count, first_seed, shard_size)
-    missing = {path: seeds for path, seeds in shards.items() if not _complete(path, kind, seeds, size)}
+    what = _What(kind, size, gesture)
+    shards = _plan(what, out, count, first_seed, shard_size)
+    missing = {path: seeds for path, seeds in shards.items() if not _complete(path, what, seeds)}
     seeds = [seed for wanted in missing.values() for seed in wanted]
     with _bar(progress) as bar:
-        task = bar.add_task(f"{kind} {size} px", total=count, completed=count - len(seeds))
-        stream = _encode_all(kind, size, seeds, workers or usable_cores())
+        task = bar.add_task(f"{what.name} {size} px", total=count, completed=count - len(seeds))
+        stream = _encode_all(what, seeds, workers or usable_cores())
         for path, wanted in missing.items():
             with new_shard(path) as shard:
                 for seed, encoded in zip(wanted, islice(stream, len(wanted)), strict=True):
-                    shard.write(_key(kind, seed), encoded)
+                    shard.write(what.key(seed), encoded)
                     bar.advance(task)
     return list(shards)
 
@@ -117,53 +126,69 @@ def decode(encoded: Encoded) -> Sample:
     )
 
 
-def _key(kind: str, seed: int) -> str:
-    return f"{kind}-{seed:09d}"
+@dataclass(frozen=True)
+class _What:
+    """What every sample of a data set is."""
+
+    kind: str
+    size: int
+    gesture: str | None
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.gesture is None else f"{self.kind}-{self.gesture}"
+
+    def key(self, seed: int) -> str:
+        return f"{self.name}-{seed:09d}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Of one sample, in their order."""
+        pair = (*example.MEMBERS, *(f"{example.OTHER}{name}" for name in example.MEMBERS))
+        return pair if self.kind == PAIR else MEMBERS
+
+    def render(self, seed: int) -> Encoded:
+        if self.kind == PAIR:
+            return example.encode(sample_pair(seed, self.size))
+        if self.gesture is None:
+            return encode(SAMPLERS[self.kind](seed, self.size))
+        if self.kind == "hand":
+            return encode(sample_hand(seed, self.size, gesture=self.gesture))
+        hands = (self.gesture, None) if seed % 2 else (None, self.gesture)
+        return encode(sample_person(seed, self.size, gestures=hands))
 
 
-def _plan(kind: str, out: Path, count: int, first_seed: int, shard_size: int) -> dict[Path, list[int]]:
+def _plan(what: _What, out: Path, count: int, first_seed: int, shard_size: int) -> dict[Path, list[int]]:
     """Shard paths and the seeds that each one holds."""
     seeds = list(range(first_seed, first_seed + count))
     parts = [seeds[i : i + shard_size] for i in range(0, count, shard_size)]
-    return {out / f"{kind}-{i:06d}.tar": part for i, part in enumerate(parts)}
+    return {out / f"{what.name}-{i:06d}.tar": part for i, part in enumerate(parts)}
 
 
-def _complete(path: Path, kind: str, seeds: list[int], size: int) -> bool:
+def _complete(path: Path, what: _What, seeds: list[int]) -> bool:
     """Whether a shard holds exactly these samples at this size."""
     if not path.exists():
         return False
     try:
         with tarfile.open(path) as tar:
             members = tar.getmembers()
-            kinds = _members(kind)
-            names = [f"{_key(kind, seed)}.{member}" for seed in seeds for member in kinds]
+            names = [f"{what.key(seed)}.{member}" for seed in seeds for member in what.members]
             if [m.name for m in members] != names:
                 return False
-            truth = tar.extractfile(members[kinds.index("json")])
-            return truth is not None and int(json.load(truth)["size"]) == size
+            truth = tar.extractfile(members[what.members.index("json")])
+            return truth is not None and int(json.load(truth)["size"]) == what.size
     except (tarfile.TarError, ValueError, KeyError):
         return False
 
 
-def _encode_all(kind: str, size: int, seeds: list[int], workers: int) -> Iterator[Encoded]:
+def _encode_all(what: _What, seeds: list[int], workers: int) -> Iterator[Encoded]:
     """Encoded samples in the order of `seeds`, from a pool where it pays."""
-    job = partial(_render_one, kind, size)
     if workers == 1 or len(seeds) < 2:
-        yield from map(job, seeds)
+        yield from map(what.render, seeds)
         return
-    job(0)  # compiles the tracer into the cache once, rather than in every worker
+    what.render(0)  # compiles the tracer into the cache once, rather than in every worker
     with single_threaded(), multiprocessing.get_context("spawn").Pool(min(workers, len(seeds)), one_thread) as pool:
-        yield from pool.imap(job, seeds, chunksize=4)
-
-
-def _render_one(kind: str, size: int, seed: int) -> Encoded:
-    return example.encode(sample_pair(seed, size)) if kind == PAIR else encode(SAMPLERS[kind](seed, size))
-
-
-def _members(kind: str) -> tuple[str, ...]:
-    """Of one sample, in their order."""
-    pair = (*example.MEMBERS, *(f"{example.OTHER}{name}" for name in example.MEMBERS))
-    return pair if kind == PAIR else MEMBERS
+        yield from pool.imap(what.render, seeds, chunksize=4)
 
 
 def _bar(show: bool) -> Progress:

@@ -6,13 +6,15 @@
 A gesture's file is {STEM: {bboxes, labels, hand_landmarks (v1: landmarks), user_id, meta, (v1) leading_hand,
 leading_conf}}; boxes (x, y, w, h) and landmarks (x, y) are parts of the picture's width and height. Landmarks were
 found by MediaPipe and not checked by the authors: lists may be empty, and may belong to no box.
-A gesture that was not downloaded is skipped entry by entry. What is not known: which hand is the left one
+A gesture that was not downloaded is skipped entry by entry. Captions are read where there are any, line by line in
+ROOT or ROOT/captions (line_captions.py). What is not known: which hand is the left one
 (`sides_of`; the rule that told is in attributes["side_from"]).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +34,7 @@ from handfirst.training.data.sources.entry import (
     numbers,
     with_hands,
 )
+from handfirst.training.data.sources.line_captions import read_line_captions
 from handfirst.training.data.sources.pictures import ImageFile
 from handfirst.training.data.sources.streams import entries
 
@@ -119,7 +122,7 @@ class Hagrid:
             landmarks: whether the data set's own are read; else nobody's key points are known.
 
         Raises:
-            UserError: no annotations under `root`, or none of their pictures.
+            UserError: no annotations under `root`, or none of their pictures; captions that do not fit their names.
         """
         self.root = root
         self.landmarks = landmarks
@@ -134,14 +137,17 @@ class Hagrid:
                 f"{root}: expected pictures in hagrid_dataset/{self.files[0][1].stem}/ or another gesture's folder, "
                 "found none; unzip HaGRID's pictures there"
             )
+        gestures = {file.stem for _, file in self.files}
+        self._captions = {gesture: _captions(root, gesture) for gesture in sorted(gestures)}
 
     def __iter__(self) -> Iterator[Record | Skipped]:
         """One annotation file after the other; of each picture's file only the header is read."""
         for split, file in self.files:
-            folders = self._images(file.stem)
+            folders, captions = self._images(file.stem), self._captions[file.stem]
             for stem, entry in entries(file):
                 try:
-                    yield _record(split, file.stem, stem, entry, folders, self.landmarks)
+                    record = _record(split, file.stem, stem, entry, folders, self.landmarks)
+                    yield replace(record, caption=captions.get(stem))
                 except (UnusableError, UnreadableError) as error:
                     yield Skipped(f"{split}/{file.stem}/{stem}", str(error))
 
@@ -149,6 +155,10 @@ class Hagrid:
         """The folders that may hold a gesture's pictures."""
         names = [self.root / base / gesture for base in _IMAGE_ROOTS] + [self.root / f"train_val_{gesture}"]
         return [folder for folder in names if folder.is_dir()]
+
+
+def _captions(root: Path, gesture: str) -> dict[str, str]:
+    return read_line_captions(root, gesture) or read_line_captions(root / "captions", gesture)
 
 
 def _annotation_files(root: Path) -> Iterator[tuple[Split, Path]]:
