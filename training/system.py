@@ -5,13 +5,14 @@ Command and run know this file and the registry (systems/__init__.py), and no sy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from handfirst.training.data.example import Example
     from handfirst.training.loop.options import ShardOptions
     from handfirst.training.loop.samples import SampleMaker
     from handfirst.training.loop.task import Stage
@@ -42,6 +43,19 @@ class StageMaker(Protocol):
         ...
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """A stage that has nothing to optimise: it goes through all examples once, without the loop."""
+
+    def count(self, examples: Iterable[Example], out: Path) -> None:
+        """Writes the model folder with what came of them; `out` is replaced in one step.
+
+        Raises:
+            UserError: an example does not fit.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class StageKind:
     """One stage of a system, as the command line lists it."""
@@ -50,7 +64,7 @@ class StageKind:
     """A line for people."""
     options: type[ShardOptions]
     """All that can be said about its training."""
-    open: Callable[[Path, Any], StageMaker]
+    open: Callable[[Path, Any], StageMaker | Counting]
     """(model folder, options) -> the maker; raises a UserError where they do not fit each other."""
     configs: Mapping[str, Traversable] = field(default_factory=dict)
     """Shipped configurations by name, TOML files; the first is taken where none is named."""

@@ -21,6 +21,7 @@ SYSTEMS = {
     "two-stage": "handfirst.export.systems.two_stage.source",
     "part-refiner": "handfirst.export.systems.part_refiner.source",
     "annotated": "handfirst.export.systems.annotated.source",
+    "gesture-text": "handfirst.export.systems.gesture_text.source",
 }
 
 

@@ -16,6 +16,9 @@ Progress = Annotated[
     bool | None,
     typer.Option("--progress/--no-progress", help="Bars on stderr.", show_default="only in a terminal"),
 ]
+Gesture = Annotated[
+    str | None, typer.Option(help="One of the model's gestures, for models that have them.", metavar="NAME")
+]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal pictures.", metavar="N")]
 Engine = Annotated[
     str,

@@ -33,6 +33,7 @@ def render(
     hand_prompt: Annotated[
         str | None, typer.Option(help="What the hands look like.", show_default="the prompt", metavar="TEXT")
     ] = None,
+    gesture: options.Gesture = None,
     seed: options.Seed = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
     hand_steps: Annotated[
@@ -80,6 +81,7 @@ def render(
     said = {
         "pose": pose,
         "prompt": prompt,
+        "gesture": gesture,
         "negative_prompt": negative_prompt or None,
         "hand_prompt": hand_prompt,
         "seed": seed,

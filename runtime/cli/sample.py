@@ -21,6 +21,7 @@ def sample(
     ] = None,
     label: Annotated[str | None, typer.Option(help="One of the model's classes.", metavar="NAME")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the picture shows.", metavar="TEXT")] = None,
+    gesture: options.Gesture = None,
     seed: options.Seed = 0,
     count: Annotated[
         int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
@@ -67,6 +68,7 @@ def sample(
     said = {
         "label": label,
         "prompt": prompt,
+        "gesture": gesture,
         "seed": seed,
         "best_of": best_of,
         "check": check or None,

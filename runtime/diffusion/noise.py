@@ -73,6 +73,23 @@ class Streams:
         return self.draws[:, index]
 
 
+class Uniforms:
+    """Float32 numbers as torch's CPU generator draws them after manual_seed: what `Tensor.uniform_` fills one fresh
+    tensor after the other with.
+
+    Args:
+        seed: only its low 32 bits matter, as in torch.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._twister = np.random.RandomState(np.random.MT19937())
+        self._twister.seed(seed & 0xFFFFFFFF)
+
+    def draw(self, count: int, low: float, high: float) -> NDArray[np.float32]:
+        """The next ones, uniform in low .. high: float32 [count]."""
+        return _uniforms(self._twister, count) * np.float32(high - low) + np.float32(low)
+
+
 def _words(twister: np.random.RandomState, count: int) -> NDArray[np.uint32]:
     return twister.randint(0, 2**32, size=count, dtype=np.uint32)
 

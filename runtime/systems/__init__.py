@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SYSTEMS = {
     "annotated": "handfirst.runtime.systems.annotated.seam",
+    "gesture-text": "handfirst.runtime.systems.gesture_text.seam",
     "part-refiner": "handfirst.runtime.systems.part_refiner.seam",
     "two-stage": "handfirst.runtime.systems.two_stage.seam",
 }

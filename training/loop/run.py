@@ -40,7 +40,7 @@ from handfirst.training.loop.samples import (
 )
 from handfirst.training.loop.task import Stage, trained_parameters
 from handfirst.training.loop.validate import Validator
-from handfirst.training.system import StageKind
+from handfirst.training.system import Counting, StageKind
 
 ENDLESS = 10**12
 """More steps than any training takes."""
@@ -85,6 +85,11 @@ def train_stage(
     if accelerator.is_main_process:
         pin(out, _description(name, model, data, options), FREE)  # once the data is there: a slip pins nothing
     accelerator.wait_for_everyone()
+    if isinstance(maker, Counting):
+        if accelerator.is_main_process:
+            maker.count((shards.read(i) for shards in sources for i in range(len(shards))), out / "model")
+        leave(accelerator)
+        return out / "model"
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     torch.manual_seed(options.seed)  # of fresh weights
     stage = maker.stage()

@@ -231,6 +231,55 @@ def init_annotated(
     typer.echo(f"model: {out}")
 
 
+@app.command("gesture-text")
+def init_gesture_text(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A trained two-stage model, or a run of `train demo`: the body's base UNet."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A Stable Diffusion 1.x checkpoint in its place; folder or file.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt; needed for a single file.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="With --checkpoint: pixels a side.")] = 512,
+    config: Annotated[str, typer.Option(help="Of a run: demo, demo-gpu, or the path of a TOML file.")] = "demo",
+    rank: Annotated[int, typer.Option(min=1, max=256, help="Of every gesture's adapter.")] = 4,
+    gesture: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE.npy", help="A gesture whose mean feature is known already; repeatable."),
+    ] = None,
+) -> None:
+    """Make a text-to-image model that learns gestures, of what draws without them."""
+    from handfirst.engines.errors import UserError
+    from handfirst.training.libraries import quiet
+    from handfirst.training.systems.gesture_text.config import Base, new_model, parse_features
+
+    quiet()
+    _refuse_existing(out)
+    features = parse_features(gesture or ())
+    if (base is None) == (checkpoint is None):
+        raise UserError("expected one of --base and --checkpoint, got " + ("none" if base is None else "both"))
+    if checkpoint is not None:
+        from handfirst.training.pretrained.stable_diffusion import read_stable_diffusion
+
+        found = read_stable_diffusion(checkpoint, tokenizer)
+        for note in found.notes:
+            typer.echo(f"note: {note}", err=True)
+        begun = Base.of_checkpoint(found, size)
+    elif base is not None and (base / "body").is_dir():
+        from handfirst.training.recipe.base import run_base
+        from handfirst.training.systems.two_stage.config import load_config
+
+        begun = run_base(load_config(config), base)
+    else:
+        begun = Base.of_folder(base or Path())
+    new_model(begun, out, rank, features)
+    typer.echo(f"model: {out}")
+
+
 def _refuse_existing(out: Path) -> None:
     from handfirst.engines.errors import UserError
 

@@ -13,6 +13,7 @@ SYSTEMS = {
     "two-stage": "handfirst.training.systems.two_stage.seam",
     "part-refiner": "handfirst.training.systems.part_refiner.seam",
     "annotated": "handfirst.training.systems.annotated.seam",
+    "gesture-text": "handfirst.training.systems.gesture_text.seam",
 }
 PAINTERS = {
     "two-stage": "handfirst.training.systems.two_stage.painting",

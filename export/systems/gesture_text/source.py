@@ -1,0 +1,84 @@
+"""A model of gestures in words as export sees it; see `Source` in export/systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from handfirst.engines.bundle import Bundle
+from handfirst.engines.errors import UserError
+from handfirst.export.options import ExportOptions
+from handfirst.export.part import PartMaker
+from handfirst.export.systems.gesture_text.decisions import decisions
+from handfirst.export.systems.gesture_text.parts import part_makers
+from handfirst.export.systems.gesture_text.rehearsal import rehearse
+from handfirst.runtime.systems.gesture_text.fusion import write_gesture
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset
+from handfirst.training.models.adapters import has_adapter
+from handfirst.training.systems.gesture_text.model_folder import ADAPTER, GestureTextFolder
+
+
+class Source:
+    """A model folder (training/systems/gesture_text/model_folder.py).
+
+    Raises:
+        UserError: no such model, or a size, a LoRA or a preset is asked for.
+    """
+
+    def __init__(self, folder: Path, options: ExportOptions) -> None:
+        self._model = GestureTextFolder(folder)
+        self._options = options
+        if options.size is not None or options.sizes is not None:
+            side = self.settings.size
+            raise UserError(f"--size: expected none, as this model draws {side} x {side} pixels, got one")
+        if options.loras or options.preset is not None:
+            raise UserError(
+                "--lora, --preset: expected none for a model of gestures in words, whose gestures have adapters of "
+                "their own"
+            )
+
+    @property
+    def settings(self) -> GestureTextSettings:
+        """What the model is."""
+        return self._model.settings
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What the weights cost."""
+        return self._model.training
+
+    @property
+    def tokenizer(self) -> bytes | None:
+        """Its `tokenizer.json`."""
+        return self._model.tokenizer.to_str().encode()
+
+    @property
+    def assets(self) -> Mapping[str, tuple[str, bytes]]:
+        """A file for every gesture: its feature, its fusion and its adapter."""
+        half = self._options.weights == "float16"
+        return {
+            asset(name): (f"{asset(name)}.npy", write_gesture(self._model.values(name), half))
+            for name in self.settings.names
+        }
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Gestures that were not trained to the end."""
+        return tuple(
+            f"gesture {name}: no adapter was tuned; its pictures are the base model's, with another embedding at most"
+            for name in self.settings.names
+            if not has_adapter(self._model.place(name) / ADAPTER)
+        )
+
+    def parts(self) -> dict[str, PartMaker]:
+        """By role."""
+        return part_makers(self._model)
+
+    def decisions(self) -> dict[str, str]:
+        """In words."""
+        return decisions(self.settings, self._options.weights, self._options.precision)
+
+    def rehearse(self, bundle: Bundle) -> float:
+        """One picture, two steps."""
+        return rehearse(self._model, bundle, self._options.rounded)

@@ -1,0 +1,149 @@
+"""Where a model of gestures in words begins: a Stable Diffusion 1.x, or the body's base of a trained two-stage model.
+
+Knows nothing about data or training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+from transformers import CLIPTextModel
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.systems.gesture_text.settings import (
+    AdapterSettings,
+    Defaults,
+    GestureSettings,
+    GestureTextSettings,
+)
+from handfirst.training.loop.config import first_complaint
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import next_folder, reading
+from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.pretrained.stable_diffusion import StableDiffusion
+from handfirst.training.systems.gesture_text.fed import Layout
+from handfirst.training.systems.gesture_text.model_folder import (
+    read_autoencoder,
+    read_feature,
+    save_feature,
+    save_words,
+)
+
+UNTRAINED: dict[str, Any] = {"note": "no gesture was trained"}
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A text-to-image model, whatever it comes from."""
+
+    unet: UNet2DConditionModel
+    autoencoder: Autoencoder
+    text_encoder: CLIPTextModel
+    tokenizer: Tokenizer
+    schedule: ScheduleSettings
+    latent: LatentSettings
+    text: TextSettings
+    size: int
+    defaults: Defaults
+
+    @classmethod
+    def of_checkpoint(cls, base: StableDiffusion, size: int) -> Base:
+        """Of Stable Diffusion."""
+        return cls(
+            base.unet, Autoencoder(base.vae), base.text_encoder, base.tokenizer, base.schedule, base.latent, base.text,
+            size, Defaults(),
+        )  # fmt: skip
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Base:
+        """The base UNet of a two-stage model folder, without its ControlNet, at the side of its canvas.
+
+        Raises:
+            UserError: it is no such folder.
+        """
+        if not (folder / "body_unet").is_dir() or not (folder / "settings.json").is_file():
+            raise UserError(
+                f"{folder}: expected a trained two-stage model (settings.json, body_unet/), or a Stable Diffusion 1.x "
+                "with --checkpoint"
+            )
+        with reading(folder):
+            said = json.loads((folder / "settings.json").read_text())
+            given = said["defaults"]
+            return cls(
+                unet=read_folder(UNet2DConditionModel, folder / "body_unet"),
+                autoencoder=read_autoencoder(folder),
+                text_encoder=read_folder(CLIPTextModel, folder / "text_encoder"),
+                tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+                schedule=ScheduleSettings.model_validate(said["schedule"]),
+                latent=LatentSettings.model_validate(said["latent"]),
+                text=TextSettings.model_validate(said["text"]),
+                size=int(said["body"]["height"]),
+                defaults=Defaults(steps=given["steps"], guidance=given["guidance"], eta=given["eta"]),
+            )
+
+
+def parse_features(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """NAME=FILE.npy each -> mean features by gesture.
+
+    Raises:
+        UserError: another form, a gesture twice, or a file that is none.
+    """
+    features: dict[str, NDArray[np.float32]] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or not file or name in features:
+            raise UserError(f"--gesture {text[:80]}: expected NAME=FILE.npy, every name once")
+        features[name] = read_feature(Path(file))
+    return features
+
+
+def default_words(name: str) -> str:
+    """What a gesture's prompts end in where nobody says."""
+    return f"making the {name.replace('_', ' ')} hand gesture"
+
+
+def new_model(
+    base: Base, out: Path, rank: int = 4, features: Mapping[str, NDArray[np.float32]] | None = None,
+    layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0"),
+) -> None:  # fmt: skip
+    """Writes a model folder with no gesture trained yet.
+
+    Args:
+        rank: of the gestures' adapters.
+        features: mean features [63] that are known already, by gesture.
+        layers: of the UNet, that adapters change.
+
+    Raises:
+        UserError: a size, a rank or a gesture's name that makes no sense.
+    """
+    layout = Layout.of(base.unet, rank, layers)
+    try:
+        settings = GestureTextSettings(
+            size=base.size,
+            schedule=base.schedule,
+            latent=base.latent,
+            text=base.text,
+            adapter=AdapterSettings(rank=rank, layers=layers, values=layout.values),
+            gestures=tuple(GestureSettings(name=name, words=default_words(name)) for name in features or {}),
+            defaults=base.defaults,
+        )
+    except ValidationError as error:
+        raise UserError(first_complaint(error)) from error
+    with next_folder(out) as folder:
+        base.unet.save_pretrained(folder / "unet")
+        base.autoencoder.model.save_pretrained(folder / "vae")  # type: ignore[operator]
+        base.text_encoder.save_pretrained(folder / "text_encoder")
+        base.tokenizer.save(str(folder / "tokenizer.json"))
+        for name, feature in (features or {}).items():
+            save_feature(folder, name, feature)
+        save_words(settings, UNTRAINED, folder)

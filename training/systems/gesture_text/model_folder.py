@@ -1,0 +1,243 @@
+"""A model of gestures in words as a folder in diffusers' layout, one sub-folder per network, read one at a time.
+
+    system             the word "gesture-text"
+    settings.json      what the model is (GestureTextSettings)
+    training.json      what it cost (free form)
+    unet/ vae/ text_encoder/ tokenizer.json
+    gestures/NAME/     feature.npy (float32 [63]); fusion.safetensors and adapter/ (peft's own form), once trained
+
+Knows nothing about training or export; it only saves and loads.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
+from handfirst.runtime.systems.gesture_text.settings import FEATURE, SYSTEM, GestureSettings, GestureTextSettings
+from handfirst.training.models.adapters import CONFIG, has_adapter
+from handfirst.training.models.autoencoder import CLASSES, Autoencoder
+from handfirst.training.models.folder import config_of, next_folder, reading
+from handfirst.training.pretrained.folder import read_folder
+from handfirst.training.systems.gesture_text.fed import Layout
+from handfirst.training.systems.gesture_text.networks import LowRankFusion, fresh_fusion
+
+GESTURES, FEATURE_FILE, FUSION, ADAPTER = "gestures", "feature.npy", "fusion.safetensors", "adapter"
+
+
+class GestureTextFolder:
+    """A model on disk: each network is read when it is asked for, and kept by nobody but the caller.
+
+    Raises:
+        UserError: the folder is no such model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "settings.json").is_file():
+            raise UserError(f"{folder}: not a model (no settings.json); give what 'handfirst init' or training wrote")
+        system = folder / "system"
+        if not system.is_file() or system.read_text(encoding="utf-8").strip() != SYSTEM:
+            raise UserError(
+                f"{folder}: expected a model of the system {SYSTEM}, got another one's; make one of it with "
+                f"'handfirst init {SYSTEM} OUT --base {folder}'"
+            )
+        self.folder = folder
+        with reading(folder):
+            text = (folder / "settings.json").read_text()
+            self.settings = GestureTextSettings.model_validate_json(text, strict=True)
+            self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
+            plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
+            self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def unet(self) -> UNet2DConditionModel:
+        """Without any gesture, in float32, for inference.
+
+        Raises:
+            UserError: it is missing or does not fit.
+        """
+        with reading(self.folder):
+            return read_folder(UNet2DConditionModel, self.folder / "unet").eval()
+
+    def outline(self) -> UNet2DConditionModel:
+        """The UNet on torch's meta device: shapes and configuration without weights; raises as `unet`."""
+        with reading(self.folder), torch.device("meta"):
+            return UNet2DConditionModel.from_config(config_of(self.folder / "unet"))
+
+    def autoencoder(self) -> Autoencoder:
+        """As `unet`."""
+        return read_autoencoder(self.folder)
+
+    def text_encoder(self) -> CLIPTextModel:
+        """As `unet`."""
+        with reading(self.folder):
+            return read_folder(CLIPTextModel, self.folder / "text_encoder").eval()
+
+    def text_outline(self) -> CLIPTextModel:
+        """The text encoder without weights; raises as `unet`."""
+        with reading(self.folder), torch.device("meta"):
+            return CLIPTextModel(CLIPTextConfig.from_pretrained(self.folder / "text_encoder", local_files_only=True))
+
+    def gesture(self, name: str) -> GestureSettings:
+        """One of the model's.
+
+        Raises:
+            UserError: it has no such gesture; lists those there are.
+        """
+        if name not in self.settings.names:
+            has = ", ".join(self.settings.names) or "none"
+            raise UserError(
+                f"gesture {name!a:.60}: expected one of the model's ({has}); the stage 'feature' adds one, and so does "
+                f"'handfirst init {SYSTEM} --gesture NAME=FILE.npy'"
+            )
+        return self.settings.gesture(name)
+
+    def feature(self, name: str) -> Tensor:
+        """g float32 [63]; raises as `unet`."""
+        return torch.from_numpy(read_feature(self.place(name) / FEATURE_FILE))
+
+    def fusion(self, name: str) -> nn.Module:
+        """As it was trained, or fresh; raises as `unet`."""
+        made = fresh_fusion(self.settings.embedding, self.gesture(name))
+        if (file := self.place(name) / FUSION).is_file():
+            with reading(self.folder):
+                made.load_state_dict(load_file(file))
+        return made
+
+    def layout(self) -> Layout:
+        """Of the model's adapters.
+
+        Raises:
+            UserError: the settings do not fit the UNet.
+        """
+        said = self.settings.adapter
+        layout = Layout.of(self.outline(), said.rank, said.layers)
+        if layout.values != said.values:
+            raise UserError(f"adapter.values: expected {layout.values} by the UNet, the settings have {said.values}")
+        return layout
+
+    def adapter(self, name: str) -> Tensor:
+        """A gesture's factors as FedUNet takes them, float32 [P]; zeros where none was trained; raises as `unet`."""
+        folder, layout = self.place(name) / ADAPTER, self.layout()
+        if not has_adapter(folder):
+            return torch.zeros(layout.values)
+        with reading(self.folder):
+            said = json.loads((folder / CONFIG).read_text())
+            scale = float(said["lora_alpha"]) / int(said["r"])
+            weights = load_file(folder / "adapter_model.safetensors")
+            named = {key.removeprefix("base_model.model."): tensor.float() for key, tensor in weights.items()}
+            names = {key.rpartition(".lora_")[0] for key in named}
+            factors = {n: (named[f"{n}.lora_A.weight"], scale * named[f"{n}.lora_B.weight"]) for n in names}
+        return layout.joined(factors)
+
+    def values(self, name: str) -> NDArray[np.float32]:
+        """All that a bundle holds of a gesture: g, V, U and the adapter; raises as `unet`."""
+        parts = [self.feature(name), self.adapter(name)]
+        fusion = self.fusion(name)
+        if isinstance(fusion, LowRankFusion):
+            trained = (self.place(name) / FUSION).is_file()
+            factors = (fusion.V, fusion.U) if trained else (torch.zeros_like(fusion.V), fusion.U)
+            parts[1:1] = [factor.detach().flatten() for factor in factors]
+        return torch.cat(parts).numpy()
+
+    def place(self, name: str) -> Path:
+        """The folder of a gesture."""
+        return place_of(self.folder, name)
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """The folder of a gesture in a model folder."""
+    return folder / GESTURES / name
+
+
+def read_autoencoder(folder: Path) -> Autoencoder:
+    """vae/ of a model folder.
+
+    Raises:
+        UserError: it is missing, or of a class that an autoencoder may not have.
+    """
+    with reading(folder):
+        name = config_of(folder / "vae").get("_class_name", "AutoencoderKL")
+        if name not in CLASSES:
+            raise UserError(f"{folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
+        return Autoencoder(read_folder(getattr(diffusers, name), folder / "vae")).eval()
+
+
+def read_feature(file: Path) -> NDArray[np.float32]:
+    """A mean feature in the published layout: an .npy of 63 numbers, or of 21 x 3.
+
+    Raises:
+        UserError: no such file, or another array.
+    """
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise UserError(f"{file}: expected an .npy file of {FEATURE} numbers, got none that can be read") from error
+    if not isinstance(array, np.ndarray) or array.size != FEATURE or array.dtype.kind not in "fiu":
+        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
+        raise UserError(f"{file}: expected {FEATURE} numbers (x, y, z of 21 points), got {got}")
+    flat = array.reshape(-1).astype(np.float32)
+    if not np.isfinite(flat).all():
+        raise UserError(f"{file}: expected {FEATURE} finite numbers, got NaN or infinity")
+    return flat
+
+
+def save_feature(folder: Path, name: str, feature: NDArray[np.float32]) -> None:
+    """A gesture's feature into a model folder; what was learnt with another one goes."""
+    place = place_of(folder, name)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    np.save(place / FEATURE_FILE, feature.astype(np.float32))
+
+
+def save_fusion(folder: Path, name: str, fusion: nn.Module) -> None:
+    """A gesture's fusion; an adapter that was tuned for another one goes."""
+    place = place_of(folder, name)
+    shutil.rmtree(place / ADAPTER, ignore_errors=True)
+    save_file({key: tensor.detach().contiguous() for key, tensor in fusion.state_dict().items()}, place / FUSION)
+
+
+def save_words(settings: GestureTextSettings, training: dict[str, Any], folder: Path) -> None:
+    """system, training.json and, last, settings.json: a folder without it is known to be unfinished."""
+    (folder / "system").write_text(f"{SYSTEM}\n")
+    (folder / "training.json").write_text(json.dumps(training, indent=1))
+    (folder / "settings.json").write_text(settings.model_dump_json(indent=1))
+
+
+def gather(models: Sequence[Path], out: Path) -> None:
+    """One model with the gestures of several, which were trained apart from one start.
+
+    Raises:
+        UserError: they are of different models, or a gesture is there twice.
+    """
+    opened = [GestureTextFolder(model) for model in models]
+    settings, training = opened[0].settings, dict(opened[0].training)
+    with next_folder(out, models[0]) as folder:
+        for other in opened[1:]:
+            alone, own = (each.model_copy(update={"gestures": ()}) for each in (settings, other.settings))
+            if (
+                alone != own
+                or (other.folder / "unet/config.json").read_bytes() != (models[0] / "unet/config.json").read_bytes()
+            ):
+                raise UserError(f"{other.folder}: expected the same model as {models[0]} but for gestures, got another")
+            if twice := set(settings.names) & set(other.settings.names):
+                raise UserError(f"{other.folder}: expected other gestures than {models[0]} has, got {min(twice)} again")
+            for name in other.settings.names:
+                shutil.copytree(other.place(name), place_of(folder, name))
+            settings = settings.model_copy(update={"gestures": (*settings.gestures, *other.settings.gestures)})
+            training |= {key: value for key, value in other.training.items() if key not in training}
+        save_words(settings, training, folder)

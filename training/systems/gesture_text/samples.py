@@ -1,0 +1,77 @@
+"""From an example to everything that one sample of a batch needs, randomness included: NumPy arrays, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.pose.topology import SIDES, Side
+from handfirst.runtime.systems.gesture_text.fusion import gesture_prompt
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
+from handfirst.training.data.example import Example, fit
+from handfirst.training.loop.samples import Sample
+from handfirst.training.systems.gesture_text.options import PhaseOptions
+
+
+@dataclass(frozen=True)
+class GestureSamples:
+    """Pictures that show one gesture, with captions.
+
+    rgb uint8 [S, S, 3]; ids int64 [L], of the caption that ends in the gesture's words; gestured bool [], false where
+    the empty prompt takes its place; eps float32 [C, h, w]; t int64 [].
+    """
+
+    settings: GestureTextSettings
+    options: PhaseOptions
+    tokenizer: Tokenizer
+
+    def draw(self, example: Example, rng: np.random.Generator) -> Sample:
+        return self._sample(example, *self.drawn(rng), rng)
+
+    def fix(self, example: Example, rng: np.random.Generator, t: int) -> Sample:
+        return self._sample(example, t, True, rng)
+
+    def drawn(self, rng: np.random.Generator) -> tuple[int, bool]:
+        """t, and whether the words are told."""
+        t = int(rng.integers(self.settings.schedule.train_steps))
+        return t, bool(rng.random() >= self.options.text_dropout)
+
+    def told(self, caption: str, t: int, gestured: bool, rng: np.random.Generator) -> Sample:
+        """All of a sample but its picture."""
+        settings = self.settings
+        words = settings.gesture(self.options.gesture).words
+        prompt = gesture_prompt(caption, words) if gestured else ""
+        shape = (settings.latent.channels, settings.cells, settings.cells)
+        return {
+            "ids": token_ids(self.tokenizer, prompt, settings.text)[0],
+            "gestured": np.array(gestured),
+            "eps": rng.standard_normal(shape, dtype=np.float32),
+            "t": np.array(t),
+        }
+
+    def _sample(self, example: Example, t: int, gestured: bool, rng: np.random.Generator) -> Sample:
+        sides_of(example, self.options.gesture)
+        return {"rgb": fit(example, self.settings.size).rgb, **self.told(example.caption, t, gestured, rng)}
+
+
+def sides_of(example: Example, gesture: str) -> tuple[Side, ...]:
+    """Which hands of an example make the gesture.
+
+    Raises:
+        UserError: none does.
+    """
+    said = example.attributes
+    sides = tuple(side for side in SIDES if said.get(f"{side}_hand") == gesture)
+    if not sides and said.get("gesture") == gesture:
+        sides = tuple(side for side in SIDES if said.get("side") in (side, "both"))
+    if not sides:
+        shown = said.get("gesture") or ", ".join(said.get(f"{side}_hand", "?") for side in SIDES)
+        raise UserError(
+            f"{example.key}: expected pictures of the gesture {gesture} alone, got {shown[:60]}; render or prepare a "
+            "data set of that gesture"
+        )
+    return sides

@@ -1,0 +1,49 @@
+"""What shared code asks of the training of gestures in words; see training/system.py."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from handfirst.training.system import Counting, StageKind, StageMaker
+from handfirst.training.systems.gesture_text.options import (
+    EmbeddingOptions,
+    FeatureOptions,
+    PhaseOptions,
+    TuningOptions,
+)
+
+CONFIGS = files("handfirst.training.systems.gesture_text") / "configs"
+
+
+def open_feature(model: Path, options: FeatureOptions) -> Counting:
+    """The first stage of a model folder."""
+    from handfirst.training.systems.gesture_text.training import FeatureMaker  # with it come torch and diffusers
+
+    return FeatureMaker(model, options)
+
+
+def open_phase(model: Path, options: PhaseOptions) -> StageMaker:
+    """The second or the third."""
+    from handfirst.training.systems.gesture_text.training import PhaseMaker
+
+    return PhaseMaker(model, options)
+
+
+STAGES = {
+    "feature": StageKind(
+        "The mean hand feature of a gesture's pictures; nothing is optimised.", FeatureOptions, open_feature
+    ),
+    "embedding": StageKind(
+        "The fusion of feature and prompt, with the diffusion model frozen.",
+        EmbeddingOptions,
+        open_phase,
+        {name: CONFIGS / f"{name}-embedding.toml" for name in ("paper", "demo")},
+    ),
+    "tuning": StageKind(
+        "The gesture's adapter of the UNet, with the embedding frozen.",
+        TuningOptions,
+        open_phase,
+        {name: CONFIGS / f"{name}-tuning.toml" for name in ("paper", "demo")},
+    ),
+}

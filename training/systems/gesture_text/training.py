@@ -1,0 +1,123 @@
+"""Each stage out of a model folder, ready to be trained; and back into a model folder afterwards.
+
+What a stage does not touch is copied, not loaded. Knows nothing about the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.systems.gesture_text.settings import GestureSettings, GestureTextSettings
+from handfirst.training.data.example import Example
+from handfirst.training.loop.config import first_complaint
+from handfirst.training.loop.task import Stage
+from handfirst.training.models.adapters import add_adapter, save_adapter
+from handfirst.training.models.encoders import Encoders
+from handfirst.training.models.folder import next_folder
+from handfirst.training.systems.gesture_text.config import default_words
+from handfirst.training.systems.gesture_text.feature import mean_feature
+from handfirst.training.systems.gesture_text.model_folder import (
+    ADAPTER,
+    GestureTextFolder,
+    place_of,
+    save_feature,
+    save_fusion,
+    save_words,
+)
+from handfirst.training.systems.gesture_text.networks import GestureModel
+from handfirst.training.systems.gesture_text.options import FeatureOptions, PhaseOptions
+from handfirst.training.systems.gesture_text.samples import GestureSamples
+from handfirst.training.systems.gesture_text.stages import GestureStage, GestureTask
+
+
+class FeatureMaker:
+    """The first stage: see Counting.
+
+    Raises:
+        UserError: the folder is no model of gestures in words.
+    """
+
+    def __init__(self, model: Path, options: FeatureOptions) -> None:
+        self._source, self._options = GestureTextFolder(model), options
+
+    def count(self, examples: Iterable[Example], out: Path) -> None:
+        """The folder with the gesture's mean feature; what was learnt of the gesture before goes.
+
+        Raises:
+            UserError: an example of another gesture, no hand in any, or one gesture too many.
+        """
+        source, options, name = self._source, self._options, self._options.gesture
+        gesture = GestureSettings(
+            name=name,
+            words=options.words or default_words(name),
+            fusion=options.fusion,
+            rank=options.rank,
+            seed=options.seed,
+        )
+        others = tuple(each for each in source.settings.gestures if each.name != name)
+        changed = {**source.settings.model_dump(), "gestures": (*others, gesture)}
+        try:
+            settings = GestureTextSettings.model_validate(changed)
+        except ValidationError as error:
+            raise UserError(first_complaint(error)) from error
+        feature, pictures = mean_feature(examples, options)
+        told = {f"{name} feature": {"pictures": pictures, "options": options.model_dump(mode="json")}}
+        with next_folder(out, source.folder) as folder:
+            save_feature(folder, name, feature)
+            save_words(settings, {**source.training, **told}, folder)
+
+
+class PhaseMaker:
+    """The second or the third stage; see StageMaker.
+
+    Raises:
+        UserError: the folder is no such model, has no such gesture, or its fusion has nothing to train.
+    """
+
+    def __init__(self, model: Path, options: PhaseOptions) -> None:
+        self._source, self._options = GestureTextFolder(model), options
+        if self._source.gesture(options.gesture).fusion == "frozen-random" and options.TRAINS == "fusion":
+            raise UserError(
+                f"gesture {options.gesture}: expected a fusion that is trained, got the frozen random one; go on with "
+                "the stage 'tuning', or begin again with fusion=low-rank"
+            )
+        if options.TRAINS == "fusion" and options.share == 1:
+            raise UserError("share: expected less than 1, as nothing of the fusion is heard at 1")
+
+    @property
+    def samples(self) -> GestureSamples:
+        """Of either stage."""
+        return GestureSamples(self._source.settings, self._options, self._source.tokenizer)
+
+    def stage(self) -> GestureStage:
+        """With the networks of the folder; only what the phase trains wants gradients."""
+        source, settings, options = self._source, self._source.settings, self._options
+        unet = source.unet().requires_grad_(False)
+        if options.checkpoint_activations:
+            unet.enable_gradient_checkpointing()
+        if options.TRAINS == "adapter":
+            unet = add_adapter(unet, settings.adapter.rank, float(settings.adapter.rank), settings.adapter.layers)
+        fusion = source.fusion(options.gesture).requires_grad_(options.TRAINS == "fusion")
+        model = GestureModel(unet, fusion, source.feature(options.gesture))
+        encoders = Encoders(source.autoencoder(), source.text_encoder(), settings.latent)
+        empty = torch.from_numpy(token_ids(source.tokenizer, "", settings.text)[0])[None]
+        return GestureStage(GestureTask(model, settings, options), settings, encoders, empty)
+
+    def write(self, stage: Stage, training: dict[str, Any], out: Path) -> None:
+        """The folder with what was trained of the gesture in its place."""
+        assert isinstance(stage, GestureStage)
+        source, name, model = self._source, self._options.gesture, stage.task.model
+        told = {f"{name} {key}": value for key, value in training.items()}
+        with next_folder(out, source.folder) as folder:
+            if self._options.TRAINS == "fusion":
+                save_fusion(folder, name, model.fusion)
+            else:
+                save_adapter(model.unet, place_of(folder, name) / ADAPTER)
+            save_words(source.settings, {**source.training, **told}, folder)
