@@ -19,6 +19,7 @@ __all__ = [
     "LABELS",
     "check_roles",
     "example",
+    "hand_limits",
     "open_bundle",
     "pictures",
     "read_settings",
@@ -59,3 +60,8 @@ def work(request: SampleRequest, settings: AnnotatedSettings) -> dict[str, Any]:
     """What decides how much work a picture is."""
     resolved = request.resolve(settings)
     return {"steps": resolved.steps, "guidance": resolved.guidance, "best_of": resolved.best_of, "size": settings.size}
+
+
+def hand_limits(settings: AnnotatedSettings) -> None:
+    """Nobody says where hands are."""
+    return None
