@@ -82,14 +82,11 @@ def train_stage(
     accelerator = make_accelerator(options)
     with accelerator.main_process_first():  # the others find the index that the first one made
         sources, held_out = open_data(data, options.held_out, out / "index")
+    if isinstance(maker, Counting):
+        return _counted(maker, sources, _description(name, model, data, options), out, accelerator)
     if accelerator.is_main_process:
         pin(out, _description(name, model, data, options), FREE)  # once the data is there: a slip pins nothing
     accelerator.wait_for_everyone()
-    if isinstance(maker, Counting):
-        if accelerator.is_main_process:
-            maker.count((shards.read(i) for shards in sources for i in range(len(shards))), out / "model")
-        leave(accelerator)
-        return out / "model"
     mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     torch.manual_seed(options.seed)  # of fresh weights
     stage = maker.stage()
@@ -221,3 +218,14 @@ def _note(out: Path, loop: Loop, options: ShardOptions, mixture: Mixture) -> dic
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "options": options.model_dump(mode="json"),
     }
+
+
+def _counted(
+    maker: Counting, sources: list[Shards], description: dict[str, Any], out: Path, accelerator: Accelerator
+) -> Path:  # fmt: skip
+    """A stage without the loop, by the first process."""
+    if accelerator.is_main_process:
+        pin(out, description, FREE)
+        maker.count((shards.read(i) for shards in sources for i in range(len(shards))), out / "model")
+    leave(accelerator)
+    return out / "model"

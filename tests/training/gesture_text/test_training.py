@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,36 @@ def test_examples_of_another_gesture_are_refused(people: list[Example]) -> None:
     blind = Example(**{**vars(people[0]), "keypoints": np.zeros((133, 3), np.float32)})
     with pytest.raises(UserError, match="gesture ok: expected pictures of its hand, but no whole hand is known"):
         mean_feature([blind], FeatureOptions(gesture="ok"))
+
+
+class Landmarks:
+    """MediaPipe as far as a feature needs it: sees a hand in every other picture."""
+
+    def __init__(self, **said: Any) -> None:
+        self.said, self.asked = said, 0
+
+    def __call__(self, **said: Any) -> Landmarks:
+        assert said == {"static_image_mode": True, "max_num_hands": 1, "min_detection_confidence": 0.5}
+        return self
+
+    def __enter__(self) -> Landmarks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def process(self, picture: np.ndarray) -> SimpleNamespace:
+        self.asked += 1
+        hand = [SimpleNamespace(x=self.asked + i, y=0.5, z=-i) for i in range(21)]
+        return SimpleNamespace(multi_hand_landmarks=[SimpleNamespace(landmark=hand)] if self.asked % 2 else None)
+
+
+def test_a_feature_of_what_mediapipe_sees(people: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = SimpleNamespace(hands=SimpleNamespace(Hands=Landmarks()))
+    monkeypatch.setattr("handfirst.training.systems.gesture_text.feature.solutions", lambda: hands)
+    found, count = mean_feature(people, FeatureOptions(gesture="ok", points="mediapipe"))
+    assert count == 3  # pictures 1, 3 and 5
+    np.testing.assert_allclose(found.reshape(21, 3), [(3 + i, 0.5, -i) for i in range(21)])
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class GestureKeeper:
         digests = (key_of(tensor.detach().cpu().float().numpy().tobytes()) for _, tensor in weights)
         return key_of(VERSION, json.dumps(said).encode(), *digests)
 
-    def prepare(self, example: Example) -> Sample:
+    def prepare(self, example: Example, place: int = 0) -> Sample:
         sides_of(example, self.samples.options.gesture)
         return {"rgb": fit(example, self.samples.settings.size).rgb, "caption": np.array(example.caption)}
 
