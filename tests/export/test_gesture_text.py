@@ -254,3 +254,11 @@ def test_a_gesture_without_adapter_is_told_of(tmp_path: Path) -> None:
     array = np.load(io.BytesIO(Source(folder, ExportOptions()).assets["gesture_ok"][1]))
     assert array.dtype == np.float16 and not array[-GestureTextFolder(folder).settings.adapter.values :].any()
     assert json.loads((folder / "settings.json").read_text())["gestures"][0]["name"] == "ok"
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_gestures(tmp_path / "model", "ok")
+    np.save(folder / "gestures" / "ok" / "feature.npy", np.full(63, 1e5, np.float32))
+    with pytest.raises(UserError, match=r"gesture ok: expected numbers that float16 can hold, got 1e\+05"):
+        _ = Source(folder, ExportOptions()).assets
+    assert len(Source(folder, ExportOptions("x", "float32")).assets) == 1

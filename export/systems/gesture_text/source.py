@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
 from handfirst.export.options import ExportOptions
@@ -55,12 +57,9 @@ class Source:
 
     @property
     def assets(self) -> Mapping[str, tuple[str, bytes]]:
-        """A file for every gesture: its feature, its fusion and its adapter."""
-        half = self._options.weights == "float16"
-        return {
-            asset(name): (f"{asset(name)}.npy", write_gesture(self._model.values(name), half))
-            for name in self.settings.names
-        }
+        """A file for every gesture: its feature, its fusion and its adapter; raises a UserError where half precision
+        cannot hold them."""
+        return {asset(name): (f"{asset(name)}.npy", self._numbers(name)) for name in self.settings.names}
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -82,3 +81,13 @@ class Source:
     def rehearse(self, bundle: Bundle) -> float:
         """One picture, two steps."""
         return rehearse(self._model, bundle, self._options.rounded)
+
+    def _numbers(self, name: str) -> bytes:
+        values, half = self._model.values(name), self._options.weights == "float16"
+        largest = float(np.abs(values).max())
+        if not largest <= np.finfo(np.float16 if half else np.float32).max:
+            raise UserError(
+                f"gesture {name}: expected numbers that {self._options.weights} can hold, got {largest:.3g}; "
+                "export it with --weights float32, or train it again with a lower lr"
+            )
+        return write_gesture(values, half)

@@ -137,7 +137,7 @@ class GestureTextFolder:
             return torch.zeros(layout.values)
         with reading(self.folder):
             said = json.loads((folder / CONFIG).read_text())
-            scale = float(said["lora_alpha"]) / int(said["r"])
+            scale = float(said["lora_alpha"]) / max(1, int(said["r"]))
             weights = load_file(folder / "adapter_model.safetensors")
             named = {key.removeprefix("base_model.model."): tensor.float() for key, tensor in weights.items()}
             names = {key.rpartition(".lora_")[0] for key in named}
