@@ -85,7 +85,7 @@ class Source:
     def _numbers(self, name: str) -> bytes:
         values, half = self._model.values(name), self._options.weights == "float16"
         largest = float(np.abs(values).max())
-        if not largest <= np.finfo(np.float16 if half else np.float32).max:
+        if not largest <= float(np.finfo(np.float16 if half else np.float32).max):
             raise UserError(
                 f"gesture {name}: expected numbers that {self._options.weights} can hold, got {largest:.3g}; "
                 "export it with --weights float32, or train it again with a lower lr"
