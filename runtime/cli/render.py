@@ -12,6 +12,14 @@ from handfirst.runtime.cli import options, output, pipeline
 from handfirst.runtime.cli.bars import Bars
 
 
+class CloseUp(StrEnum):
+    """Around which hands a second pass paints larger."""
+
+    off = "off"
+    auto = "auto"
+    always = "always"
+
+
 class Blend(StrEnum):
     """The paper's three ways of keeping the hands."""
 
@@ -52,6 +60,7 @@ def render(
     eta: Annotated[float | None, typer.Option(help="DDIM's eta, 0 to 1.", show_default="the model's")] = None,
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
+    close_up: Annotated[CloseUp, typer.Option(help="Paint around small hands once more, larger.")] = CloseUp.off,
     size: options.Size = None,
     frame: options.Frame = None,
     image: options.Image = None,
@@ -95,6 +104,7 @@ def render(
         "eta": eta,
         "blend": None if blend is Blend.expansion else blend.value,
         "feather": feather or None,
+        "close_up": None if close_up is CloseUp.off else close_up.value,
         "size": size,
         "frame": frame,
         "image": image,

@@ -218,6 +218,11 @@ class Guided:
         """[B or 2 B, L, D]."""
         return self.tensors["context"]
 
+    def at(self, rows: Sequence[int]) -> Guided:
+        """Guidance of some rows of the batch, in that order; a row may be asked for more than once."""
+        without = None if self.unconditional is None else {n: a[list(rows)] for n, a in self.unconditional.items()}
+        return Guided({name: array[list(rows)] for name, array in self.conditional.items()}, without)
+
     def rows(self, array: Latents) -> Latents:
         """[B, ...] -> [B or 2 B, ...]: the same rows for both answers."""
         return array if self.unconditional is None else np.concatenate([array, array])

@@ -139,7 +139,10 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Wall time by stage; one that is left out counts 0. What a caller does between two steps is not counted."""
+    """Wall time by stage; one that is left out counts 0, and one that was not named at first comes last.
+
+    What a caller does between two steps is not counted.
+    """
 
     def __init__(self, *names: str) -> None:
         self._nanoseconds = dict.fromkeys(names, 0)
@@ -152,7 +155,7 @@ class Clock:
             yield
         finally:
             end = perf_counter_ns()
-            self._nanoseconds[name] += end - start
+            self._nanoseconds[name] = self._nanoseconds.get(name, 0) + end - start
             record(name, "stage", start, end)
 
     def steps(self, name: str, iterator: Iterator[T]) -> Iterator[T]:

@@ -71,10 +71,17 @@ def reference(asked, steps=6, guidance=2.0, hand_guidance=1.5):
         x = ddim(hands, randn(part_seed(asked.seed, name), (1, 4, 4, 4)).astype(np.float64), steps, hand_guidance)
         seen = c_p.max(1, keepdims=True) + 0.01 * word({"context": given, "timestep": np.array([1])})
         canvas = canvas.place(pictures(x)[0], grown(seen[0, 0], 8) >= 0.25, crop.similarity)
-    x_c = normalised(vae_encoder({"image": canvas.image.transpose(2, 0, 1)[None] / 127.5 - 1})["latent"])
-    eps_0 = randn(asked.seed, (1, 4, 8, 8)).astype(np.float64)
     table = mask_table(canvas.parts, steps, asked.blend, SETTINGS.body, 8)
-    hint_feature = blocks(hint(asked.pose, canvas.mask, 64, 64)[None], 8)
+    latents, image = painted(canvas, asked.pose, asked.seed, table, steps, guidance)
+    return latents, np.where(canvas.mask[..., None], canvas.image, image)
+
+
+def painted(canvas, pose, seed, table, steps=6, guidance=2.0):
+    """Stage 2 alone: (final latents [4, 8, 8], decoded image [64, 64, 3]); it keeps the cells of `table` [T, 8, 8]."""
+    given, without = context_of("a", "red", "man"), context_of()
+    x_c = normalised(vae_encoder({"image": canvas.image.transpose(2, 0, 1)[None] / 127.5 - 1})["latent"])
+    eps_0 = randn(seed, (1, 4, 8, 8)).astype(np.float64)
+    hint_feature = blocks(hint(pose, canvas.mask, 64, 64)[None], 8)
 
     def body(x, t):
         answers = []
@@ -88,4 +95,4 @@ def reference(asked, steps=6, guidance=2.0, hand_guidance=1.5):
         return np.where(table[s - 1], known, x) if s <= steps - 2 else x
 
     latents = ddim(body, eps_0, steps, guidance, blend)
-    return latents[0], np.where(canvas.mask[..., None], canvas.image, pictures(latents)[0])
+    return latents[0], pictures(latents)[0]

@@ -10,6 +10,7 @@ const NAMES = {
   eta: "Eta, 0 to 1",
   blend: "How hands are kept",
   feather: "Feather, pixels",
+  close_up: "Close-ups of small hands",
   strength: "Strength, 0 to 1",
   inpaint_steps: "Steps of the edge",
   inpaint_guidance: "Guidance of the edge",

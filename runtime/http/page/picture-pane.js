@@ -2,7 +2,7 @@
 
 import { $, imageOf, make } from "./dom.js";
 
-const STAGES = { text: "Words", decode: "Picture" };
+const STAGES = { text: "Words", close_ups: "Close-ups", decode: "Picture" };
 const PIECES = {
   result: "Picture",
   pose: "Skeleton",
@@ -11,7 +11,7 @@ const PIECES = {
   region: "Kept region",
   sheet: "Sheet",
 };
-const ORDER = ["result", "hand", "hand-mask", "canvas", "mask", "pose", "sheet"];
+const ORDER = ["result", "hand", "hand-mask", "close-up", "canvas", "mask", "pose", "sheet"];
 const MOST_KEPT = 40;
 
 export class PicturePane {

@@ -18,7 +18,7 @@ from handfirst.runtime.diffusion.device import DeviceLoop
 from handfirst.runtime.diffusion.device_loops import Launches, Loops, Rows, bound, place_contexts
 from handfirst.runtime.diffusion.launch import Launch, common_lane
 from handfirst.runtime.diffusion.loop_shape import loop_shape
-from handfirst.runtime.diffusion.masks import mask_table
+from handfirst.runtime.diffusion.masks import mask_table, reduce_mask
 from handfirst.runtime.diffusion.noise import Streams
 from handfirst.runtime.diffusion.sampler import Guided, Known, Predict, Prediction, Step, denoise, predicting
 from handfirst.runtime.diffusion.table import StepTable
@@ -119,8 +119,11 @@ class BodyStage:
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """The first picture as it stands at `step`, sketched."""
-        image: NDArray[np.uint8] = self._codec.sketch(host(step.x_0)[:1])[0]
-        return image
+        return self.sketches(step, 1)[0]
+
+    def sketches(self, step: Step, count: int | None = None) -> NDArray[np.uint8]:
+        """The first `count` pictures, or all, as they stand at `step`: uint8 [B, H, W, 3]."""
+        return self._codec.sketch(host(step.x_0)[:count])
 
     def regions(self, request: Request, canvas: Canvas, table: StepTable) -> NDArray[np.bool_]:
         """What is kept after each step, bool [T, H, W], latent cells as squares; nothing where nothing is blended."""
@@ -133,7 +136,7 @@ class BodyStage:
         body, factor = self._settings.body, self._settings.latent.factor
         with span("mask_table"):
             return [
-                mask_table(canvas.parts, steps, request.blend, body, factor)
+                _with_around(mask_table(canvas.parts, steps, request.blend, body, factor), canvas, factor)
                 for canvas, request in zip(canvases, requests, strict=True)
             ]
 
@@ -146,3 +149,8 @@ class BodyStage:
                 for request, canvas in zip(requests, canvases, strict=True)
             ]
         return run_rows(self._hint_encoder, {"hint": np.stack(hints)})["hint_feature"]
+
+
+def _with_around(kept: NDArray[np.bool_], canvas: Canvas, factor: int) -> NDArray[np.bool_]:
+    """The table of kept cells, bool [S, h, w], with those in which nothing is to be painted, kept throughout."""
+    return kept if canvas.around is None else kept | ~reduce_mask(~canvas.around, factor, "max")

@@ -7,7 +7,7 @@ Knows nothing about people, key points or models: pictures, masks and maps only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ SPECK = 0.02
 PINHOLE = 0.002
 """Holes smaller than this fraction are no gap between fingers; the ring of an OK sign is larger."""
 
+HERE = Similarity(1.0, 0.0, 0.0)
 _Array = NDArray[np.float64]
 
 
@@ -47,10 +48,12 @@ class Canvas:
     Attributes:
         image: uint8 [H, W, 3].
         parts: bool [H, W] each, one for every picture that was placed, True where it is known; in that order.
+        around: bool [H, W], what else is known, and kept as it is in every step; None: nothing.
     """
 
     image: NDArray[np.uint8]
     parts: tuple[NDArray[np.bool_], ...] = ()
+    around: NDArray[np.bool_] | None = None
 
     @classmethod
     def empty(cls, settings: BodySettings) -> Canvas:
@@ -60,9 +63,17 @@ class Canvas:
     @classmethod
     def build(cls, hands: Iterable[PlacedHand], settings: BodySettings) -> Canvas:
         """All hands of an image, each where its own mask is; where two masks meet, the later hand is in front."""
-        canvas = cls.empty(settings)
+        return cls.empty(settings).with_hands(hands)
+
+    def with_hands(self, hands: Iterable[PlacedHand], to_crops: Similarity = HERE) -> Canvas:
+        """A new canvas with these hands as well, in the same manner.
+
+        Args:
+            to_crops: this canvas's pixels -> those of the canvas that the hands' crops are of.
+        """
+        canvas = self
         for hand in hands:
-            canvas = canvas.place(hand.image, hand.mask, hand.crop.similarity)
+            canvas = canvas.place(hand.image, hand.mask, to_crops.then(hand.crop.similarity))
         return canvas
 
     @property
@@ -81,11 +92,12 @@ class Canvas:
         """
         height, width = self.image.shape[:2]
         here = warp(mask, similarity, height, width) >= 0.5
-        image = np.where(here[..., None], _to_uint8(warp(picture, similarity, height, width)), self.image)
-        return Canvas(image, (*self.parts, here))
+        image = np.where(here[..., None], to_uint8(warp(picture, similarity, height, width)), self.image)
+        return replace(self, image=image, parts=(*self.parts, here))
 
 
-def _to_uint8(image: _Array) -> NDArray[np.uint8]:
+def to_uint8(image: _Array) -> NDArray[np.uint8]:
+    """Rounded; float64 in [0, 255]."""
     return np.rint(image).astype(np.uint8)
 
 

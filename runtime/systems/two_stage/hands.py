@@ -29,8 +29,9 @@ from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.view import hand_words
 from handfirst.runtime.running import host, run_kept, run_rows, upload
 from handfirst.runtime.systems.two_stage.canvas import clean_mask
+from handfirst.runtime.systems.two_stage.close_up import window_of
 from handfirst.runtime.systems.two_stage.condition import condition
-from handfirst.runtime.systems.two_stage.request import HandResult, Request, hand_name
+from handfirst.runtime.systems.two_stage.request import CloseUp, HandResult, Request, hand_name
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 SMALL = 96 / 512
@@ -77,16 +78,22 @@ def count_hands(request: Request, settings: TwoStageSettings) -> int:
     return sum(len(_seen(person, request, settings)) for person in request.pose.people)
 
 
-def hand_warnings(hands: Sequence[HandResult], settings: TwoStageSettings) -> list[str]:
+def count_close_ups(request: Request, settings: TwoStageSettings) -> int:
+    """How many of them get a close-up, if all are found in what stage 1 draws."""
+    crops = [crop for person in request.pose.people for crop in _seen(person, request, settings)]
+    return sum(window_of(crop, request.close_up, settings) is not None for crop in crops)
+
+
+def hand_warnings(hands: Sequence[HandResult], close_up: CloseUp, settings: TwoStageSettings) -> list[str]:
     """A line per hand that the picture may not do justice to."""
     if not hands:
         return ["the pose has no hand with enough visible points on the canvas; the body is painted without stage 1"]
     small = SMALL * min(settings.body.width, settings.body.height)
     lines = [
         f"{hand.name} is small ({hand.crop.side_px:.0f} pixels with its margin); "
-        f"from {small:.0f} pixels on hands come out clearer"
+        f"from {small:.0f} pixels on hands come out clearer, or ask for a close-up (--close-up auto)"
         for hand in hands
-        if hand.crop.side_px < small
+        if hand.crop.side_px < small and window_of(hand.crop, close_up, settings) is None
     ]
     return lines + [
         f"{hand.name}: no hand was found in the generated crop, so nothing of it is kept; try another seed"
@@ -197,7 +204,10 @@ def _prompt(person: Person, crop: HandCrop, request: Request, settings: TwoStage
 def _seen(person: Person, request: Request, settings: TwoStageSettings) -> list[HandCrop]:
     """The crops of a person that overlap the canvas."""
     width, height = request.pose.width, request.pose.height
-    crops = hand_crops(person, settings.hand, width, height)
+    shape = settings.hand
+    if request.close_up != "off":  # a hand fills its crop, however small it is
+        shape = shape.model_copy(update={"min_side": settings.latent.factor / min(width, height)})
+    crops = hand_crops(person, shape, width, height)
     return [crop for crop in crops if _on_canvas(crop, width, height)]
 
 

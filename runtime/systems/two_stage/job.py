@@ -18,7 +18,7 @@ from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.read import parse_pose, read_pose
 from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
 from handfirst.runtime.system import Content, JobKind
-from handfirst.runtime.systems.two_stage.request import Request
+from handfirst.runtime.systems.two_stage.request import CloseUp, Request
 
 PROMPT = (
     "a person with short black hair and tan skin, wearing a yellow t-shirt and blue trousers, "
@@ -58,6 +58,7 @@ class JobFields(BaseModel):
     speed: Speed = "exact"
     blend: BlendRule = "expansion"
     feather: Real = 0.0
+    close_up: CloseUp = "off"
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
     default_size: str | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.pictures import write
 from handfirst.runtime.pose.skeleton import draw_skeleton
-from handfirst.runtime.systems.two_stage.request import Result
+from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.request import HandResult, Result
 
+REGION = "region"
+"""What progress calls the cells that are kept after a step."""
 GAP = 8
 LABEL = 24
 
@@ -31,7 +35,7 @@ def pictures(result: Result) -> list[tuple[str, str, NDArray[Any]]]:
     made: list[tuple[str, str, NDArray[Any]]] = [(kind, kind, image) for kind, image in whole.items()]
     for hand in result.hands:
         made += [("hand", hand.name, hand.image), ("hand-mask", f"{hand.name}-mask", hand.mask)]
-    return made
+    return made + [("close-up", each.name, each.image) for each in result.close_ups]
 
 
 def sheet(result: Result) -> NDArray[np.uint8]:
@@ -58,6 +62,20 @@ def _sheet(result: Result, pose: NDArray[np.uint8]) -> NDArray[np.uint8]:
         made[LABEL : LABEL + height, x : x + width] = panel
         write(made, label, x, LABEL - 8, 14, (0, 0, 0))
     return made
+
+
+def known_pictures(canvas: Canvas, hands: Sequence[HandResult]) -> dict[str, Callable[[], NDArray[Any]]]:
+    """What stage 1 leaves to see of a picture, by the names of `pictures`."""
+    seen: dict[str, Callable[[], NDArray[Any]]] = {"canvas": lambda: canvas.image, "mask": lambda: canvas.mask}
+    for hand in hands:
+        seen[hand.name] = partial(getattr, hand, "image")
+    return seen
+
+
+def row(regions: Callable[[], NDArray[np.bool_]], step: int) -> NDArray[np.bool_]:
+    """What is kept after a step, from 1, bool [H, W]."""
+    region: NDArray[np.bool_] = regions()[step - 1]
+    return region
 
 
 def tile(pictures: Sequence[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:

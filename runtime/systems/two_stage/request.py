@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,22 @@ from handfirst.runtime.diffusion.solvers import Solver, check_steps
 from handfirst.runtime.diffusion.speed import Speed
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.errors import RequestError
-from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.geometry import Similarity
 from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.size import LARGEST_SIDE
-from handfirst.runtime.systems.two_stage.settings import BodySettings, TwoStageSettings
+from handfirst.runtime.systems.two_stage.fitting import SIZE, canvas_of, eta_of, fit_mask, fit_pose
+from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 LONGEST_PROMPT = 10_000
-BLANK = 0.05
-"""Share of the picture outside the pose's canvas from which on it is said."""
-SIZE = "size of the picture"
-"""What messages call it; on the command line and in jobs it is the canvas, and `size` that of the pose."""
+
+CloseUp = Literal["off", "auto", "always"]
+"""Whether what lies around hands is painted once more, larger (close_up.py): nowhere, around small hands, or around all
+that it makes larger."""
 
 ASKED = (
     *("prompt", "negative_prompt", "hand_prompt", "seed", "steps", "hand_steps"),
-    *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather"),
+    *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather", "close_up"),
 )
 """What a picture tells of its request; the pose is too long for that."""
 
@@ -79,6 +80,8 @@ class Request:
     """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
     feather: float = 0.0
     """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
+    close_up: CloseUp = "off"
+    """Around which hands a second pass paints at a larger scale; see `CloseUp`, and docs/limits.md for what it does."""
     size: tuple[int, int] | None = None
     """Width and height of the picture in pixels, where the model leaves them free; None: the model's own."""
 
@@ -97,6 +100,7 @@ class Request:
         for name, said, known in (
             ("blend", self.blend, get_args(BlendRule)),
             ("speed", self.speed, get_args(Speed)),
+            ("close_up", self.close_up, get_args(CloseUp)),
             ("solver", self.solver, (*get_args(Solver), None)),
             ("hand_solver", self.hand_solver, (*get_args(Solver), None)),
         ):
@@ -139,7 +143,7 @@ class Request:
                 a size that the model does not paint.
         """
         defaults = settings.defaults
-        width, height = _canvas(self.size, settings.body)
+        width, height = canvas_of(self.size, settings.body)
         solver, steps = self.solver or defaults.solver, self.steps or defaults.steps
         stages: dict[str, Any] = {
             "steps": steps,
@@ -156,65 +160,14 @@ class Request:
         check_steps(stages["hand_solver"], schedule, stages["hand_steps"])
         return replace(
             self,
-            pose=_fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None),
-            hand_mask=None if self.hand_mask is None else _fit_mask(self.hand_mask, height, width),
+            pose=fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None),
+            hand_mask=None if self.hand_mask is None else fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             **stages,
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
-            eta=_eta(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
+            eta=eta_of(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
         )
-
-
-def _eta(asked: float | None, usual: float, *solvers: Solver) -> float:
-    """0 where no stage takes steps of DDIM, the only one with an eta."""
-    if any(solver in ("ddim", "ddim-trailing") for solver in solvers):
-        return usual if asked is None else asked
-    if asked:
-        raise RequestError(f"eta: expected none with the solver {solvers[0]}, got {asked}; DDIM alone has one")
-    return 0.0
-
-
-def _canvas(size: tuple[int, int] | None, body: BodySettings) -> tuple[int, int]:
-    """Width and height of the picture."""
-    if size is None or size == (body.width, body.height):
-        return body.width, body.height
-    if body.widths is None or body.heights is None:
-        raise RequestError(
-            f"{SIZE}: this model paints {body.width}x{body.height} alone, got {size[0]}x{size[1]}; leave it out, or "
-            "export the model with --sizes"
-        )
-    if size[0] not in body.widths or size[1] not in body.heights:
-        raise RequestError(
-            f"{SIZE}: expected a width of {body.widths} and a height of {body.heights}, got {size[0]}x{size[1]}"
-        )
-    return size
-
-
-def _fit_pose(pose: Pose, width: int, height: int, free: bool) -> Pose:
-    """The pose on the picture's canvas, with a line if a good part of the picture shows nothing of the pose's canvas.
-
-    Args:
-        free: whether another size of the picture could be asked for.
-    """
-    fitted = pose.fit(width, height)
-    across, down = width / pose.width, height / pose.height
-    blank = 1 - min(across, down) / max(across, down)
-    if blank < BLANK:
-        return fitted
-    asked = f"ask for a picture of the pose's shape (--canvas, such as {pose.width}x{pose.height}), or " if free else ""
-    line = (
-        f"the pose's canvas is {pose.width}x{pose.height}, the picture {width}x{height}: the pose is made smaller, and "
-        f"{blank:.0%} of the picture lie outside its canvas; {asked}crop the pose's canvas to the picture's shape"
-    )
-    return replace(fitted, warnings=(*fitted.warnings, line))
-
-
-def _fit_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """The mask where `Pose.fit` puts the points: scaled evenly until it fits, then centred."""
-    scale = min(width / mask.shape[1], height / mask.shape[0])
-    fit = Similarity(scale, (width - scale * mask.shape[1]) / 2, (height - scale * mask.shape[0]) / 2)
-    return warp(mask, fit.inverse(), height, width) >= 0.5
 
 
 def _check_text(name: str, text: object, *, empty: bool = False) -> None:
@@ -266,6 +219,20 @@ def hand_name(person: int, crop: HandCrop) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class CloseUpResult:
+    """What the second pass painted around one hand."""
+
+    name: str
+    """hand-0-left-close-up."""
+    window: Similarity
+    """Canvas pixels -> the close-up's."""
+    image: NDArray[np.uint8]
+    """uint8 [H, W, 3], as large as the picture: the window with the hand in place."""
+    weight: NDArray[np.float64]
+    """float64 [H, W] in [0, 1] on the canvas: how much of the finished picture comes from here; 0 on every hand."""
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """One made image and everything it was made from."""
 
@@ -282,9 +249,12 @@ class Result:
     request: Request
     """As it was carried out: every default filled in, the pose on the model's canvas."""
     seconds: dict[str, float]
-    """Wall time of text, hands, hands_decode, canvas, body, body_decode and total; of the batch, where in one."""
+    """Wall time of text, hands, hands_decode, canvas, body, body_decode and total, and of close_ups before it where
+    there are some; of the batch, where in one."""
     warnings: tuple[str, ...] = ()
     """What the caller should know: a prompt that was cut, hands too small, a mask that stayed empty."""
+    close_ups: tuple[CloseUpResult, ...] = ()
+    """One for every hand around which the picture was painted once more."""
 
     @property
     def seed(self) -> int:

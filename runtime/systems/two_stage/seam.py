@@ -7,7 +7,7 @@ from typing import Any
 
 from handfirst.engines.bundle import Bundle
 from handfirst.runtime.system import Resident
-from handfirst.runtime.systems.two_stage.hands import SMALL, count_hands
+from handfirst.runtime.systems.two_stage.hands import SMALL, count_close_ups, count_hands
 from handfirst.runtime.systems.two_stage.job import JOBS, example
 from handfirst.runtime.systems.two_stage.pictures import pictures, sheet
 from handfirst.runtime.systems.two_stage.request import Request
@@ -50,13 +50,13 @@ def open_bundle(bundle: Bundle, engine: str, threads: int | None, resident: Resi
 
 
 def together(request: Request, settings: TwoStageSettings) -> Hashable:
-    """What `Request.loop` holds, once defaults are filled in, and the number of hands to draw.
+    """What `Request.loop` holds, once defaults are filled in, and the numbers of hands to draw and of close-ups.
 
     Raises:
         RequestError: it does not fit the model.
     """
     resolved = request.resolve(settings)
-    return resolved.loop, count_hands(resolved, settings)
+    return resolved.loop, count_hands(resolved, settings), count_close_ups(resolved, settings)
 
 
 def hand_limits(settings: TwoStageSettings) -> dict[str, float]:
@@ -76,6 +76,8 @@ def work(request: Request, settings: TwoStageSettings) -> dict[str, Any]:
         "solver": resolved.solver,
         "speed": resolved.speed,
     }
+    if close_ups := count_close_ups(resolved, settings):
+        told["close_ups"] = close_ups
     if steps != hand_steps:
         told |= {"body_steps": steps, "hand_steps": hand_steps}
     if resolved.hand_solver != resolved.solver:

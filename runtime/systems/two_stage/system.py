@@ -6,13 +6,13 @@ Knows nothing about files beyond the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,16 @@ from handfirst.runtime.running import host
 from handfirst.runtime.system import Progress, Resident
 from handfirst.runtime.systems.two_stage.body import BodyStage
 from handfirst.runtime.systems.two_stage.canvas import Canvas
+from handfirst.runtime.systems.two_stage.close_up import Window, by_picture, preview, put_back, windows
 from handfirst.runtime.systems.two_stage.hands import Hand, HandStage, find_hands, hand_warnings
-from handfirst.runtime.systems.two_stage.request import HandResult, Loop, Request, Result
+from handfirst.runtime.systems.two_stage.pictures import REGION, known_pictures, row
+from handfirst.runtime.systems.two_stage.request import CloseUpResult, HandResult, Loop, Request, Result
 from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
 from handfirst.runtime.timing.spans import Clock, recorded
 
-REGION = "region"
-"""What progress calls the cells that are kept after a step."""
+CLOSE_UPS = "close_ups"
+"""What progress and clock call the second pass."""
 GIVEN = Choice("given", "the engines were opened by the caller")
 
 
@@ -213,7 +215,7 @@ class TwoStage:
         with clock("canvas"):
             shares = _split(made, [len(each) for each in found])
             canvases = tuple(Canvas.build(share, self.settings.body) for share in shares)
-        yield Progress("canvas", 1, 1, lambda: canvases[0].image, known=_known(canvases[0], shares[0]))
+        yield Progress("canvas", 1, 1, lambda: canvases[0].image, known=known_pictures(canvases[0], shares[0]))
         warnings = tuple(self._warnings(*each) for each in zip(requests, found, shares, strict=True))
         return Drawn(tuple(requests), shares, canvases, body_contexts, body_table, warnings, clock)
 
@@ -221,15 +223,17 @@ class TwoStage:
         """The second half: the bodies around the hands."""
         requests, canvases, clock = drawn.requests, drawn.canvases, drawn.clock
         regions = cache(partial(self._body.regions, requests[0], canvases[0], drawn.table))
-        known = _known(canvases[0], drawn.hands[0])
+        known = known_pictures(canvases[0], drawn.hands[0])
         for step in clock.steps("body", self._body.steps(requests, canvases, drawn.contexts, drawn.table)):
-            known[REGION] = partial(_row, regions, step.index)
+            known[REGION] = partial(row, regions, step.index)
             yield Progress("body", step.index, step.total, partial(self._body.preview, step), known=dict(known))
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
+            asked = windows(requests, drawn.hands, images, self.settings)
+        closer = (yield from self._paint_close_ups(drawn, asked, images[0])) if asked else [()] * len(images)
         return [
             Result(
-                image=images[i],
+                image=put_back(images[i], closer[i]),
                 hands=drawn.hands[i],
                 canvas=canvases[i].image,
                 mask=canvases[i].mask,
@@ -237,9 +241,25 @@ class TwoStage:
                 request=request,
                 seconds=clock.seconds,
                 warnings=drawn.warnings[i],
+                close_ups=closer[i],
             )
             for i, request in enumerate(requests)
         ]
+
+    def _paint_close_ups(
+        self, drawn: Drawn, asked: Sequence[Window], first: NDArray[np.uint8]
+    ) -> Generator[Progress, None, list[tuple[CloseUpResult, ...]]]:
+        """A second pass of stage 2 around hands, all windows together (close_up.py); by picture, of which one may have
+        none. `first` is the first picture, for previews."""
+        requests, canvases = [each.request for each in asked], [each.canvas for each in asked]
+        contexts = drawn.contexts.at([each.picture for each in asked])
+        steps = self._body.steps(requests, canvases, contexts, drawn.table)
+        for step in drawn.clock.steps(CLOSE_UPS, steps):
+            sketches = partial(self._body.sketches, step)
+            yield Progress(CLOSE_UPS, step.index, step.total, partial(preview, asked, sketches, first))
+        with drawn.clock(CLOSE_UPS):
+            painted = self._body.finish(requests, canvases, step)
+        return by_picture(asked, painted, len(drawn.requests))
 
     def _tables(self, request: Request) -> tuple[StepTable, StepTable]:
         """Of stage 1 and stage 2."""
@@ -268,7 +288,8 @@ class TwoStage:
 
     def _warnings(self, request: Request, hands: Sequence[Hand], made: Sequence[HandResult]) -> tuple[str, ...]:
         prompts = [request.prompt, request.negative_prompt, *(hand.prompt for hand in hands)]
-        return (*request.pose.warnings, *self._text.warnings(prompts), *hand_warnings(made, self.settings))
+        odd = hand_warnings(made, request.close_up, self.settings)
+        return (*request.pose.warnings, *self._text.warnings(prompts), *odd)
 
 
 T = TypeVar("T")
@@ -279,19 +300,6 @@ def _given(value: T | None) -> T:
     if value is None:
         raise ValueError("the request is not resolved")
     return value
-
-
-def _known(canvas: Canvas, hands: Sequence[HandResult]) -> dict[str, Callable[[], NDArray[Any]]]:
-    """What stage 1 leaves to see of a picture, by the names of pictures.py."""
-    seen: dict[str, Callable[[], NDArray[Any]]] = {"canvas": lambda: canvas.image, "mask": lambda: canvas.mask}
-    for hand in hands:
-        seen[hand.name] = partial(getattr, hand, "image")
-    return seen
-
-
-def _row(regions: Callable[[], NDArray[np.bool_]], step: int) -> NDArray[np.bool_]:
-    region: NDArray[np.bool_] = regions()[step - 1]
-    return region
 
 
 def _split(items: Sequence[T], counts: Sequence[int]) -> tuple[tuple[T, ...], ...]:
