@@ -19,7 +19,18 @@ from handfirst.runtime.system import Content, JobKind, Request
 VERSION = 1
 """Of what a key is made from."""
 
-_LATER = ("canvas", "frame", "image", "default_size", "hand_steps", "solver", "hand_solver", "speed", "close_up")
+_LATER = (
+    "canvas",
+    "frame",
+    "image",
+    "default_size",
+    "hand_steps",
+    "solver",
+    "hand_solver",
+    "speed",
+    "close_up",
+    "armless",
+)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,98}[A-Za-z0-9_-]|[A-Za-z0-9]", re.ASCII)
 

@@ -20,6 +20,14 @@ class CloseUp(StrEnum):
     always = "always"
 
 
+class Armless(StrEnum):
+    """What becomes of hands whose elbow or wrist is missing."""
+
+    complete = "complete"
+    leave = "leave"
+    refuse = "refuse"
+
+
 class Blend(StrEnum):
     """The paper's three ways of keeping the hands."""
 
@@ -61,6 +69,9 @@ def render(
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     close_up: Annotated[CloseUp, typer.Option(help="Paint around small hands once more, larger.")] = CloseUp.off,
+    armless: Annotated[
+        Armless, typer.Option(help="Hands without elbow or wrist: made up, left so, or refused.")
+    ] = Armless.leave,
     size: options.Size = None,
     frame: options.Frame = None,
     image: options.Image = None,
@@ -105,6 +116,7 @@ def render(
         "blend": None if blend is Blend.expansion else blend.value,
         "feather": feather or None,
         "close_up": None if close_up is CloseUp.off else close_up.value,
+        "armless": None if armless is Armless.leave else armless.value,
         "size": size,
         "frame": frame,
         "image": image,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from handfirst.runtime.pose.arms import lacks_arm
 from handfirst.runtime.pose.person import MIN_HAND_POINTS, Person, Points, Pose
-from handfirst.runtime.pose.topology import ELBOW, HIPS, NOSE, SHOULDERS, SIDES, WRIST
+from handfirst.runtime.pose.topology import HIPS, NOSE, SHOULDERS, SIDES
 
 TINY = 0.01
 """Of the canvas's shorter side, and at least TINY_PX: nobody draws that small, the units are others."""
@@ -45,9 +46,9 @@ def _about(person: Person, width: int, height: int) -> list[str]:
         count = int(np.isfinite(person.hand(side)).all(1).sum())
         if 0 < count < MIN_HAND_POINTS:
             lines.append(f"{{who}}'s {side} hand has only {count} points, fewer than {MIN_HAND_POINTS}: left out")
-        elif count and not (known[ELBOW[side]] and known[WRIST[side]]):
+        elif lacks_arm(person, side):
             lines.append(
-                f"{{who}}'s {side} hand has no arm (elbow or wrist missing): stage 2 must guess where it joins"
+                f"{{who}}'s {side} hand has no arm (elbow or wrist missing); it can be made up: armless=complete"
             )
     return lines
 

@@ -44,7 +44,7 @@ class TestRender:
         said = (
             "--bundle model --negative-prompt blurry --hand-prompt hands --seed 3 --steps 9 --guidance 2.5 --eta 0.5"
             " --hand-guidance 1.5 --hand-steps 4 --solver unipc --hand-solver ddim --speed fast"
-            " --blend bounding-box --feather 2 --close-up auto --engine cuda --threads 2 --low-memory"
+            " --blend bounding-box --feather 2 --close-up auto --armless refuse --engine cuda --threads 2 --low-memory"
         )
         assert main([*RENDER, *said.split()]) == 0
         assert system.opened == (Path("model"), "cuda", 2, "stage")
@@ -52,7 +52,8 @@ class TestRender:
         assert (asked.prompt, asked.negative_prompt, asked.hand_prompt) == ("a person", "blurry", "hands")
         assert (asked.seed, asked.steps, asked.guidance, asked.hand_guidance) == (3, 9, 2.5, 1.5)
         assert (asked.hand_steps, asked.solver, asked.hand_solver, asked.speed) == (4, "unipc", "ddim", "fast")
-        assert (asked.eta, asked.blend, asked.feather, asked.close_up) == (0.5, "bounding-box", 2.0, "auto")
+        assert (asked.eta, asked.blend, asked.feather) == (0.5, "bounding-box", 2.0)
+        assert (asked.close_up, asked.armless) == ("auto", "refuse")
         assert (asked.pose.width, asked.pose.height) == (512, 512)
 
     def test_asks_for_another_canvas(self, system, here, capsys):
@@ -65,7 +66,7 @@ class TestRender:
         assert system.opened == (None, "auto", None, "all")
         assert (asked.negative_prompt, asked.hand_prompt, asked.steps, asked.guidance) == ("", None, None, None)
         assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, "expansion", 0.0)
-        assert asked.close_up == "off"
+        assert (asked.close_up, asked.armless) == ("off", "leave")
 
     def test_a_count_numbers_files_and_seeds(self, system, here, capsys):
         assert main([*RENDER, "--seed", "5", "--count", "3", "--sheet", "--json"]) == 0

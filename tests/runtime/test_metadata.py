@@ -74,7 +74,7 @@ class TestFiles:
             "hand_prompt": result.request.prompt, "seed": 7, "steps": 5, "hand_steps": 5, "guidance": 2.5,
             "solver": "ddim", "hand_solver": "ddim", "speed": "exact",
             "hand_guidance": result.request.hand_guidance, "eta": result.request.eta, "blend": "expansion",
-            "feather": 0.0, "close_up": "off", "width": 64, "height": 96,
+            "feather": 0.0, "close_up": "off", "armless": "leave", "width": 64, "height": 96,
         }  # fmt: skip
 
     def test_pixels_are_what_they_were(self, result, kind):

@@ -11,6 +11,7 @@ const NAMES = {
   blend: "How hands are kept",
   feather: "Feather, pixels",
   close_up: "Close-ups of small hands",
+  armless: "Hands without an arm",
   strength: "Strength, 0 to 1",
   inpaint_steps: "Steps of the edge",
   inpaint_guidance: "Guidance of the edge",

@@ -6,6 +6,8 @@ Knows nothing about prompts, hands or networks.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,13 @@ from numpy.typing import NDArray
 from handfirst.runtime.diffusion.solvers import Solver
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.geometry import Similarity, warp
+from handfirst.runtime.pose.arms import lacks_arm, with_arm
 from handfirst.runtime.pose.person import Pose
+from handfirst.runtime.pose.topology import SIDES
 from handfirst.runtime.systems.two_stage.settings import BodySettings
 
+Armless = Literal["complete", "leave", "refuse"]
+"""Hands that have no arm: wrist and elbow are made up (pose/arms.py), or stay missing, or the pose is refused."""
 BLANK = 0.05
 """Share of the picture outside the pose's canvas from which on it is said."""
 SIZE = "size of the picture"
@@ -64,6 +70,30 @@ def fit_pose(pose: Pose, width: int, height: int, free: bool) -> Pose:
         f"{blank:.0%} of the picture lie outside its canvas; {asked}crop the pose's canvas to the picture's shape"
     )
     return replace(fitted, warnings=(*fitted.warnings, line))
+
+
+def join_hands(pose: Pose, how: Armless) -> Pose:
+    """The pose with arms to hands that have none, if that is asked for, and a line in place of what was said of them.
+
+    Raises:
+        RequestError: there is one, and it is to be refused.
+    """
+    if how == "leave":
+        return pose
+    people, said = list(pose.people), list(pose.warnings)
+    for i, person in enumerate(pose.people):
+        who = "the person" if len(pose.people) == 1 else f"person {i + 1}"
+        for side in filter(partial(lacks_arm, person), SIDES):
+            if how == "refuse":
+                raise RequestError(
+                    f"pose: expected an elbow and a wrist to every hand, got none to {who}'s {side} hand; add them to "
+                    "the pose, or ask for armless=complete, which makes them up"
+                )
+            odd, joined = f"{who}'s {side} hand has no arm", with_arm(people[i], side)
+            people[i] = joined or people[i]
+            told = "what is missing is made up" if joined else "nothing can be made up without its wrist and a knuckle"
+            said = [*(line for line in said if not line.startswith(odd)), f"{odd} (elbow or wrist missing): {told}"]
+    return replace(pose, people=tuple(people), warnings=tuple(said))
 
 
 def fit_mask(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:

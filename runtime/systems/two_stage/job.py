@@ -18,6 +18,7 @@ from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.read import parse_pose, read_pose
 from handfirst.runtime.pose.size import LARGEST_SIDE, parse_size
 from handfirst.runtime.system import Content, JobKind
+from handfirst.runtime.systems.two_stage.fitting import Armless
 from handfirst.runtime.systems.two_stage.request import CloseUp, Request
 
 PROMPT = (
@@ -59,6 +60,7 @@ class JobFields(BaseModel):
     blend: BlendRule = "expansion"
     feather: Real = 0.0
     close_up: CloseUp = "off"
+    armless: Armless = "leave"
     size: str | None = None
     """"WIDTHxHEIGHT" of the pose's canvas, for formats that do not say it."""
     default_size: str | None = None

@@ -22,7 +22,7 @@ from handfirst.runtime.geometry import Similarity
 from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.pose.size import LARGEST_SIDE
-from handfirst.runtime.systems.two_stage.fitting import SIZE, canvas_of, eta_of, fit_mask, fit_pose
+from handfirst.runtime.systems.two_stage.fitting import SIZE, Armless, canvas_of, eta_of, fit_mask, fit_pose, join_hands
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 LONGEST_PROMPT = 10_000
@@ -33,7 +33,7 @@ that it makes larger."""
 
 ASKED = (
     *("prompt", "negative_prompt", "hand_prompt", "seed", "steps", "hand_steps"),
-    *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather", "close_up"),
+    *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather", "close_up", "armless"),
 )
 """What a picture tells of its request; the pose is too long for that."""
 
@@ -82,6 +82,9 @@ class Request:
     """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
     close_up: CloseUp = "off"
     """Around which hands a second pass paints at a larger scale; see `CloseUp`, and docs/limits.md for what it does."""
+    armless: Armless = "leave"
+    """What becomes of hands whose elbow or wrist is missing; see `Armless`. None is made up unasked: most are missing
+    because they lie outside the picture, and there training has none either."""
     size: tuple[int, int] | None = None
     """Width and height of the picture in pixels, where the model leaves them free; None: the model's own."""
 
@@ -101,6 +104,7 @@ class Request:
             ("blend", self.blend, get_args(BlendRule)),
             ("speed", self.speed, get_args(Speed)),
             ("close_up", self.close_up, get_args(CloseUp)),
+            ("armless", self.armless, get_args(Armless)),
             ("solver", self.solver, (*get_args(Solver), None)),
             ("hand_solver", self.hand_solver, (*get_args(Solver), None)),
         ):
@@ -139,8 +143,8 @@ class Request:
         """The same request for one model: its defaults in place of every None, pose and mask on its canvas.
 
         Raises:
-            RequestError: if it asks for more steps than the model or the solver has, an eta where no stage has one, or
-                a size that the model does not paint.
+            RequestError: if it asks for more steps than the model or the solver has, an eta where no stage has one, a
+                size that the model does not paint, or arms to all hands and there are none.
         """
         defaults = settings.defaults
         width, height = canvas_of(self.size, settings.body)
@@ -155,12 +159,13 @@ class Request:
         for name in ("steps", "hand_steps"):
             if stages[name] > most:
                 raise RequestError(f"{name}: expected at most {most}, the model's training steps, got {stages[name]}")
+        fitted = fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None)
         schedule = Schedule(settings.schedule)
         check_steps(solver, schedule, steps)
         check_steps(stages["hand_solver"], schedule, stages["hand_steps"])
         return replace(
             self,
-            pose=fit_pose(self.pose, width, height, self.size is None and settings.body.widths is not None),
+            pose=join_hands(fitted, self.armless),
             hand_mask=None if self.hand_mask is None else fit_mask(self.hand_mask, height, width),
             hand_prompt=self.prompt if self.hand_prompt is None else self.hand_prompt,
             **stages,
