@@ -19,7 +19,9 @@ def sanity_warnings(pose: Pose) -> tuple[str, ...]:
         return ("no person in the pose: there is nothing to draw",)
     lines = []
     if len(pose.people) > 1:
-        lines.append(f"{len(pose.people)} people: all of them are drawn, each with hands of their own")
+        lines.append(
+            f"{len(pose.people)} people: all are drawn, each with hands of their own; one text describes them all"
+        )
     for i, person in enumerate(pose.people):
         who = "the person" if len(pose.people) == 1 else f"person {i + 1}"
         lines += [line.format(who=who) for line in _about(person, pose.width, pose.height)]

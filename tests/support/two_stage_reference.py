@@ -19,6 +19,7 @@ from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.pose.crop import hand_crops
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.skeleton import draw_skeleton
+from handfirst.runtime.pose.topology import HAND_EDGES
 from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask
 from handfirst.runtime.systems.two_stage.request import HandResult, Request, Result
 from handfirst.training.systems.two_stage.model_folder import TwoStageModel
@@ -115,7 +116,8 @@ def reference_hands(model: TwoStageModel, request: Request) -> list[HandResult]:
             feature = model.hand(torch.cat([x_t, c_p], 1), t.expand(1), both[1:])[1]
             x_t = steps.step(u + g * (c - u), t, x_t, eta=0.0).prev_sample
         mask = model.hand.mask(feature)[0, 0].clamp(0, 1).numpy() >= 0.5
-        out.append(HandResult(0, crop, decode(model, x_t)[0], clean_mask(mask)))
+        ends = person.hand(side)[list(HAND_EDGES)]
+        out.append(HandResult(0, crop, decode(model, x_t)[0], clean_mask(mask), bones=ends))
     return out
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.geometry import Similarity, connected, warp
+from handfirst.runtime.systems.two_stage.overlap import share_out
 from handfirst.runtime.systems.two_stage.settings import BodySettings
 
 SPECK = 0.02
@@ -39,6 +40,10 @@ class PlacedHand(Protocol):
     def image(self) -> NDArray[np.uint8]: ...
     @property
     def mask(self) -> NDArray[np.bool_]: ...
+    @property
+    def bones(self) -> NDArray[np.float64] | None:
+        """Ends of its bones, [N, 2, 2] in canvas pixels, where they are known (overlap.py)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ class Canvas:
 
     @classmethod
     def build(cls, hands: Iterable[PlacedHand], settings: BodySettings) -> Canvas:
-        """All hands of an image, each where its own mask is; where two masks meet, the later hand is in front."""
+        """All hands of an image, each where its own mask is; what two masks claim is shared out (overlap.py)."""
         return cls.empty(settings).with_hands(hands)
 
     def with_hands(self, hands: Iterable[PlacedHand], to_crops: Similarity = HERE) -> Canvas:
@@ -71,9 +76,12 @@ class Canvas:
         Args:
             to_crops: this canvas's pixels -> those of the canvas that the hands' crops are of.
         """
+        placed = [(hand, to_crops.then(hand.crop.similarity)) for hand in hands]
+        bones = [None if hand.bones is None else to_crops.inverse().apply(hand.bones) for hand, _ in placed]
         canvas = self
-        for hand in hands:
-            canvas = canvas.place(hand.image, hand.mask, to_crops.then(hand.crop.similarity))
+        shares = share_out([self._seen(hand.mask, to_crop) for hand, to_crop in placed], bones)
+        for (hand, to_crop), share in zip(placed, shares, strict=True):
+            canvas = canvas._put(hand.image, share, to_crop)
         return canvas
 
     @property
@@ -90,8 +98,14 @@ class Canvas:
             mask: bool [S, S], True on the hand.
             similarity: canvas pixels -> crop pixels. The crop may leave the canvas.
         """
+        return self._put(picture, self._seen(mask, similarity), similarity)
+
+    def _seen(self, mask: NDArray[np.bool_], similarity: Similarity) -> NDArray[np.bool_]:
+        """Where at least half of the canvas's pixel is inside a crop's mask, bool [H, W]."""
+        return np.asarray(warp(mask, similarity, *self.image.shape[:2]) >= 0.5)
+
+    def _put(self, picture: NDArray[np.uint8], here: NDArray[np.bool_], similarity: Similarity) -> Canvas:
         height, width = self.image.shape[:2]
-        here = warp(mask, similarity, height, width) >= 0.5
         image = np.where(here[..., None], to_uint8(warp(picture, similarity, height, width)), self.image)
         return replace(self, image=image, parts=(*self.parts, here))
 

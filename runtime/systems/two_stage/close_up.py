@@ -26,6 +26,8 @@ from handfirst.runtime.systems.two_stage.canvas import Canvas, to_uint8
 from handfirst.runtime.systems.two_stage.request import CloseUp, CloseUpResult, HandResult, Request
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
+CLOSE_UPS = "close_ups"
+"""What progress and clock call the second pass."""
 SMALL_CELLS = 8.0
 """Latent cells along the box of a small hand, at most. So many hold a mask with an IoU of .78 to its pixels, 4 with .66
 and 2 with .45 (medians of 16 rendered hands); 16 with .88."""

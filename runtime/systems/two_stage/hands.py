@@ -24,14 +24,14 @@ from handfirst.runtime.diffusion.noise import Streams, part_seed
 from handfirst.runtime.diffusion.sampler import Guided, Predict, Prediction, Step, denoise, predicting
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.geometry import warp
-from handfirst.runtime.pose.crop import HandCrop, hand_crops
-from handfirst.runtime.pose.person import Person
+from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.view import hand_words
 from handfirst.runtime.running import host, run_kept, run_rows, upload
 from handfirst.runtime.systems.two_stage.canvas import clean_mask
 from handfirst.runtime.systems.two_stage.close_up import window_of
 from handfirst.runtime.systems.two_stage.condition import condition
-from handfirst.runtime.systems.two_stage.request import CloseUp, HandResult, Request, hand_name
+from handfirst.runtime.systems.two_stage.crops import Found, find_crops
+from handfirst.runtime.systems.two_stage.request import CloseUp, HandResult, Request
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 SMALL = 96 / 512
@@ -43,44 +43,51 @@ class Hand:
     """One crop to generate.
 
     Attributes:
-        person: index in the pose.
-        crop: where it is on the canvas, and which hands it holds.
+        found: where it is on the canvas, which hands it holds, and whose.
         c_p: the condition, float32 [K', h, w].
         prompt, negative_prompt, seed: its own.
     """
 
-    person: int
-    crop: HandCrop
+    found: Found
     c_p: NDArray[np.float32]
     prompt: str
     negative_prompt: str
     seed: int
+
+    @property
+    def crop(self) -> HandCrop:
+        """Of `found`."""
+        return self.found.crop
+
+    def result(
+        self, image: NDArray[np.uint8], mask: NDArray[np.bool_], bones: NDArray[np.float64] | None = None
+    ) -> HandResult:
+        """What is made of it."""
+        return HandResult(self.found.person, self.crop, image, mask, self.found.partner, bones)
 
 
 def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]:
     """The hands of a resolved request that can be seen on the canvas, person by person, left before right."""
     return tuple(
         Hand(
-            person=index,
-            crop=crop,
-            c_p=_condition(person, crop, request.hand_mask, settings),
-            prompt=_prompt(person, crop, request, settings),
+            found=found,
+            c_p=_condition(found, request.hand_mask, settings),
+            prompt=_prompt(found, request, settings),
             negative_prompt=request.negative_prompt,
-            seed=part_seed(request.seed, hand_name(index, crop)),
+            seed=part_seed(request.seed, found.name),
         )
-        for index, person in enumerate(request.pose.people)
-        for crop in _seen(person, request, settings)
+        for found in find_crops(request, settings)
     )
 
 
 def count_hands(request: Request, settings: TwoStageSettings) -> int:
     """How many hands find_hands would find: rows of stage 1's batch."""
-    return sum(len(_seen(person, request, settings)) for person in request.pose.people)
+    return len(find_crops(request, settings))
 
 
 def count_close_ups(request: Request, settings: TwoStageSettings) -> int:
     """How many of them get a close-up, if all are found in what stage 1 draws."""
-    crops = [crop for person in request.pose.people for crop in _seen(person, request, settings)]
+    crops = [found.crop for found in find_crops(request, settings)]
     return sum(window_of(crop, request.close_up, settings) is not None for crop in crops)
 
 
@@ -169,7 +176,7 @@ class HandStage:
         predicted = run_rows(self._mask_head, {"feature": feature})["mask"][:, 0]
         masks = binarise(predicted, self._settings.hand.mask_threshold)
         return [
-            HandResult(hand.person, hand.crop, image, clean_mask(mask))
+            hand.result(image, clean_mask(mask), hand.found.bones)
             for hand, image, mask in zip(hands, images, masks, strict=True)
         ]
 
@@ -177,14 +184,13 @@ class HandStage:
         """The hands as they stand at `step`, sketched, whole squares: the mask is not known yet."""
         whole = np.ones((self._settings.hand.size,) * 2, np.bool_)
         images = self._codec.sketch(host(step.x_0)[: len(hands)])
-        return [HandResult(h.person, h.crop, image, whole) for h, image in zip(hands, images, strict=True)]
+        return [hand.result(image, whole) for hand, image in zip(hands, images, strict=True)]
 
 
-def _condition(
-    person: Person, crop: HandCrop, mask: NDArray[np.bool_] | None, settings: TwoStageSettings
-) -> NDArray[np.float32]:
+def _condition(found: Found, mask: NDArray[np.bool_] | None, settings: TwoStageSettings) -> NDArray[np.float32]:
     """c_p of one crop: only the crop's own hands are drawn, even where the other one peeks in (decision A6.16)."""
-    points = {side: crop.similarity.apply(person.hand(side)) for side in crop.sides}
+    crop = found.crop
+    points = {side: crop.similarity.apply(found.hands.hand(side)) for side in crop.sides}
     cut = None if mask is None else warp(mask, crop.similarity.inverse(), crop.size, crop.size) >= 0.5
     return condition(
         points.get("left"),
@@ -196,22 +202,6 @@ def _condition(
     )
 
 
-def _prompt(person: Person, crop: HandCrop, request: Request, settings: TwoStageSettings) -> str:
-    words = f"{hand_words(person, crop)}, " if settings.hand.view_words else ""
+def _prompt(found: Found, request: Request, settings: TwoStageSettings) -> str:
+    words = f"{hand_words(found.hands, found.crop)}, " if settings.hand.view_words else ""
     return words + (request.hand_prompt or request.prompt)
-
-
-def _seen(person: Person, request: Request, settings: TwoStageSettings) -> list[HandCrop]:
-    """The crops of a person that overlap the canvas."""
-    width, height = request.pose.width, request.pose.height
-    shape = settings.hand
-    if request.close_up != "off":  # a hand fills its crop, however small it is
-        shape = shape.model_copy(update={"min_side": settings.latent.factor / min(width, height)})
-    crops = hand_crops(person, shape, width, height)
-    return [crop for crop in crops if _on_canvas(crop, width, height)]
-
-
-def _on_canvas(crop: HandCrop, width: int, height: int) -> bool:
-    """Whether the crop's square and the canvas overlap."""
-    corners = crop.similarity.inverse().apply(np.array([[0.0, 0.0], [crop.size, crop.size]]))
-    return bool((corners[0] < (width, height)).all() and (corners[1] > 0).all())

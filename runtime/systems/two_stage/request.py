@@ -201,7 +201,7 @@ def _size(size: object) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class HandResult:
-    """One generated hand crop (both hands of a person where their boxes meet)."""
+    """One generated hand crop; it holds two hands where their boxes meet (crops.py)."""
 
     person: int
     """Index of the person in the pose."""
@@ -211,15 +211,22 @@ class HandResult:
     """uint8 [S, S, 3]."""
     mask: NDArray[np.bool_]
     """bool [S, S], True on the hand: predicted, thresholded, specks removed."""
+    partner: int | None = None
+    """Index of the person whose right hand is in the crop beside `person`'s left one; None: all is `person`'s."""
+    bones: NDArray[np.float64] | None = None
+    """Ends of its bones, float64 [N, 2, 2] in canvas pixels: what decides over pixels that other hands claim, too."""
 
     @property
     def name(self) -> str:
         """Of this part of the picture."""
-        return hand_name(self.person, self.crop)
+        return hand_name(self.person, self.crop, self.partner)
 
 
-def hand_name(person: int, crop: HandCrop) -> str:
-    """What a hand is called and its seed derived from: hand-0-left, hand-0-right, or hand-0-both for a joint crop."""
+def hand_name(person: int, crop: HandCrop, partner: int | None = None) -> str:
+    """What a hand is called and its seed derived from: hand-0-left, hand-0-right, or for a joint crop hand-0-both, or
+    hand-0-left-1-right where the right hand is another person's."""
+    if partner is not None:
+        return f"hand-{person}-left-{partner}-right"
     return f"hand-{person}-{crop.sides[0] if len(crop.sides) == 1 else 'both'}"
 
 

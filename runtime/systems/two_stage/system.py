@@ -32,7 +32,8 @@ from handfirst.runtime.running import host
 from handfirst.runtime.system import Progress, Resident
 from handfirst.runtime.systems.two_stage.body import BodyStage
 from handfirst.runtime.systems.two_stage.canvas import Canvas
-from handfirst.runtime.systems.two_stage.close_up import Window, by_picture, preview, put_back, windows
+from handfirst.runtime.systems.two_stage.close_up import CLOSE_UPS, Window, by_picture, preview, put_back, windows
+from handfirst.runtime.systems.two_stage.crops import crop_warnings
 from handfirst.runtime.systems.two_stage.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.systems.two_stage.pictures import REGION, known_pictures, row
 from handfirst.runtime.systems.two_stage.request import CloseUpResult, HandResult, Loop, Request, Result
@@ -40,8 +41,6 @@ from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
 from handfirst.runtime.timing.spans import Clock, recorded
 
-CLOSE_UPS = "close_ups"
-"""What progress and clock call the second pass."""
 GIVEN = Choice("given", "the engines were opened by the caller")
 
 
@@ -230,7 +229,9 @@ class TwoStage:
         with clock("body_decode"):
             images = self._body.finish(requests, canvases, step)
             asked = windows(requests, drawn.hands, images, self.settings)
-        closer = (yield from self._paint_close_ups(drawn, asked, images[0])) if asked else [()] * len(images)
+        closer: list[tuple[CloseUpResult, ...]] = [()] * len(images)
+        if asked:
+            closer = yield from self._paint_close_ups(drawn, asked, images[0])
         return [
             Result(
                 image=put_back(images[i], closer[i]),
@@ -253,8 +254,7 @@ class TwoStage:
         none. `first` is the first picture, for previews."""
         requests, canvases = [each.request for each in asked], [each.canvas for each in asked]
         contexts = drawn.contexts.at([each.picture for each in asked])
-        steps = self._body.steps(requests, canvases, contexts, drawn.table)
-        for step in drawn.clock.steps(CLOSE_UPS, steps):
+        for step in drawn.clock.steps(CLOSE_UPS, self._body.steps(requests, canvases, contexts, drawn.table)):
             sketches = partial(self._body.sketches, step)
             yield Progress(CLOSE_UPS, step.index, step.total, partial(preview, asked, sketches, first))
         with drawn.clock(CLOSE_UPS):
@@ -288,7 +288,7 @@ class TwoStage:
 
     def _warnings(self, request: Request, hands: Sequence[Hand], made: Sequence[HandResult]) -> tuple[str, ...]:
         prompts = [request.prompt, request.negative_prompt, *(hand.prompt for hand in hands)]
-        odd = hand_warnings(made, request.close_up, self.settings)
+        odd = crop_warnings([hand.found for hand in hands]) + hand_warnings(made, request.close_up, self.settings)
         return (*request.pose.warnings, *self._text.warnings(prompts), *odd)
 
 

@@ -31,6 +31,7 @@ class Hand:
     crop: Crop
     image: np.ndarray
     mask: np.ndarray
+    bones: np.ndarray | None = None
 
 
 def test_empty_is_uniform_grey():
