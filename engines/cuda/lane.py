@@ -12,7 +12,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from handfirst.engines.engine import Array
+import numpy as np
+
+from handfirst.engines.engine import Array, Placed
 
 
 class Cuda(Protocol):
@@ -111,6 +113,15 @@ class Lane:
     cuda: Cuda
     stream: int
     lock: AbstractContextManager[Any] = field(default_factory=threading.RLock)
+
+    def bring(self, *tensors: Placed) -> list[Array]:
+        """Arrays of their values once all that was queued is done."""
+        arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
+        with self.lock:
+            for array, placed in zip(arrays, tensors, strict=True):
+                self.cuda.download(array, placed.address, self.stream)
+            self.cuda.wait(self.stream)
+        return arrays
 
 
 @functools.cache

@@ -11,8 +11,7 @@ with a stand-in for one, latents equal sampler.py's to the last bit.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,15 +28,13 @@ from handfirst.engines.spec import EngineSpec
 from handfirst.runtime.diffusion.launch import Launch, output_shapes
 from handfirst.runtime.diffusion.loop_shape import LoopShape, pack_rows
 from handfirst.runtime.diffusion.sampler import STEP, Known, Latents, Step
+from handfirst.runtime.diffusion.step_graphs import StepGraphs
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.timing.device_spans import DeviceSpans
 from handfirst.runtime.timing.spans import listened
 
 AHEAD = 2
 """Steps that may be queued while the device works on an earlier one: one would leave it idle between two steps."""
-
-UNSAID = -3e38
-"""What no network predicts, not even one that fails: that is NaN or infinite."""
 
 PAUSE = 2e-4
 """Seconds between two looks at whether the device is that far: a step takes milliseconds."""
@@ -57,9 +54,7 @@ class DeviceLoop:
     def __init__(self, lane: Lane, shape: LoopShape) -> None:
         self.lane, self.shape = lane, shape
         self._held: dict[str, Placed] = {}
-        self._graphs: dict[int, _Captured] = {}  # by the answers that a step asks for
-        self._ran: set[int] = set()  # answers that a step of this job has asked for
-        self._replays = True
+        self._graphs = StepGraphs(lane, self._held)
         try:
             self._make_room()
         except BaseException:
@@ -190,7 +185,7 @@ class DeviceLoop:
                     here = _OnDevice(self.lane, self._x_t), _OnDevice(self.lane, self._x_0)
                     yield Step(index, len(table), timestep, *here, late)
             self._until(mark)  # others queue meanwhile
-            x_t, x_0, *rest = bring(self.lane, self._x_t, self._x_0, *told.values())
+            x_t, x_0, *rest = self.lane.bring(self._x_t, self._x_0, *told.values())
             if spans is not None:
                 spans.tell()
             yield Step(len(table), len(table), timestep, x_t, x_0, dict(zip(told, rest, strict=True)))
@@ -203,11 +198,11 @@ class DeviceLoop:
 
     def close(self) -> None:
         """Frees its memory, once all that was queued is done."""
-        cuda, (graphs, held) = self.lane.cuda, (self._graphs, self._held)
-        self._graphs, self._held = {}, {}
+        cuda, placed = self.lane.cuda, list(self._held.values())
+        self._held.clear()
         gives = [partial(cuda.wait, self.lane.stream)]
-        gives += [partial(cuda.drop, captured.graph) for captured in graphs.values()]
-        gives += [partial(cuda.free, placed.address) for placed in held.values()]
+        gives += [partial(cuda.drop, graph) for graph in self._graphs.given_up()]
+        gives += [partial(cuda.free, each.address) for each in placed]
         with self.lane.lock:
             for give in gives:
                 with suppress(EngineError):  # a lost GPU has nothing left to give back
@@ -216,7 +211,7 @@ class DeviceLoop:
     def _begin(self, table: StepTable, draws: Latents, condition: Latents | None, known: Known | None) -> None:
         """Everything that a job brings goes up, before its first step."""
         rows = pack_rows(table, self.shape.copies)
-        self._ran = set()
+        self._graphs.begin()
         x_T = np.ascontiguousarray(draws[:, 0])
         first = x_T if condition is None else np.concatenate([x_T, condition], 1)
         given: dict[str, Array] = {
@@ -234,58 +229,15 @@ class DeviceLoop:
             self.place(name, array)
 
     def _step(self, index: int, answers: int, launches: Sequence[Launch], spans: DeviceSpans | None) -> None:
-        cuda, stream = self.lane.cuda, self.lane.stream
-
         def queue() -> None:
             for launch in launches:
                 with nullcontext() if spans is None else spans.of(launch.engine.name, launch.nbytes, launch.shapes):
                     launch.queue()
             with nullcontext() if spans is None else spans.of(STEP):
-                cuda.step(self._loop.address, self.shape.batch, prod(self.shape.latent), stream)
+                self.lane.cuda.step(self._loop.address, self.shape.batch, prod(self.shape.latent), self.lane.stream)
 
-        computes_in = [launch.engine.computes_in for launch in launches]
-        captured = self._graphs.get(answers)
-        if captured is not None and computes_in != captured.computes_in:
-            cuda.wait(stream)
-            cuda.drop(self._graphs.pop(answers).graph)
-            self._ran.discard(answers)
-            captured = None
-        whole = self._replays and spans is None and all(launch.engine.captured for launch in launches)
-        if not launches or not whole or (captured is None and answers not in self._ran):
-            queue()  # the first run as it is: libraries take memory then, which a capture forbids
-        elif captured is None:
-            self._capture(index, answers, queue, computes_in)
-        else:
-            cuda.launch(captured.graph, stream)
-        self._ran.add(answers)
-
-    def _capture(self, index: int, answers: int, queue: Callable[[], None], computes_in: list[object]) -> None:
-        """Captures the step and runs it; where that is refused, steps run one by one from now on."""
-        try:
-            graph = self.lane.cuda.capture(queue, self.lane.stream)
-        except EngineError as error:
-            self._replays = False
-            warnings.warn(f"steps run without a CUDA graph: {error}", RuntimeWarning, stacklevel=2)
-            queue()
-        else:
-            self._graphs[answers] = _Captured(graph, computes_in)
-            self._prove(index, answers, queue)
-
-    def _prove(self, index: int, answers: int, queue: Callable[[], None]) -> None:
-        """The first replay: a graph that was captured while another device was current is empty, and says nothing."""
-        cuda, stream, graph = self.lane.cuda, self.lane.stream, self._graphs[answers].graph
-        cuda.upload(self.prediction.address, np.full(self.prediction.shape, UNSAID, np.float32), stream)
-        cuda.launch(graph, stream)
-        state, prediction = bring(self.lane, self._held["state"], self.prediction)
-        if state[0] == index and (prediction != np.float32(UNSAID)).any():
-            return
-        del self._graphs[answers]
-        self._replays = False
-        cuda.drop(graph)
-        if state[0] != index - 1:  # the step was taken, on what no network has said
-            raise EngineError("a captured step ran without its networks; use engine 'cuda', or ask again")
-        warnings.warn("a captured step changed nothing; steps run without a CUDA graph", RuntimeWarning, stacklevel=2)
-        queue()
+        engines = [launch.engine for launch in launches]
+        self._graphs.run(index, answers, engines, queue, whole=spans is None)
 
     def _until(self, mark: int) -> None:
         """Until an event has happened. Asked again and again, since waiting would hold the lock that others need."""
@@ -297,24 +249,6 @@ class DeviceLoop:
 
     def _raw(self, name: str, size: int) -> Placed:
         return self.room(name, (size,), "uint8")
-
-
-@dataclass(frozen=True)
-class _Captured:
-    """A step as a CUDA graph, and what the engines computed in when it was captured."""
-
-    graph: int
-    computes_in: list[object]
-
-
-def bring(lane: Lane, *tensors: Placed) -> list[Array]:
-    """Arrays of their values once all that was queued is done."""
-    arrays = [np.empty(placed.shape, placed.dtype) for placed in tensors]
-    with lane.lock:
-        for array, placed in zip(arrays, tensors, strict=True):
-            lane.cuda.download(array, placed.address, lane.stream)
-        lane.cuda.wait(lane.stream)
-    return arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,4 +271,4 @@ class _OnDevice:
         return f"loop on stream {self.lane.stream}"
 
     def numpy(self) -> Array:
-        return bring(self.lane, self.placed)[0]
+        return self.lane.bring(self.placed)[0]

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.arithmetic_model import FUNCTIONS, SETTINGS, person, request, spec, tokenizer
-from support.fake_cuda import FakeCuda
-from support.fake_engine import FakeEngine
-from support.fake_stream_engine import FakeStreamEngine
+from support.arithmetic_gpu import World, plain
+from support.arithmetic_model import FUNCTIONS, person, request
 
 from handfirst.engines.cuda.lane import Lane
 from handfirst.engines.engine import StreamEngine
@@ -24,21 +22,7 @@ from handfirst.runtime.diffusion import device, device_loops, launch
 from handfirst.runtime.profile import memory
 from handfirst.runtime.profile.peak import product_graph
 from handfirst.runtime.serve.server import Server
-from handfirst.runtime.systems.two_stage.system import TwoStage
 from handfirst.runtime.timing.spans import Recording, recording
-
-LOOPING = ("hand_unet", "controlnet", "body_unet")
-
-
-class World:
-    """The arithmetic model over a fake GPU, whose networks' parts lie on its stream."""
-
-    def __init__(self, captured: bool, **functions: Any) -> None:
-        self.cuda = FakeCuda()
-        self.lane = Lane(self.cuda, self.cuda.stream())
-        engines = {role: FakeEngine(spec(role), role, functions.get(role, FUNCTIONS[role])) for role in FUNCTIONS}
-        self.on_stream = {role: FakeStreamEngine(engines[role], self.lane, captured) for role in LOOPING}
-        self.model = TwoStage(SETTINGS, {**engines, **self.on_stream}, tokenizer())
 
 
 @pytest.fixture(params=[False, True], ids=["each engine by itself", "one graph"])
@@ -47,11 +31,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield made
     made.model.close()
     assert not made.cuda.blocks and not made.cuda.graphs and not made.cuda.events
-
-
-def plain() -> TwoStage:
-    engines = {role: FakeEngine(spec(role), role, function) for role, function in FUNCTIONS.items()}
-    return TwoStage(SETTINGS, engines, tokenizer())
 
 
 ASKED = [
