@@ -109,6 +109,16 @@ def events(lines):
             found = {}
 
 
+def tiles(seed, **more):
+    """A job of the second system."""
+    return {"bundle": "mosaic", "request": {"colour": "red", "seed": seed, **more}}
+
+
+def counted(text, name):
+    """A figure of what /metrics answers; 0 where it is not told."""
+    return float(next((line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(name + " ")), "0"))
+
+
 @contextmanager
 def serving(*arguments, headers=None, environment=None):
     """A server that can paint; it is killed in the end."""
