@@ -1,4 +1,4 @@
-"""LoRA files under every naming: merged as diffusers and peft merge them; names of a full-size UNet without weights."""
+"""LoRA files under every naming: merged as diffusers and peft merge them."""
 
 from __future__ import annotations
 
@@ -10,94 +10,13 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from support.lora_files import KINDS, RANK, TEXT, factors, layers, text_path, tiny_text, tiny_unet, written
+from torch import Tensor
 
 from handfirst.engines.errors import UserError
 from handfirst.training.models.lora import LoraFile, fitted, merge, narrow, read_lora
-from handfirst.training.models.lora_names import layers_by_name, original_blocks, spoken
-
-RANK = 2
-KINDS = {
-    "to_q": 32, "to_k": 32, "to_v": 32, "to_out.0": 32, "proj_in": 16, "proj_out": 16, "ff.net.0.proj": 16,
-    "ff.net.2": 16, "conv1": 22, "conv2": 22, "time_emb_proj": 22, "conv_shortcut": 14, "downsamplers.0.conv": 3,
-    "upsamplers.0.conv": 3,
-}  # fmt: skip
-"""Layers of SD1.5's UNet that LCM-LoRA and Hyper-SD change, by the end of their names, and how many there are."""
-
-
-def tiny_unet(channels: int = 4) -> UNet2DConditionModel:
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        in_channels=channels, block_out_channels=[8, 8, 16, 16], cross_attention_dim=12, attention_head_dim=2,
-        norm_num_groups=4, layers_per_block=1, sample_size=8,
-    )  # fmt: skip
-
-
-def tiny_text() -> CLIPTextModel:
-    torch.manual_seed(1)
-    config = CLIPTextConfig(
-        vocab_size=50, hidden_size=12, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=8,
-    )  # fmt: skip
-    return CLIPTextModel(config)
-
-
-def full_unet() -> UNet2DConditionModel:
-    with torch.device("meta"):
-        return UNet2DConditionModel(cross_attention_dim=768)
-
-
-def layers(network: nn.Module, ends: tuple[str, ...] = tuple(KINDS)) -> dict[str, Tensor]:
-    """Weights of the layers with such names."""
-    return {
-        name: module.weight
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and name.endswith(tuple(f".{end}" for end in ends))
-    }
-
-
-TEXT = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-
-
-def factors(weight: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """down and up of a layer."""
-    out, into, *kernel = weight.shape
-    down = torch.randn(RANK, into, *kernel, generator=generator)
-    return down, torch.randn(out, RANK, *(1 for _ in kernel), generator=generator)
-
-
-def text_path(name: str) -> str:
-    return f"text_model.{name.removeprefix('text_model.')}"
-
-
-def sgm(blocks: dict[str, str], name: str) -> str:
-    """A layer's name in kohya's files of SGM naming, from diffusers' own table of resnets and attentions."""
-    block = max((b for b in blocks if name == b or name.startswith(f"{b}.")), key=len)
-    rest = name[len(block) :].removeprefix(".")
-    inner = {"conv1": "in_layers.2", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1"}
-    inner["conv_shortcut"] = "skip_connection"
-    return f"{blocks[block]}.{inner.get(rest, rest)}".removesuffix(".")
-
-
-def written(naming: str, unet: UNet2DConditionModel) -> dict[str, Tensor]:
-    """A LoRA file of random factors over all layers of a UNet, kohya's with one alpha.
-
-    Where alphas differ, diffusers 0.42 takes the most frequent one for attention layers: it loses their names.
-    """
-    random, blocks = torch.Generator().manual_seed(5), original_blocks(unet)
-    made: dict[str, Tensor] = {}
-    for name, weight in layers(unet).items():
-        down, up = factors(weight, random)
-        if naming == "peft":
-            made |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
-        else:
-            head = f"lora_unet_{(sgm(blocks, name) if naming == 'sgm' else name).replace('.', '_')}"
-            made |= {f"{head}.lora_down.weight": down, f"{head}.lora_up.weight": up, f"{head}.alpha": torch.tensor(3.0)}
-    return made
 
 
 def diffusers_merge(file: Path, unet: UNet2DConditionModel, weight: float) -> dict[str, Tensor]:
@@ -207,49 +126,6 @@ def test_the_alphas_that_diffusers_writes_into_its_files_are_read(tmp_path: Path
     merge(other, "unet", (LoraFile(tmp_path / "b.safetensors", 3.0),))  # 6 / 2 in place of 1
     for name, value in one.state_dict().items():
         torch.testing.assert_close(value, other.state_dict()[name])
-
-
-def test_every_name_of_a_full_size_unet_is_known() -> None:
-    unet = full_unet()
-    found = layers(unet)
-    assert len(found) == sum(KINDS.values()) == 278
-    for end, count in KINDS.items():
-        assert len(layers(unet, (end,))) == count
-    known, blocks = layers_by_name(unet, "unet"), original_blocks(unet)
-    for name in found:
-        flat = name.replace(".", "_")
-        forms = [f"lora_unet_{flat}", f"unet.{name}", f"base_model.model.{name}", f"base_model.model.unet.{name}", name]
-        forms.append(f"lora_unet_{sgm(blocks, name).replace('.', '_')}")
-        if ".attn" in name:
-            head, last = name.removesuffix(".0").rsplit(".", 1)
-            forms.append(f"unet.{head}.processor.{last}")
-        assert {known[spoken(form)[1]] for form in forms} == {name}
-        assert {spoken(form)[0] for form in forms} == {"unet"}
-
-
-def test_the_original_names_are_those_that_diffusers_converts() -> None:
-    """An independent reader: diffusers renames a checkpoint of CompVis' names."""
-    unet = full_unet()
-    weights = {name for name, _ in unet.named_parameters()}
-    every = {name.removesuffix(".weight") for name in weights if name.endswith(".weight")}
-    blocks = original_blocks(unet)
-    norms = {"norm1": "in_layers.0", "norm2": "out_layers.0", "conv_norm_out": "out.0"}
-    original = {}
-    for name in every:
-        if name.endswith((".norm1", ".norm2")) and ".resnets." in name:
-            block, last = name.rsplit(".", 1)
-            original[f"{blocks[block]}.{norms[last]}"] = name
-        elif name in norms:
-            original[norms[name]] = name
-        else:
-            original[sgm(blocks, name)] = name
-    numbered = dict(enumerate(original))
-    given = {f"model.diffusion_model.{numbered[i]}.{k}": torch.tensor(i) for i in numbered for k in ("weight", "bias")}
-    found = convert_ldm_unet_checkpoint(given, config=dict(unet.config))
-    converted = {name: number for name, number in found.items() if name.endswith(".weight")}
-    assert {name.removesuffix(".weight") for name in converted} == every
-    for name, number in converted.items():
-        assert original[numbered[int(number)]] == name.removesuffix(".weight")
 
 
 @pytest.mark.parametrize(
