@@ -46,7 +46,7 @@ def repair(
     strength: Annotated[
         float | None, typer.Option(help="How much of the old hand goes, to 1.", show_default="the model's")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the first stage.", show_default="the model's")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of either stage.", show_default="the model's")] = None,
     seed: options.Seed = 0,
     detector: Annotated[DetectorName, typer.Option(help="What finds the hands.")] = DetectorName.auto,
     check: Annotated[

@@ -186,8 +186,13 @@ def blend_before(x_t: Latents, known: Known, row: Row) -> Latents:
     """
     if known.fresh is None:
         raise ValueError("blending before a step needs noise")
-    source = np.float32(row.signal) * known.x_c + np.float32(row.noise) * known.fresh(row.index)
+    source = noised(known.x_c, known.fresh(row.index), row)
     return np.where(known.kept[:, row.index - 1, None], source, x_t)
+
+
+def noised(x_0: Latents, eps: Latents, row: Row) -> Latents:
+    """signal x_0 + noise eps: as noisy as x_t is before this step."""
+    return np.float32(row.signal) * x_0 + np.float32(row.noise) * eps
 
 
 @dataclass(frozen=True, eq=False)

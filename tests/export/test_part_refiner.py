@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diffusers import ControlNetModel
+from support.exports import Exports
+from support.tiny_refiner import write_tiny_control
 
+import handfirst
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import UserError
@@ -15,6 +19,8 @@ from handfirst.export.options import ExportOptions
 from handfirst.export.systems.part_refiner.parts import part_makers
 from handfirst.export.systems.part_refiner.rehearsal import rehearse
 from handfirst.export.systems.part_refiner.source import Source
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.systems.part_refiner.job import example
 from handfirst.runtime.systems.part_refiner.roles import check_roles
 from handfirst.runtime.systems.part_refiner.settings import read_settings
 from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
@@ -93,3 +99,41 @@ def test_what_does_not_fit_is_refused_before_anything_is_exported(model: Path, t
     folder.settings = folder.settings.model_copy(update={"image_encoder": encoder})
     with pytest.raises(UserError, match="main UNet context width: expected 40 by the settings, the network has 32"):
         part_makers(folder)
+
+
+def test_a_model_that_is_drawn_by_control_becomes_a_bundle(tmp_path: Path, exports: Exports) -> None:
+    """Both networks of its second stage are one graph; the loop as a whole is held against torch by the writer."""
+    folder = write_tiny_control(tmp_path / "model")
+    bundle = Bundle.open(exports.export_bundle(folder, tmp_path / "bundle", ExportOptions("tiny")))
+    engines = bundle.manifest.engines
+    assert list(engines) == ["pose_guider", "vae_encoder", "inpaint_unet", "vae_decoder"]
+    assert all(entry.measured_psnr >= 60 for entry in engines.values())
+    settings = read_settings(bundle.manifest)
+    check_roles(settings, {role: entry.spec for role, entry in engines.items()})
+    graph = bundle.engine("inpaint_unet", "cpu")
+    rng = np.random.default_rng(0)
+    given = {t.name: rng.standard_normal((1, *map(int, t.shape[1:])), np.float32) for t in graph.spec.inputs
+             if t.dtype == "float32"}  # fmt: skip
+    given["timestep"] = np.array([300])
+    answers = [graph.run({**given, "pose_feature": shade * given["pose_feature"]})["prediction"]
+               for shade in (np.float32(0), np.float32(1))]  # fmt: skip
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+    graph.close()
+    opened = handfirst.open(bundle.path, engine="cpu", threads=1)
+    result = opened.render(example(steps=2))
+    assert np.array_equal(result.image[~result.mask], result.request.image[~result.mask])
+    assert result.parts[0].refined is None and (result.parts[0].after != result.parts[0].before).any()
+    opened.close()
+
+
+def test_a_controlnet_of_other_widths_is_named(tmp_path: Path) -> None:
+    folder = PartRefinerFolder(write_tiny_control(tmp_path / "model"))
+    folder.settings = folder.settings.model_copy(
+        update={"latent": LatentSettings(channels=3, mean=(0,) * 3, std=(1,) * 3)}
+    )
+    with pytest.raises(UserError, match="ControlNet channels: expected 3 by the settings, the network has 4"):
+        part_makers(folder)
+    ControlNetModel(4, block_out_channels=(8,), norm_num_groups=4, down_block_types=["DownBlock2D"],
+                    cross_attention_dim=16).save_pretrained(folder.folder / "controlnet")  # fmt: skip
+    with pytest.raises(UserError, match="pose guider channels: expected 8 by the settings, the network has 16"):
+        part_makers(PartRefinerFolder(folder.folder))

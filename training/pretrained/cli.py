@@ -175,6 +175,31 @@ def init_realishuman(
     typer.echo(f"model: {out}")
 
 
+@app.command("handrefiner")
+def init_handrefiner(
+    controlnet: Annotated[
+        Path, typer.Argument(help="HandRefiner's ControlNet of hands, or another's; folder or file.")
+    ],
+    inpainting: Annotated[
+        Path, typer.Argument(help="A Stable Diffusion 1.x inpainting checkpoint, a diffusers folder or one file.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
+    vae: Annotated[Path | None, typer.Option(help="An autoencoder, instead of the checkpoint's.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Folder with vocab.json and merges.txt; needed for a single file.")
+    ] = None,
+) -> None:
+    """Make a part refiner that a ControlNet tells how the hands shall be, without a first stage."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from handfirst.training.libraries import quiet
+    from handfirst.training.pretrained.handrefiner import write_controlled
+
+    quiet()
+    _refuse_existing(out)
+    write_controlled(controlnet, inpainting, vae, tokenizer, out)
+    typer.echo(f"model: {out}")
+
+
 @app.command("refiner")
 def init_refiner(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],

@@ -14,10 +14,10 @@ ever executed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from transformers import CLIPTextModel, Dinov2Config, Dinov2Model
 
@@ -50,6 +50,7 @@ from handfirst.training.systems.part_refiner.networks import ImageContext
 SIZE, PICTURE = 512, 224
 KINDS = {"hand": KindSettings(), "face": KindSettings(dilation=30 / 512, mask_threshold=0.2)}
 """As released, the face's prompt included, which speaks of hands."""
+Network = TypeVar("Network", UNet2DConditionModel, ControlNetModel)
 _WRAPPED = "module."
 _PROJECTOR = "clip_projector."
 _OLD_NAMES = (
@@ -81,14 +82,14 @@ def write_refiner(places: Places, part: PartName, seed: int, out: Path) -> tuple
         vae = read_vae(places.vae)
         vae.save_pretrained(folder / "vae")
         latent = latent_of(vae)
-        encoder, words = _text(places.inpainting, places.tokenizer)
+        encoder, words = read_text(places.inpainting, places.tokenizer)
         tokenizer = read_tokenizer(words)
         text = text_settings(words, tokenizer, encoder)
         encoder.save_pretrained(folder / "text_encoder")
         tokenizer.save(str(folder / "tokenizer.json"))
         del encoder
         inpaint, source = _inpaint_unet(places)
-        save_unet(_fitting(inpaint, text.width, 2 * latent.channels + 1, source), folder, "inpaint_unet")
+        save_unet(fitting(inpaint, text.width, 2 * latent.channels + 1, source), folder, "inpaint_unet")
         del inpaint
         if places.stage2 is None:
             notes.append(f"no checkpoint-stage2-{part}.ckpt: stage 2 is {source}'s own, untrained for rings")
@@ -146,12 +147,12 @@ def _first_stage(places: Places, channels: int, folder: Path, notes: list[str]) 
     if places.stage1 is None:
         assert places.base is not None
         notes.append(f"no checkpoint of stage 1: both UNets are {places.base}'s, pose guider and projector are fresh")
-        unet = _base_unet(places.base)
+        unet = read_base_unet(places.base)
         width = int(unet.config.cross_attention_dim)
         save_image(ImageContext(encoder, width), folder)
         guider = ControlNetConditioningEmbedding(unet.config.block_out_channels[0])
         for name in ("main_unet", "reference_unet"):
-            save_unet(_fitting(unet, width, channels, places.base), folder, name)
+            save_unet(fitting(unet, width, channels, places.base), folder, name)
         save_pose_guider(guider, folder)
         return width, patches
     weights = read_checkpoint(places.stage1)
@@ -164,7 +165,7 @@ def _first_stage(places: Places, channels: int, folder: Path, notes: list[str]) 
         del image, encoder
         save_pose_guider(_pose_guider(without_prefix(weights, "pose_guider.")), folder)
         for name, prefix in (("main_unet", "unet_main."), ("reference_unet", "unet_ref.")):
-            save_unet(_fitting(read_unet(weights, prefix), width, channels, places.stage1), folder, name)
+            save_unet(fitting(read_unet(weights, prefix), width, channels, places.stage1), folder, name)
     return width, patches
 
 
@@ -175,10 +176,10 @@ def _inpaint_unet(places: Places) -> tuple[UNet2DConditionModel, Path]:
         weights = read_checkpoint(places.stage2)
         with one_line(places.stage2, "not RealisHuman's stage 2", "copy it again"):
             return read_unet(weights, "unet_main."), places.stage2
-    return _base_unet(places.inpainting), places.inpainting
+    return read_base_unet(places.inpainting), places.inpainting
 
 
-def _base_unet(path: Path) -> UNet2DConditionModel:
+def read_base_unet(path: Path) -> UNet2DConditionModel:
     """Of a diffusers folder, or of a single file in the original layout."""
     if path.is_dir():
         return read_folder(UNet2DConditionModel, path / "unet")
@@ -187,7 +188,7 @@ def _base_unet(path: Path) -> UNet2DConditionModel:
         return original.read_unet(weights)
 
 
-def _text(path: Path, tokenizer: Path | None) -> tuple[CLIPTextModel, Path]:
+def read_text(path: Path, tokenizer: Path | None) -> tuple[CLIPTextModel, Path]:
     """Text encoder of a folder or file, and where its tokenizer is."""
     if path.is_dir():
         return read_folder(CLIPTextModel, path / "text_encoder"), tokenizer or path / "tokenizer"
@@ -205,7 +206,7 @@ def _whole(file: Path) -> Weights:
     return weights
 
 
-def _fitting(unet: UNet2DConditionModel, width: int, inputs: int, source: Path) -> UNet2DConditionModel:
+def fitting(unet: Network, width: int, inputs: int, source: Path) -> Network:
     """Raises a UserError where its context or its input channels are others."""
     config = unet.config
     for what, expected, got in (
@@ -213,7 +214,8 @@ def _fitting(unet: UNet2DConditionModel, width: int, inputs: int, source: Path) 
         ("width of its context", width, config.cross_attention_dim),
     ):
         if expected != got:
-            raise UserError(f"{source}: {what} of the UNet: expected {expected}, got {got}; give the one that fits")
+            name = "UNet" if isinstance(unet, UNet2DConditionModel) else "ControlNet"
+            raise UserError(f"{source}: {what} of the {name}: expected {expected}, got {got}; give the one that fits")
     return unet
 
 

@@ -5,9 +5,10 @@ Signatures are those of the roles in parts.py. Knows nothing about ONNX, files o
 
 from __future__ import annotations
 
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
+from handfirst.export.controlnet import ControlNet, SteeredUNet
 from handfirst.training.systems.part_refiner.reference import read_banks, write_banks
 
 
@@ -50,4 +51,22 @@ class InpaintUNet(nn.Module):
 
     def forward(self, sample: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
         prediction: Tensor = self.unet(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
+        return prediction
+
+
+class ControlledUNet(nn.Module):
+    """sample [B, 2 C + 1, h, w], timestep, context, pose_feature [B, c0, h, w] -> prediction [B, C, h, w].
+
+    The ControlNet sees x_t alone, the first C channels, and the pose encoded: its own hint encoder is the pose guider.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
+        super().__init__()
+        self.unet = SteeredUNet(unet)
+        self.controlnet = ControlNet(controlnet)
+        self.channels = int(unet.config.out_channels)
+
+    def forward(self, sample: Tensor, timestep: Tensor, context: Tensor, pose_feature: Tensor) -> Tensor:
+        residuals = self.controlnet(sample[:, : self.channels], timestep, context, pose_feature)
+        prediction: Tensor = self.unet(sample, timestep, context, *residuals)
         return prediction

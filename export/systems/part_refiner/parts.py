@@ -10,10 +10,15 @@
     inpaint_unet    sample, timestep, context                                     prediction
     vae_decoder     latent                                                        image
 
+A model that is drawn by control has no image_encoder, reference_unet or main_unet; its inpaint_unet is told the
+pose_feature, too.
+
 Knows nothing about ONNX. Sizes come from the settings and from the networks' own configs, never from a literal.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,8 +27,8 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export.codec import Decoder, Encoder
 from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
-from handfirst.export.systems.part_refiner.modules import InpaintUNet, MainUNet, ReferenceUNet
-from handfirst.runtime.systems.part_refiner.roles import BANK
+from handfirst.export.systems.part_refiner.modules import ControlledUNet, InpaintUNet, MainUNet, ReferenceUNet
+from handfirst.runtime.systems.part_refiner.roles import BANK, roles
 from handfirst.training.models.text_encoder import TextContext
 from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
 from handfirst.training.systems.part_refiner.networks import fix_positions
@@ -35,19 +40,24 @@ def part_makers(model: PartRefinerFolder) -> dict[str, PartMaker]:
     Raises:
         UserError: a network's configuration contradicts the settings, or another network.
     """
-    _check_fit(model)
-    banks = _banks(model)
     makers: dict[str, PartMaker] = {
-        "image_encoder": lambda: _image_encoder(model),
+        "text_encoder": lambda: _text_encoder(model),
         "pose_guider": lambda: _pose_guider(model),
         "vae_encoder": lambda: _vae_encoder(model),
-        "reference_unet": lambda: _reference_unet(model, banks),
-        "main_unet": lambda: _main_unet(model, banks),
         "inpaint_unet": lambda: _inpaint_unet(model),
         "vae_decoder": lambda: _vae_decoder(model),
     }
-    text: dict[str, PartMaker] = {} if model.settings.text is None else {"text_encoder": lambda: _text_encoder(model)}
-    return text | makers
+    if model.settings.drawn_by == "control":
+        _check_controlled(model)
+    else:
+        _check_fit(model)
+        banks = _banks(model)
+        makers |= {
+            "image_encoder": lambda: _image_encoder(model),
+            "reference_unet": lambda: _reference_unet(model, banks),
+            "main_unet": lambda: _main_unet(model, banks),
+        }
+    return {role: makers[role] for role in roles(model.settings)}
 
 
 def _tensor(name: str, *shape: int | str, dtype: DType = "float32") -> TensorSpec:
@@ -93,8 +103,14 @@ def _main_unet(model: PartRefinerFolder, banks: tuple[TensorSpec, ...]) -> Part:
 def _inpaint_unet(model: PartRefinerFolder) -> Part:
     cells, channels = model.settings.cells, model.settings.latent.channels
     sample, timestep = _tensor("sample", 2 * channels + 1, cells, cells), _tensor("timestep", dtype="int64")
-    spec = EngineSpec(inputs=(sample, timestep, _tensor("context", *_words(model))), outputs=(_prediction(model),))
-    return Part("inpaint_unet", InpaintUNet(model.network("inpaint_unet")), spec, _step_bounds(model))
+    told: tuple[TensorSpec, ...] = (sample, timestep, _tensor("context", *_words(model)))
+    unet = model.network("inpaint_unet")
+    module: nn.Module = InpaintUNet(unet)
+    if model.settings.drawn_by == "control":
+        told = (*told, _pose_feature(model))
+        module = ControlledUNet(unet, model.network("controlnet"))
+    spec = EngineSpec(inputs=told, outputs=(_prediction(model),))
+    return Part("inpaint_unet", module, spec, _step_bounds(model))
 
 
 def _vae_encoder(model: PartRefinerFolder) -> Part:
@@ -155,30 +171,66 @@ def _banks(model: PartRefinerFolder) -> tuple[TensorSpec, ...]:
 
 def _check_fit(model: PartRefinerFolder) -> None:
     """The networks' configurations against the settings, so that a mismatch is named before anything is exported."""
-    settings = model.settings
-    latent, encoder, (_, width) = settings.latent, settings.image_encoder, _words(model)
+    latent, encoder = model.settings.latent, model.settings.image_encoder
     main, reference = model.outline("main_unet").config, model.outline("reference_unet").config
-    inpaint, guider = model.outline("inpaint_unet").config, model.outline("pose_guider")
     patches = encoder.size // model.outline("image_encoder").encoder.config.patch_size
-    strides = [layer.stride[0] for layer in guider.modules() if isinstance(layer, nn.Conv2d)]
-    found: list[tuple[str, int, int]] = [
+    _check_equal(
         ("image encoder tokens", encoder.tokens, 1 + patches**2),
         ("main UNet channels", latent.channels, main.in_channels),
         ("main UNet output channels", latent.channels, main.out_channels),
         ("main UNet context width", encoder.width, main.cross_attention_dim),
         ("reference UNet channels", latent.channels, reference.in_channels),
         ("reference UNet context width", encoder.width, reference.cross_attention_dim),
-        ("pose guider channels", main.block_out_channels[0], guider.conv_out.out_channels),
-        ("pose guider pixels per cell", latent.factor, 2 ** strides.count(2)),
-        ("inpainting UNet input channels", 2 * latent.channels + 1, inpaint.in_channels),
-        ("inpainting UNet output channels", latent.channels, inpaint.out_channels),
-        ("inpainting UNet context width", width, inpaint.cross_attention_dim),
-    ]
-    for what, expected, got in found:
-        if expected != got:
-            raise UserError(f"{what}: expected {expected} by the settings, the network has {got}; convert it again")
+        *_of_pose_guider(model, main),
+        *_of_inpaint_unet(model),
+    )
     if list(main.block_out_channels) != list(reference.block_out_channels):
         raise UserError(
             f"reference UNet: expected the main one's widths {list(main.block_out_channels)}, "
             f"got {list(reference.block_out_channels)}; banks go from one to the other"
         )
+
+
+def _check_controlled(model: PartRefinerFolder) -> None:
+    """The same of a model that is drawn by control."""
+    inpaint, control = model.outline("inpaint_unet").config, model.outline("controlnet").config
+    _check_equal(
+        ("ControlNet channels", model.settings.latent.channels, control.in_channels),
+        ("ControlNet context width", _words(model)[1], control.cross_attention_dim),
+        *_of_pose_guider(model, control),
+        *_of_inpaint_unet(model),
+    )
+    if list(inpaint.block_out_channels) != list(control.block_out_channels):
+        raise UserError(
+            f"ControlNet: expected the inpainting UNet's widths {list(inpaint.block_out_channels)}, "
+            f"got {list(control.block_out_channels)}; give one for the same kind of model"
+        )
+
+
+Found = tuple[str, int, int]
+"""What it is, what the settings say, what the network has."""
+
+
+def _of_inpaint_unet(model: PartRefinerFolder) -> tuple[Found, ...]:
+    latent, inpaint = model.settings.latent, model.outline("inpaint_unet").config
+    return (
+        ("inpainting UNet input channels", 2 * latent.channels + 1, inpaint.in_channels),
+        ("inpainting UNet output channels", latent.channels, inpaint.out_channels),
+        ("inpainting UNet context width", _words(model)[1], inpaint.cross_attention_dim),
+    )
+
+
+def _of_pose_guider(model: PartRefinerFolder, taker: Any) -> tuple[Found, ...]:
+    """taker: the configuration of the network that is given its feature."""
+    guider = model.outline("pose_guider")
+    strides = [layer.stride[0] for layer in guider.modules() if isinstance(layer, nn.Conv2d)]
+    return (
+        ("pose guider channels", taker.block_out_channels[0], guider.conv_out.out_channels),
+        ("pose guider pixels per cell", model.settings.latent.factor, 2 ** strides.count(2)),
+    )
+
+
+def _check_equal(*found: Found) -> None:
+    for what, expected, got in found:
+        if expected != got:
+            raise UserError(f"{what}: expected {expected} by the settings, the network has {got}; convert it again")

@@ -56,7 +56,16 @@ def rehearse(model: PartRefinerFolder, bundle: Bundle, rounded: bool) -> float:
 
 def _refine(settings: PartRefinerSettings, engines: Mapping[str, Engine]) -> Array:
     """The second stage's latents [1, C, h, w]."""
-    schedule, defaults = Schedule(settings.schedule), settings.defaults
+    schedule = Schedule(settings.schedule)
+    if settings.drawn_by == "reference":
+        return _paint(_draw(settings, schedule, engines), schedule, engines)
+    shape = (1, settings.latent.channels, settings.cells, settings.cells)
+    return _paint(randn(part_seed(0, "photo"), shape), schedule, engines)
+
+
+def _draw(settings: PartRefinerSettings, schedule: Schedule, engines: Mapping[str, Engine]) -> Array:
+    """The first stage's latents."""
+    guidance = settings.defaults.guidance
     picture = _random("image_encoder", "picture", engines)
     context = engines["image_encoder"].run({"picture": np.concatenate([np.zeros_like(picture), picture])})["context"]
     pose = engines["pose_guider"].run({"pose": np.abs(_random("pose_guider", "pose", engines))})["pose_feature"]
@@ -72,18 +81,25 @@ def _refine(settings: PartRefinerSettings, engines: Mapping[str, Engine]) -> Arr
             **{name: _twice(banks[name]) for name in bank_names(engines["reference_unet"].spec)},
         }  # fmt: skip
         u, c = engines["main_unet"].run(given)["prediction"]
-        return Prediction((u + defaults.guidance * (c - u))[None])
+        return Prediction((u + guidance * (c - u))[None])
 
-    part = _last(refine, _random("main_unet", "sample", engines), schedule)
+    return _last(refine, _random("main_unet", "sample", engines), schedule)
+
+
+def _paint(shown: Array, schedule: Schedule, engines: Mapping[str, Engine]) -> Array:
+    """The second stage over what it is shown, told the pose where its UNet takes one."""
     words = _random("inpaint_unet", "context", engines)
-    ring = np.ones_like(part[:, :1])
+    ring = np.ones_like(shown[:, :1])
+    posed: dict[str, Array] = {}
+    if any(tensor.name == "pose_feature" for tensor in engines["inpaint_unet"].spec.inputs):
+        posed = engines["pose_guider"].run({"pose": np.abs(_random("pose_guider", "pose", engines))})
 
     def inpaint(x_t: Array, timestep: int) -> Prediction:
-        sample = np.concatenate([x_t, ring, part], 1)
-        given = {"sample": sample, "timestep": np.array([timestep]), "context": words}
+        sample = np.concatenate([x_t, ring, shown], 1)
+        given = {"sample": sample, "timestep": np.array([timestep]), "context": words, **posed}
         return Prediction(engines["inpaint_unet"].run(given)["prediction"])
 
-    return _last(inpaint, part, schedule)
+    return _last(inpaint, shown, schedule)
 
 
 def _last(predict: Any, noise: Array, schedule: Schedule) -> Array:

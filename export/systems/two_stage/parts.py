@@ -25,8 +25,9 @@ from torch import nn
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
 from handfirst.export.codec import Decoder, Encoder
+from handfirst.export.controlnet import ControlNet, SteeredUNet
 from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
-from handfirst.export.systems.two_stage import modules
+from handfirst.export.systems.two_stage.modules import HandUNet
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.text_encoder import TextContext
 from handfirst.training.systems.two_stage.model_folder import NetworkName
@@ -84,7 +85,7 @@ def _hand_unet(model: Networks) -> Part:
         inputs=(_tensor("sample", latent.channels + settings.condition_channels, side, side), *_step_inputs(model)),
         outputs=(_tensor("prediction", latent.channels, side, side), _feature(model)),
     )
-    return Part("hand_unet", modules.HandUNet(model.network("hand")), spec, _step_bounds(model))
+    return Part("hand_unet", HandUNet(model.network("hand")), spec, _step_bounds(model))
 
 
 def _mask_head(model: Networks) -> Part:
@@ -104,13 +105,13 @@ def _hint_encoder(model: Networks) -> Part:
 
 def _controlnet(model: Networks, residuals: tuple[TensorSpec, ...]) -> Part:
     spec = EngineSpec(inputs=(*_body_inputs(model), _hint_feature(model)), outputs=residuals)
-    return Part("controlnet", modules.ControlNet(model.network("controlnet")), spec, _step_bounds(model))
+    return Part("controlnet", ControlNet(model.network("controlnet")), spec, _step_bounds(model))
 
 
 def _body_unet(model: Networks, residuals: tuple[TensorSpec, ...]) -> Part:
     prediction = _tensor("prediction", model.settings.latent.channels, *_canvas_cells(model))
     spec = EngineSpec(inputs=(*_body_inputs(model), *residuals), outputs=(prediction,))
-    return Part("body_unet", modules.BodyUNet(model.network("base")), spec, _step_bounds(model))
+    return Part("body_unet", SteeredUNet(model.network("base")), spec, _step_bounds(model))
 
 
 def _vae_encoder(model: Networks) -> Part:
@@ -162,7 +163,7 @@ def _residuals(model: Networks) -> tuple[TensorSpec, ...]:
             torch.zeros([1, *(int(n) for n in t.shape[1:])], dtype=dtypes[t.dtype])
             for t in [*_body_inputs(model), _hint_feature(model)]
         ]
-        found = modules.ControlNet(outline).eval()(*zeros)
+        found = ControlNet(outline).eval()(*zeros)
     names = [*(f"residual_{i:02d}" for i in range(len(found) - 1)), "residual_mid"]
     return tuple(_tensor(name, *value.shape[1:]) for name, value in zip(names, found, strict=True))
 

@@ -5,7 +5,7 @@ Source: RealisHuman (arXiv 2409.03644, section 3.3) and its released code. Knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,11 @@ class PartMasks:
     part: Mask
     dilated: Mask
     eroded: Mask
+
+    @property
+    def whole(self) -> PartMasks:
+        """With nothing that stays within the part: all of it is repainted."""
+        return replace(self, eroded=np.zeros_like(self.eroded))
 
     @property
     def ring(self) -> Mask:

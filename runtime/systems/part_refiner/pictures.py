@@ -32,7 +32,8 @@ def pictures(result: RepairResult) -> list[tuple[str, str, NDArray[Any]]]:
 
 
 def _steps_of(part: PartResult) -> dict[str, NDArray[Any]]:
-    return {"before": part.before, "pose": part.pose, "ring": part.mask, "refined": part.refined, "after": part.after}
+    refined = {} if part.refined is None else {"refined": part.refined}
+    return {"before": part.before, "pose": part.pose, "ring": part.mask, **refined, "after": part.after}
 
 
 def sheet(result: RepairResult) -> Rgb:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.noise import Streams
-from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise
+from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denoise, noised
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.geometry import Similarity, warp
 from handfirst.runtime.running import host, run_kept, run_rows
@@ -84,10 +84,7 @@ class RefineStage:
             answer = run_kept(self._main_unet, {**guided.inputs(x_t, timestep, fixed), **bank})
             return guided.prediction(host(answer["prediction"]))
 
-        x_T = streams.x_T
-        if not whole:
-            first = table.row(1)
-            x_T = np.float32(first.signal) * latents + np.float32(first.noise) * x_T
+        x_T = streams.x_T if whole else noised(latents, streams.x_T, table.row(1))
         yield from denoise(predict, x_T, table, noise=streams.fresh)
 
     def finish(self, last: Step) -> list[Rgb]:
@@ -106,14 +103,18 @@ class RefineStage:
         pictures = [encoder_picture(each, self._settings) for each in old]
         nothing = [np.zeros_like(pictures[0])] if guided else []  # of mean colour
         contexts = run_rows(self._image_encoder, {"picture": np.stack([*pictures, *nothing])})["context"]
-        pose = np.ascontiguousarray(np.stack(poses).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-        feature = run_rows(self._pose_guider, {"pose": pose})["pose_feature"]
+        feature = run_rows(self._pose_guider, {"pose": pose_input(poses)})["pose_feature"]
         count = len(old)
         told = {"context": contexts[:count], "pose_feature": feature, "referenced": np.ones(count, np.float32)}
         if not guided:
             return Guided(told, None)
         without = np.repeat(contexts[count:], count, 0)
         return Guided(told, {**told, "context": without, "referenced": np.zeros(count, np.float32)})
+
+
+def pose_input(poses: Sequence[Rgb]) -> NDArray[np.float32]:
+    """Pose pictures, uint8 [S, S, 3] each -> what a pose guider takes, float32 [B, 3, S, S] in [0, 1]."""
+    return np.ascontiguousarray(np.stack(poses).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
 def encoder_picture(picture: Rgb, settings: PartRefinerSettings) -> NDArray[np.float32]:

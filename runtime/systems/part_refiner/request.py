@@ -23,6 +23,8 @@ from handfirst.runtime.systems.part_refiner.settings import PartRefinerSettings
 
 ASKED = ("hand", "seed", "strength", "steps", "guidance", "inpaint_steps", "inpaint_guidance", "eta", "check")
 """What a picture tells of its request; photo and pose are too long for that."""
+SECOND_STAGE = ("inpaint_steps", "inpaint_guidance")
+"""What only a model of two stages can be asked."""
 
 Loop = tuple[float | None, ...]
 
@@ -50,13 +52,13 @@ class RepairRequest:
     strength: float | None = None
     """How much of the old part is given up, above 0 .. 1: at 1 the part is drawn from noise alone."""
     steps: int | None = None
-    """Of the first stage, 1 .. 1000, before strength cuts them."""
+    """1 .. 1000, before strength cuts those of the stage that draws the part."""
     guidance: float | None = None
-    """Of the first stage, 0 .. 100: towards the reference; 1 is without."""
+    """Of the stage that draws the part, 0 .. 100: towards the reference, or the prompt; 1 is without."""
     inpaint_steps: int | None = None
-    """Of the second stage, 1 .. 1000."""
+    """Of the second stage, 1 .. 1000. None: as `steps` where these are given. Stays None where one stage does all."""
     inpaint_guidance: float | None = None
-    """Of the second stage, 0 .. 100; 1 is without."""
+    """Of the second stage, 0 .. 100; 1 is without. Stays None where one stage does all."""
     eta: float | None = None
     """DDIM's eta, 0 .. 1."""
     check: bool = False
@@ -118,15 +120,23 @@ class RepairRequest:
         """The same request for one model: its defaults in place of every None, the pose in the photo's pixels.
 
         Raises:
-            RequestError: it asks for more steps than the model was trained with, or a pose of another shape.
+            RequestError: it asks for more steps than the model was trained with, for those of a stage that it has not,
+                or a pose of another shape.
         """
+        absent = SECOND_STAGE if settings.drawn_by == "control" else ()
+        if asked := [name for name in absent if getattr(self, name) is not None]:
+            raise RequestError(f"{asked[0]}: this model has one stage; say {asked[0].removeprefix('inpaint_')} instead")
         filled = {
-            name: default for name, default in settings.defaults.model_dump().items() if getattr(self, name) is None
+            name: default
+            for name, default in settings.defaults.model_dump().items()
+            if name not in absent and getattr(self, name) is None
         }
+        if "inpaint_steps" in filled and self.steps is not None:
+            filled["inpaint_steps"] = self.steps
         resolved = replace(self, pose=self._fitted_pose(), **filled)
         most = settings.schedule.train_steps
         for name in ("steps", "inpaint_steps"):
-            if getattr(resolved, name) > most:
+            if (getattr(resolved, name) or 0) > most:
                 raise RequestError(
                     f"{name}: expected at most {most}, the model's training steps, got {getattr(resolved, name)}"
                 )
@@ -188,8 +198,8 @@ class PartResult:
     """uint8 [S, S, 3]: how it shall be."""
     mask: Mask
     """bool [S, S]: what is repainted, the ring."""
-    refined: Rgb
-    """uint8 [S, S, 3]: what the first stage drew."""
+    refined: Rgb | None
+    """uint8 [S, S, 3]: what the first stage drew; None where the model has none."""
     after: Rgb
     """uint8 [S, S, 3]: what was put back."""
     kept: bool = False

@@ -10,6 +10,9 @@
     vae_encoder      image                                                       latent
     vae_decoder      latent                                                      image
 
+A model that is drawn by control has neither image encoder nor stage 1's UNets; its inpaint_unet, which holds the
+ControlNet too, takes a pose_feature beside the above, and the pose guider is the ControlNet's own.
+
 bank_NN is what the N-th transformer block of the reference UNet, in the order in which they run, feeds its
 self-attention: [B, tokens, width]. The main UNet's block N attends to its own tokens and to these; in rows whose
 referenced is 0 to its own tokens twice, which is attention to its own alone (softmax over [own; own] weighs as softmax
@@ -39,6 +42,8 @@ BANK = "bank_"
 def roles(settings: PartRefinerSettings) -> tuple[str, ...]:
     """In the order of use."""
     text = () if settings.text is None else ("text_encoder",)
+    if settings.drawn_by == "control":
+        return (*text, "pose_guider", "vae_encoder", "inpaint_unet", "vae_decoder")
     first = ("image_encoder", "pose_guider", "vae_encoder", "reference_unet", "main_unet")
     return (*text, *first, "inpaint_unet", "vae_decoder")
 
@@ -55,6 +60,11 @@ def check_roles(settings: PartRefinerSettings, specs: Mapping[str, EngineSpec]) 
         BundleError: naming the first tensor that does not fit, what was expected and what came.
     """
     check_present(roles(settings), specs)
+    if settings.drawn_by == "control":
+        for role, (inputs, outputs) in _controlled(settings).items():
+            check_engine(role, specs[role], inputs, outputs)
+        check_handed_on(specs, "pose_guider", "inpaint_unet", ["pose_feature"])
+        return
     banks = bank_names(specs["reference_unet"])
     if banks != tuple(f"{BANK}{i:02}" for i in range(len(banks))):
         raise BundleError(
@@ -95,6 +105,15 @@ def _expected(
     return expected
 
 
+def _controlled(settings: PartRefinerSettings) -> dict[str, tuple[dict[str, Axes], dict[str, Axes]]]:
+    """What is expected of a model that is drawn by control."""
+    expected = _expected(settings, ())
+    inputs, outputs = expected["inpaint_unet"]
+    feature = expected["pose_guider"][1]
+    kept = {role: tensors for role, tensors in expected.items() if role in roles(settings)}
+    return {**kept, "inpaint_unet": ({**inputs, **feature}, outputs)}
+
+
 def runs(settings: PartRefinerSettings, specs: Mapping[str, EngineSpec], pictures: int) -> dict[str, Runs]:
     """How each engine runs for that many pictures at once, so that it can be built before anybody waits.
 
@@ -105,13 +124,14 @@ def runs(settings: PartRefinerSettings, specs: Mapping[str, EngineSpec], picture
     most = {role: most_rows(spec, MOST_PICTURES if role in vae else MOST_ROWS) for role, spec in specs.items()}
     defaults, cells, parts = settings.defaults, settings.cells, (pictures, 2 * pictures)
     size, latent = (settings.part.size,) * 2, (cells, cells)
+    inpaint_guidance = defaults.guidance if settings.drawn_by == "control" else defaults.inpaint_guidance
     rows = {
         "image_encoder": [count if defaults.guidance == 1 else count + 1 for count in parts],
         "pose_guider": list(parts),
         "vae_encoder": list(parts),
         "reference_unet": [1],
         "main_unet": [count if defaults.guidance == 1 else 2 * count for count in parts],
-        "inpaint_unet": [count if defaults.inpaint_guidance == 1 else 2 * count for count in parts],
+        "inpaint_unet": [count if inpaint_guidance == 1 else 2 * count for count in parts],
         "vae_decoder": list(parts),
     }
     sizes = {"image_encoder": (settings.image_encoder.size,) * 2, "pose_guider": size, "vae_encoder": size}

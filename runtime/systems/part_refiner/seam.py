@@ -67,11 +67,6 @@ def hand_limits(settings: PartRefinerSettings) -> None:
 def work(request: RepairRequest, settings: PartRefinerSettings) -> dict[str, Any]:
     """What decides how much work a photo is."""
     resolved = request.resolve(settings)
-    return {
-        "parts": len(resolved.finding(settings).parts),
-        "strength": resolved.strength,
-        "steps": resolved.steps,
-        "guidance": resolved.guidance,
-        "inpaint_steps": resolved.inpaint_steps,
-        "inpaint_guidance": resolved.inpaint_guidance,
-    }
+    names = ("strength", "steps", "guidance", "inpaint_steps", "inpaint_guidance")
+    decided = {name: getattr(resolved, name) for name in names if getattr(resolved, name) is not None}
+    return {"parts": len(resolved.finding(settings).parts), **decided}

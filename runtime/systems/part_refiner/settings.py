@@ -88,7 +88,7 @@ class Defaults(Settings):
     """What a request gets where it says nothing."""
 
     steps: int = Field(50, ge=1, le=1000)
-    """Of the first stage, before strength cuts them."""
+    """Of the stage that draws the part, before strength cuts them."""
     guidance: float = Field(3.0, ge=0, le=100)
     inpaint_steps: int = Field(50, ge=1, le=1000)
     inpaint_guidance: float = Field(3.0, ge=0, le=100)
@@ -102,6 +102,10 @@ class PartRefinerSettings(Settings):
 
     schedule: ScheduleSettings = ScheduleSettings(zero_snr=True)
     """Of both stages."""
+    drawn_by: Literal["reference", "control"] = "reference"
+    """reference: the first stage draws the part after what was there. control: there is no first stage; the second
+    draws all of the part, and a ControlNet tells it the pose picture (HandRefiner, arXiv 2311.17957). The defaults of
+    the second stage alone (inpaint_*) then say nothing."""
     latent: LatentSettings = LatentSettings()
     image_encoder: ImageEncoderSettings = ImageEncoderSettings()
     text: TextSettings | None = TextSettings()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -18,41 +17,25 @@ from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.engines.errors import BundleError
 from handfirst.runtime.diffusion.codec import Codec
-from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
-from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.detect import hand_confidence
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.system import Progress, Resident
 from handfirst.runtime.systems.part_refiner.assets import read_context
-from handfirst.runtime.systems.part_refiner.capsule import draw_face, draw_hands
 from handfirst.runtime.systems.part_refiner.crops import Rgb, paste
 from handfirst.runtime.systems.part_refiner.finding import Finding, Part
 from handfirst.runtime.systems.part_refiner.inpaint import InpaintStage
-from handfirst.runtime.systems.part_refiner.masks import Mask, part_masks
-from handfirst.runtime.systems.part_refiner.refine import Drawing, RefineStage
+from handfirst.runtime.systems.part_refiner.masks import Mask
+from handfirst.runtime.systems.part_refiner.refine import RefineStage
 from handfirst.runtime.systems.part_refiner.request import Loop, PartResult, RepairRequest, RepairResult
 from handfirst.runtime.systems.part_refiner.roles import STAGES, check_roles, roles
 from handfirst.runtime.systems.part_refiner.settings import CONTEXT, Kind, PartRefinerSettings, read_settings
+from handfirst.runtime.systems.part_refiner.work import Confidence, Work
 from handfirst.runtime.timing.spans import Clock, recorded, span
 
 GIVEN = Choice("given", "the engines were opened by the caller")
-
-
-@dataclass(eq=False)
-class Work:
-    """A photo under repair."""
-
-    request: RepairRequest
-    finding: Finding
-    image: Rgb
-    """As it stands."""
-    mask: Mask
-    """Where it may have changed."""
-    parts: list[PartResult] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 class PartRefiner:
@@ -79,7 +62,7 @@ class PartRefiner:
         context: NDArray[np.float32] | None = None,
         bundle: Bundle | None = None,
         engine: Choice = GIVEN,
-        confidence: Callable[[Rgb], float] = hand_confidence,
+        confidence: Confidence = hand_confidence,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
         engines = {role: recorded(opened) for role, opened in engines.items()}
@@ -91,9 +74,14 @@ class PartRefiner:
         self._schedule = Schedule(settings.schedule)
         self._text, self._context = _told(settings, engines, tokenizer, context)
         codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
-        encoder, guider = engines["image_encoder"], engines["pose_guider"]
-        self._refine = RefineStage(encoder, guider, engines["reference_unet"], engines["main_unet"], codec, settings)
-        self._inpaint = InpaintStage(engines["inpaint_unet"], codec, settings)
+        self._refine: RefineStage | None = None
+        if settings.drawn_by == "reference":
+            encoder, guider = engines["image_encoder"], engines["pose_guider"]
+            unets = engines["reference_unet"], engines["main_unet"]
+            self._refine = RefineStage(encoder, guider, *unets, codec, settings)
+        self._inpaint = InpaintStage(
+            engines["inpaint_unet"], codec, settings, None if self._refine else engines["pose_guider"]
+        )
 
     @classmethod
     def of(cls, bundle: Bundle, engine: str, threads: int | None, resident: Resident) -> PartRefiner:
@@ -105,7 +93,9 @@ class PartRefiner:
         tokenizer = bundle.tokenizer() if reads else None
         context = None if reads else read_context(bundle.asset(CONTEXT), str(bundle.path))
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
-        engines = open_resident(bundle, roles(settings), STAGES, chosen.engine, threads, resident)
+        needed = roles(settings)
+        stages = [[role for role in stage if role in needed] for stage in STAGES]
+        engines = open_resident(bundle, needed, stages, chosen.engine, threads, resident)
         return cls(settings, engines, tokenizer, context, bundle, chosen)
 
     @property
@@ -152,105 +142,68 @@ class PartRefiner:
     def _resolved(self, request: RepairRequest) -> tuple[RepairRequest, Finding]:
         """The request for this model, and what is to be repaired; raises what either raises, before any work."""
         resolved = request.resolve(self.settings)
-        self._schedule.timesteps(_given(resolved.steps))
-        self._schedule.timesteps(_given(resolved.inpaint_steps))
+        for steps in (resolved.steps, resolved.inpaint_steps):
+            if steps is not None:
+                self._schedule.timesteps(steps)
         return resolved, resolved.finding(self.settings)
 
     def _repair(self, asked: Sequence[tuple[RepairRequest, Finding]]) -> Generator[Progress, None, list[RepairResult]]:
         """Resolved requests of equal loops -> their photos. Hands first, then faces in the photos as they are then."""
         clock = Clock("find", "text", "refine", "refine_decode", "inpaint", "inpaint_decode", "paste")
-        works = [_begun(*each) for each in asked]
+        works = [Work(*each, self.settings) for each in asked]
         for kind in self.settings.part.kinds:
             parts = [(work, part) for work in works for part in work.finding.parts if part.kind == kind]
             if parts:
                 yield from self._repair_kind(kind, parts, clock)
-        return [
-            RepairResult(
-                image=work.image,
-                mask=work.mask,
-                parts=tuple(work.parts),
-                request=work.request,
-                seconds=clock.seconds,
-                warnings=(*work.request.notes, *_lines(work), *work.warnings),
-            )
-            for work in works
-        ]
+        return [work.result(clock.seconds) for work in works]
 
     def _repair_kind(
         self, kind: Kind, parts: Sequence[tuple[Work, Part]], clock: Clock
     ) -> Generator[Progress, None, None]:
         request = parts[0][0].request
-        first, second = self._tables(request)
+        whole = _given(request.strength) == 1
+        inpaint_table = self._inpaint_table(request)
         with clock("find"), span("pose_drawing"):
-            drawings = [self._drawing(work, part) for work, part in parts]
+            drawings = [work.drawing(part) for work, part in parts]
         with clock("text"):
-            guided = self._guided([drawing.prompt for drawing in drawings], second)
+            guided = self._guided([drawing.prompt for drawing in drawings], inpaint_table)
         shown = parts[0][0].image
         yield Progress("find", 1, 1, lambda: shown)
 
-        whole = _given(request.strength) == 1
-        for step in clock.steps("refine", self._refine.steps(drawings, first, whole)):
-            yield Progress("refine", step.index, step.total, partial(self._preview_refined, parts, drawings, step))
-        with clock("refine_decode"):
-            refined = self._refine.finish(step)
+        refined: Sequence[Rgb | None] = [None] * len(parts)
+        if self._refine is not None:
+            for step in clock.steps("refine", self._refine.steps(drawings, self._refine_table(request), whole)):
+                sketch = partial(self._sketched, parts, self._refine.preview, step, [d.masks.part for d in drawings])
+                yield Progress("refine", step.index, step.total, sketch)
+            with clock("refine_decode"):
+                refined = self._refine.finish(step)
 
-        for step in clock.steps("inpaint", self._inpaint.steps(drawings, refined, guided, second)):
-            yield Progress("inpaint", step.index, step.total, partial(self._preview_painted, parts, drawings, step))
+        from_noise = self._refine is not None or whole
+        for step in clock.steps("inpaint", self._inpaint.steps(drawings, refined, guided, inpaint_table, from_noise)):
+            sketch = partial(self._sketched, parts, self._inpaint.preview, step, [d.masks.dilated for d in drawings])
+            yield Progress("inpaint", step.index, step.total, sketch)
         with clock("inpaint_decode"):
             painted = self._inpaint.finish(step)
 
         with clock("paste"):
             for (work, part), drawing, between, after in zip(parts, drawings, refined, painted, strict=True):
                 made = PartResult(part, drawing.crop, drawing.pose, drawing.masks.ring, between, after)
-                self._put_back(work, made, drawing, request.check)
+                work.put_back(made, drawing, self._confidence)
 
-    def _drawing(self, work: Work, part: Part) -> Drawing:
-        settings, size = self.settings.part.kinds[part.kind], part.crop.size
-        if work.request.pose_picture is not None:
-            pose = part.crop.cut(work.request.pose_picture)
-        else:
-            known = [(part.crop.to_crop.apply(each.points), each.side) for each in part.seen if each.points is not None]
-            drawn = [draw_face(points, size) for points, _ in known] if part.kind == "face" else []
-            hands = [(points, side) for points, side in known if side is not None]
-            pose = np.maximum.reduce([draw_hands(hands, size), *drawn])
-        seed = part_seed(work.request.seed, part.name)
-        return Drawing(part.crop.cut(work.image), pose, part_masks(pose, settings), seed, settings.prompt)
+    def _refine_table(self, request: RepairRequest) -> StepTable:
+        """Of the first stage, as far as strength leaves it."""
+        steps = _given(request.steps)
+        table = ddim_table(self._schedule, steps, _given(request.guidance), _given(request.eta))
+        return table.last(_left(steps, request))
 
-    def _put_back(self, work: Work, made: PartResult, drawing: Drawing, check: bool) -> None:
-        """Into the photo, unless a detector should look at it and is less sure of it than of what was there."""
-        if not drawing.masks.part.any():
-            work.warnings.append(f"{made.name}: its pose picture shows nothing, so nothing of it is repaired")
-            return
-        if check and made.part.kind == "hand" and self._is_worse(work, made):
-            work.parts.append(replace(made, kept=True))
-            return
-        dilated = drawing.masks.dilated
-        image, changed = paste(
-            work.image, made.crop, made.after, dilated, _fade(dilated, self.settings, made.part.kind)
-        )
-        work.image, work.mask = image, work.mask | changed
-        work.parts.append(made)
-
-    def _is_worse(self, work: Work, made: PartResult) -> bool:
-        try:
-            before, after = self._confidence(made.before), self._confidence(made.after)
-        except PoseError as error:
-            work.warnings.append(f"{made.name}: not checked ({error})")
-            return False
-        if after < before:
-            work.warnings.append(
-                f"{made.name}: left as it was; the detector is {before:.2f} sure of it, of the repaired one {after:.2f}"
-            )
-        return after < before
-
-    def _tables(self, request: RepairRequest) -> tuple[StepTable, StepTable]:
-        """Of the first stage, as far as strength leaves it, and of the second."""
-        steps, eta = _given(request.steps), _given(request.eta)
-        first = ddim_table(self._schedule, steps, _given(request.guidance), eta)
-        second = ddim_table(
-            self._schedule, _given(request.inpaint_steps), _given(request.inpaint_guidance), eta, blend="before"
-        )
-        return first.last(max(1, int(steps * _given(request.strength)))), second
+    def _inpaint_table(self, request: RepairRequest) -> StepTable:
+        """Of the second stage; or of the only one, as far as strength leaves it."""
+        eta = _given(request.eta)
+        if self._refine is not None:
+            steps, guidance = _given(request.inpaint_steps), _given(request.inpaint_guidance)
+            return ddim_table(self._schedule, steps, guidance, eta, blend="before")
+        steps, guidance = _given(request.steps), _given(request.guidance)
+        return ddim_table(self._schedule, steps, guidance, eta, blend="before").last(_left(steps, request))
 
     def _guided(self, prompts: Sequence[str], table: StepTable) -> Guided:
         """What the second stage is told; without it nothing: no words, or zeros."""
@@ -265,36 +218,19 @@ class PartRefiner:
             return self._text.contexts(prompts)
         return np.repeat(self._context[None], len(prompts), 0)
 
-    def _preview_refined(self, parts: Sequence[tuple[Work, Part]], drawings: Sequence[Drawing], step: Step) -> Rgb:
-        """The first photo with its parts as they stand, without their seams."""
-        return self._sketched(parts, self._refine.preview(step), [each.masks.part for each in drawings])
-
-    def _preview_painted(self, parts: Sequence[tuple[Work, Part]], drawings: Sequence[Drawing], step: Step) -> Rgb:
-        return self._sketched(parts, self._inpaint.preview(step), [each.masks.dilated for each in drawings])
-
-    def _sketched(self, parts: Sequence[tuple[Work, Part]], pictures: Sequence[Rgb], masks: Sequence[Mask]) -> Rgb:
+    def _sketched(
+        self,
+        parts: Sequence[tuple[Work, Part]],
+        preview: Callable[[Step], list[Rgb]],
+        step: Step,
+        masks: Sequence[Mask],
+    ) -> Rgb:
+        """The first photo with its parts as they stand, without fades."""
         first, image = parts[0][0], parts[0][0].image
-        for (work, part), picture, mask in zip(parts, pictures, masks, strict=True):
+        for (work, part), picture, mask in zip(parts, preview(step), masks, strict=True):
             if work is first:
                 image = paste(image, part.crop, picture, mask, 1)[0]
         return image
-
-
-def _begun(request: RepairRequest, finding: Finding) -> Work:
-    return Work(request, finding, request.image, np.zeros(request.image.shape[:2], np.bool_))
-
-
-def _lines(work: Work) -> tuple[str, ...]:
-    """How many parts were found and repaired, and how many of these were put back as they had been."""
-    first, *others = work.finding.lines
-    if kept := sum(len(part.part.seen) for part in work.parts if part.kept):
-        first = f"{first}; {kept} of them left as {'it was' if kept == 1 else 'they were'}"
-    return first, *others
-
-
-def _fade(dilated: Mask, settings: PartRefinerSettings, kind: Kind) -> int:
-    """Pixels of the crop: half of how far the dilated mask reaches beyond the part."""
-    return round(settings.part.kinds[kind].dilation * len(dilated)) // 4
 
 
 def _told(
@@ -314,6 +250,11 @@ def _told(
         got = "none" if context is None else list(context.shape)
         raise BundleError(f"{CONTEXT}: expected float32 {list(wanted)}, got {got}; export the bundle again")
     return None, context
+
+
+def _left(steps: int, request: RepairRequest) -> int:
+    """Steps that strength leaves."""
+    return max(1, int(steps * _given(request.strength)))
 
 
 T = TypeVar("T")

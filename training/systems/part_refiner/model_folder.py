@@ -4,6 +4,7 @@
     settings.json      what the model is (PartRefinerSettings)
     training.json      what it cost (free form)
     main_unet/ reference_unet/ inpaint_unet/ vae/    config.json and safetensors each
+    controlnet/        in place of main_unet, reference_unet and image_encoder where settings.drawn_by is control
     pose_guider/       config.json and pose_guider.safetensors
     image_encoder/     transformers' DINOv2, and projector.safetensors beside it
     text_encoder/ and tokenizer.json, or inpaint_context.npy    what the second stage is told
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import diffusers
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -40,7 +41,14 @@ PROJECTOR, GUIDER = "projector.safetensors", "pose_guider.safetensors"
 CONTEXT_FILE = f"{CONTEXT}.npy"
 
 NetworkName = Literal[
-    "image_encoder", "pose_guider", "reference_unet", "main_unet", "inpaint_unet", "text_encoder", "autoencoder"
+    "image_encoder",
+    "pose_guider",
+    "reference_unet",
+    "main_unet",
+    "inpaint_unet",
+    "controlnet",
+    "text_encoder",
+    "autoencoder",
 ]
 
 
@@ -86,6 +94,8 @@ class PartRefinerFolder:
                 return read_folder(CLIPTextModel, folder).eval()
             if name == "autoencoder":
                 return Autoencoder(read_folder(self._vae_class(), folder)).eval()
+            if name == "controlnet":
+                return read_folder(ControlNetModel, folder).eval()
             unet = read_folder(UNet2DConditionModel, folder).eval()
             return unet if name == "inpaint_unet" else banked(unet)
 
@@ -107,6 +117,8 @@ class PartRefinerFolder:
                 return CLIPTextModel(CLIPTextConfig.from_pretrained(folder, local_files_only=True))
             if name == "autoencoder":
                 return Autoencoder(self._vae_class().from_config(config_of(folder)))
+            if name == "controlnet":
+                return ControlNetModel.from_config(config_of(folder))
             unet = UNet2DConditionModel.from_config(config_of(folder))
             return unet if name == "inpaint_unet" else banked(unet)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
+from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.encoders import Encoders
@@ -36,11 +37,13 @@ class PartRefinerMaker:
     """One stage of a model folder, with the options of its training; see StageMaker.
 
     Raises:
-        UserError: the folder is no part refiner.
+        UserError: the folder is no part refiner, or one that is drawn by control.
     """
 
     def __init__(self, model: Path, options: RefinerOptions) -> None:
         self._source, self._options = PartRefinerFolder(model), options
+        if self._source.settings.drawn_by == "control":
+            raise UserError(f"{model}: a model that is drawn by control is not trained here; export it as it is")
 
     @property
     def samples(self) -> RefineSamples | InpaintSamples:

@@ -95,6 +95,18 @@ def test_a_hand_of_which_the_detector_is_less_sure_stays_as_it_was(model, monkey
             assert result.warnings == ("1 hand found, 1 repaired",)
 
 
+def test_steps_are_those_of_either_stage_where_nothing_else_is_said(model) -> None:
+    assert [example(**said).resolve(model.settings).inpaint_steps for said in ({}, {"steps": 3}, STEPS)] == [4, 3, 3]
+    assert example(steps=3, inpaint_steps=7).resolve(model.settings).inpaint_steps == 7
+
+
+def test_each_photo_of_a_batch_says_for_itself_whether_it_is_checked(model, monkeypatch) -> None:
+    scores = iter((0.9, 0.2))
+    monkeypatch.setattr(model, "_confidence", lambda _: next(scores))
+    results = model.render_batch([example(check=check, **STEPS) for check in (False, True)])
+    assert [part.kept for result in results for part in result.parts] == [False, True]
+
+
 @given(
     st.tuples(st.integers(1, 70), st.integers(1, 70)), hnp.arrays(bool, (16, 16)), st.floats(-60, 80),
     st.floats(-60, 80), st.floats(2, 90), st.integers(0, 6),
