@@ -1,19 +1,25 @@
 """Key points of the people in a picture, by whichever detector is installed: MediaPipe or rtmlib.
 
 MediaPipe Holistic (the `eval` extra) brings its models and finds one person. rtmlib (the `repair` extra) finds
-everybody, by DWPose-like networks that it downloads when it first needs them. Neither is needed by whoever has key
-points. Knows nothing about what the points are for.
+everybody, by networks in the folder that HANDFIRST_RTMLIB names, or by RTMW, which it downloads when it first needs it.
+Neither is needed by whoever has key points. Knows nothing about what the points are for.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.ort import import_onnxruntime
 from handfirst.runtime.errors import PoseError
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import enlarged, look, solutions
@@ -43,28 +49,60 @@ def detect(picture: Picture, detector: Detector = "auto") -> Pose:
     return looks[installed[0] if detector == "auto" else detector](picture)
 
 
+RTM_FILES = ("person.onnx", "whole_body.onnx")
+"""In HANDFIRST_RTMLIB: YOLOX for people, and RTMPose, DWPose or RTMW with the 133 points of COCO-WholeBody."""
+
+
 def look_with_rtmlib(picture: Picture) -> Pose:
-    """As `detect`, by rtmlib's whole-body networks in its "balanced" mode.
+    """As `detect`, by rtmlib.
 
     Raises:
         PoseError: it is not installed, or its networks cannot be had.
     """
+    find_people, find_points = _rtm_networks(os.environ.get("HANDFIRST_RTMLIB"))
+    height, width = picture.shape[:2]
+    bgr = np.ascontiguousarray(picture[..., ::-1])  # it takes OpenCV's order of colours
+    boxes = find_people(bgr)
+    if not len(boxes):  # it would take the whole picture for a person
+        return Pose((), width, height, ("rtmlib found nobody in the photo",))
+    points, scores = find_points(bgr, bboxes=boxes)
+    rows = np.concatenate([points, np.clip(scores, 0, 1)[..., None]], -1).astype(np.float64)
+    return Pose(tuple(map(Person.of, rows)), width, height)
+
+
+@lru_cache(maxsize=1)
+def _rtm_networks(folder: str | None) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What finds people, and what finds their points; once for all pictures, since opening them takes seconds."""
     try:
-        from rtmlib import Wholebody
+        import rtmlib
     except ImportError as error:
         raise PoseError("rtmlib is not installed; run: pip install 'handfirst[repair]'") from error
+    where: dict[str, Any] = {"backend": "onnxruntime", "device": "cpu"}
     try:
-        network: Any = Wholebody(mode="balanced", to_openpose=False, backend="onnxruntime", device="cpu")
+        with redirect_stdout(sys.stderr):  # it prints what it opens
+            if folder is None:
+                both = rtmlib.Wholebody(mode="balanced", to_openpose=False, **where)
+                return both.det_model, both.pose_model
+            person, whole_body = (Path(folder) / name for name in RTM_FILES)
+            height, width = _input_size(person)
+            people = rtmlib.YOLOX(str(person), model_input_size=(height, width), **where)
+            height, width = _input_size(whole_body)
+            return people, rtmlib.RTMPose(str(whole_body), model_input_size=(width, height), **where)
+    except PoseError:
+        raise
     except Exception as error:  # without a network connection: whatever the download raises
         reason = " ".join(str(error).split())[:120]
         raise PoseError(f"rtmlib cannot get or open its networks ({reason}); give key points instead") from error
-    height, width = picture.shape[:2]
-    points, scores = network(np.ascontiguousarray(picture[..., ::-1]))  # it takes OpenCV's order of colours
-    people = tuple(
-        Person.of(np.column_stack([each[:, :2], np.clip(score, 0, 1)]).astype(np.float64))
-        for each, score in zip(points, scores, strict=True)
-    )
-    return Pose(people, width, height, () if people else ("rtmlib found nobody in the photo",))
+
+
+def _input_size(file: Path) -> tuple[int, int]:
+    """Height and width of the pictures that a network takes."""
+    if not file.is_file():
+        raise PoseError(f"HANDFIRST_RTMLIB: expected a folder with {' and '.join(RTM_FILES)}, no {file.name} there")
+    shape = import_onnxruntime().InferenceSession(str(file), providers=["CPUExecutionProvider"]).get_inputs()[0].shape
+    if len(shape) != 4 or not all(isinstance(size, int) for size in shape[2:]):
+        raise PoseError(f"{file}: expected a network of pictures of one size, got an input of {shape}")
+    return shape[2], shape[3]
 
 
 def hand_confidence(picture: Picture) -> float:

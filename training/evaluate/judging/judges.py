@@ -1,13 +1,15 @@
 """Judges: what looks at a square around a hand, or at a picture with a face, and says what it sees.
 
 MediaPipe is the judge (`eval` extra). A second opinion comes from RTMDet and RTMPose through rtmlib, with ONNX files
-that the user has; their adapter was run against a stand-in only. Both learnt from photographs, so that every figure of
-theirs is to be read beside that of the true renders. Knows nothing about truth or models.
+that the user has; their adapter was run on made files of that layout only. Both learnt from photographs, so that every
+figure of theirs is to be read beside that of the true renders. Knows nothing about truth or models.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,10 +124,11 @@ class RtmlibJudge:
         self.name = f"rtmlib {version('rtmlib')}"
         files = {role: str(folder / name) for role, name in RTM_FILES.items()}
         made: Mapping[str, Any] = {"hand_detector": rtmlib.RTMDet, "hand": rtmlib.RTMPose, "whole_body": rtmlib.RTMPose}
-        self._models = {
-            role: made[role](file, model_input_size=_input_size(role, file), backend="onnxruntime", device="cpu")
-            for role, file in files.items()
-        }
+        with redirect_stdout(sys.stderr):  # it prints what it opens
+            self._models = {
+                role: made[role](file, model_input_size=_input_size(role, file), backend="onnxruntime", device="cpu")
+                for role, file in files.items()
+            }
 
     def hands(self, square: Image) -> tuple[SeenHand, ...]:
         """The boxes that the detector is sure of, and the points in them; scores are the points' mean."""

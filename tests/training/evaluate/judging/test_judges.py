@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.rtm_files import write_detector, write_simcc
 
 from handfirst.engines.errors import UserError
 from handfirst.training.evaluate.judging import judges
-from handfirst.training.evaluate.judging.judges import RTM_FILES, MediaPipeJudge, RtmlibJudge
+from handfirst.training.evaluate.judging.judges import RTM_FILES, SEEN, MediaPipeJudge, RtmlibJudge
 
 SQUARE = np.zeros((256, 256, 3), np.uint8)
 SQUARE[..., 0] = 200  # red
@@ -76,6 +77,20 @@ def test_rtmlib_finds_a_face_by_the_mean_of_its_points(rtm, monkeypatch) -> None
     assert rtm.face(SQUARE, np.zeros((68, 2)))
     monkeypatch.setattr(FakeModel, "face", 0.29)
     assert not rtm.face(SQUARE, np.zeros((68, 2)))
+
+
+def test_the_library_itself_reads_files_of_the_real_layout(tmp_path: Path) -> None:
+    """A hand's box is square already: widened by a quarter around its centre it is the network's picture."""
+    pytest.importorskip("rtmlib", reason="rtmlib is not installed: it brings another OpenCV")
+    at = np.stack([np.arange(21) * 20, 500 - np.arange(21) * 9], 1)
+    write_detector(tmp_path / "hand_detector.onnx", (320, 320), np.array([[80.0, 40, 280, 240, 0.9]]))
+    write_simcc(tmp_path / "hand.onnx", (256, 256), at, np.full(21, 0.75))
+    write_simcc(tmp_path / "whole_body.onnx", (256, 192), np.zeros((133, 2), int), np.full(133, SEEN + 0.1))
+    judge = RtmlibJudge(tmp_path)
+    (hand,) = judge.hands(SQUARE)
+    corner, side = np.array([64.0, 32]) - 0.125 * 160, 1.25 * 160  # 256 / 320 of the box
+    np.testing.assert_allclose(hand.array(), at / 2 / 256 * side + corner, atol=0.05)
+    assert (hand.score, hand.side) == (0.75, None) and judge.face(SQUARE, np.zeros((68, 2)))
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
