@@ -112,9 +112,9 @@ def write_tokenizer(folder: Path) -> Path:
     return folder
 
 
-def write_folder(folder: Path, seed: int = 0, variant: str | None = None, **options: Any) -> Path:
+def write_folder(folder: Path, seed: int = 0, variant: str | None = None, full: bool = False, **options: Any) -> Path:
     """The same networks as a diffusers folder; `options` go to save_pretrained of the diffusers networks."""
-    unet, vae, text, _ = networks(seed)
+    unet, vae, text, _ = networks(seed, full)
     unet.save_pretrained(folder / "unet", variant=variant, **options)
     vae.save_pretrained(folder / "vae", variant=variant, **options)
     text.save_pretrained(folder / "text_encoder", variant=variant)

@@ -77,12 +77,12 @@ def write_checkpoint(file: Path, weights: dict[str, Tensor], wrapped: bool) -> N
     torch.save({"epoch": 3, "global_step": 50_000, "state_dict": named}, file)
 
 
-def write_bases(folder: Path, old_dino: bool) -> None:
+def write_bases(folder: Path, old_dino: bool, full: bool = False) -> None:
     """pretrained_models/ of its page."""
     bases = folder / "pretrained_models"
-    write_dino(bases / "DINO" / "dinov2", old_dino)
-    write_folder(bases / "RV" / "rv-5-1", seed=3)
-    _, vae, _, _ = networks(seed=4)
+    write_dino(bases / "DINO" / "dinov2", old_dino, full)
+    write_folder(bases / "RV" / "rv-5-1", seed=3, full=full)
+    _, vae, _, _ = networks(seed=4, full=full)
     vae.save_pretrained(bases / "StableDiffusion" / "sd-1-5" / "sd-vae-ft-mse")
-    inpainting = write_folder(bases / "StableDiffusion" / "stable-diffusion-inpainting", seed=5)
-    unet_of(6, inputs=9).save_pretrained(inpainting / "unet")
+    inpainting = write_folder(bases / "StableDiffusion" / "stable-diffusion-inpainting", seed=5, full=full)
+    unet_of(6, inputs=9, full=full).save_pretrained(inpainting / "unet")
