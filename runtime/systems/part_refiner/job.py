@@ -97,15 +97,16 @@ def _pose(fields: JobFields, content: Content | None, photo: Photo, needed: bool
 JOBS = JobKind(JobFields, ("photo",), job_request, ("pose", "pose_picture"))
 
 
-def example(**fields: Any) -> RepairRequest:
-    """A hand of capsules in the colour of skin before a wall, and its key points: 256 x 256 pixels."""
+def example(pose: Path | None = None, **fields: Any) -> RepairRequest:
+    """A hand of capsules in the colour of skin before a wall, and its key points, or other ones: 256 x 256 pixels."""
     side, points = 256, example_hand(256)
     shade = draw_hands([(points, "right")], side).astype(np.float64) / 255
     photo = np.where(shade > 0, np.array(SKIN) * shade, np.array(WALL)).astype(np.uint8)
     rows = np.zeros((POINTS, 3))
     rows[HANDS["right"]] = np.column_stack([points, np.ones(len(points))])
     said = {name: value for name, value in fields.items() if value is not None}
-    return RepairRequest(**{"image": photo, "pose": Pose((Person.of(rows),), side, side), **said})
+    known = Pose((Person.of(rows),), side, side) if pose is None else read_pose(pose, default_size=(side, side))
+    return RepairRequest(**{"image": photo, "pose": known, **said})
 
 
 def example_hand(side: int) -> np.ndarray[Any, np.dtype[np.float64]]:
