@@ -1,4 +1,4 @@
-"""One training example: a square picture with its hands, key points and caption; and its form inside a shard.
+"""One training example: a picture with its hands, key points and caption; its form inside a shard; and other sizes.
 
 A shard is a tar in WebDataset's manner. An example is three members: `KEY.rgb.jpg`, `KEY.mask.png` (bit 1: left hand,
 bit 2: right hand; bit 0, the person, may be there) and `KEY.json`. Where there are further pictures of it, they are
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from handfirst.engines.errors import UserError
 from handfirst.training.data.images import decode_image, encode_jpeg, encode_png
 
 LEFT_BIT, RIGHT_BIT = 2, 4
@@ -31,13 +32,13 @@ class Example:
 
     Attributes:
         key: unique within its data set.
-        rgb: uint8 [S, S, 3]: a hand crop (stage 1) or a canvas (stage 2).
-        hands: uint8 [S, S]: 0 nothing, 1 the left hand, 2 the right hand.
+        rgb: uint8 [H, W, 3]: a hand crop (stage 1), always a square, or a canvas (stage 2).
+        hands: uint8 [H, W]: 0 nothing, 1 the left hand, 2 the right hand.
         keypoints: float32 [133, 3] in the picture's pixels (pixel i centred at i + .5), third column > 0 where known.
         caption: what the picture shows.
         attributes: "source", "gesture", "view", "side" and whatever else was known.
         point_depths: float32 [133], of the key points, smaller is nearer, in any unit; None where nobody knows.
-        pictures: further pictures of the same size by name, uint8 [S, S, 3] or [S, S]: "pose", a pose picture that is
+        pictures: further pictures of the same size by name, uint8 [H, W, 3] or [H, W]: "pose", a pose picture that is
             not drawn from key points.
         other: the other one of a pair, such as the same hand in another pose; it is in no pair of its own.
     """
@@ -63,13 +64,13 @@ def encode(example: Example) -> dict[str, bytes]:
     mask = np.zeros(example.hands.shape, np.uint8)
     mask[example.hands == 1] = LEFT_BIT
     mask[example.hands == 2] = RIGHT_BIT
-    depths = example.point_depths
+    depths, (height, width) = example.point_depths, example.hands.shape
     truth = {
         "keypoints": [[round(float(v), 2) for v in row] for row in example.keypoints],
         **({} if depths is None else {"point_depths": [round(float(v), 2) for v in depths]}),
         "caption": example.caption,
         "attributes": example.attributes,
-        "size": len(example.rgb),
+        "size": width if width == height else [width, height],
     }
     return {
         "rgb.jpg": encode_jpeg(example.rgb),
@@ -105,27 +106,81 @@ def decode(key: str, members: Mapping[str, bytes]) -> Example:
     )
 
 
-def fit(example: Example, size: int) -> Example:
-    """The example at another size: pixels by area where it shrinks and bilinearly where it grows, masks by majority."""
-    has = len(example.rgb)
-    other = None if example.other is None else fit(example.other, size)
-    if has == size:
+def fit(example: Example, side: int) -> Example:
+    """The example, a square, at another size; see `resized`.
+
+    Raises:
+        UserError: it is no square.
+    """
+    height, width = example.hands.shape
+    if width != height:
+        raise UserError(
+            f"expected square examples, got {width}x{height} ({example.key!a}); canvases of several shapes are for "
+            "the body alone: train two-stage body --set buckets=2"
+        )
+    return resized(example, (side, side))
+
+
+def cover(example: Example, size: tuple[int, int]) -> Example:
+    """The example on a canvas of that width and height, all of which it covers; see `resized`.
+
+    What does not fit is cut off on both sides alike, but as little of its hands as can be. Key points that were cut off
+    are unknown.
+    """
+    height, width = example.hands.shape
+    scale = max(size[0] / width, size[1] / height)
+    across, down = min(width, round(size[0] / scale)), min(height, round(size[1] / scale))
+    left, top = _start(np.asarray(example.hands.any(0)), across), _start(np.asarray(example.hands.any(1)), down)
+    if (across, down) != (width, height):
+        example = _window(example, slice(top, top + down), slice(left, left + across))
+    return resized(example, size)
+
+
+def _start(hands: NDArray[np.bool_], length: int) -> int:
+    """Where a part of `length` begins: in the middle, moved as little as the hands, bool [N], ask for."""
+    whole, seen = len(hands), np.flatnonzero(hands)
+    start = (whole - length) // 2
+    if len(seen) and seen[-1] + 1 - seen[0] <= length:
+        start = min(max(start, int(seen[-1]) + 1 - length), int(seen[0]))
+    return start
+
+
+def _window(example: Example, rows: slice, columns: slice) -> Example:
+    points = example.keypoints - np.array([columns.start, rows.start, 0], np.float32)
+    points = np.where(example.keypoints[:, 2:] > 0, points, 0)
+    end = (columns.stop - columns.start, rows.stop - rows.start)
+    points[((points[:, :2] < 0) | (points[:, :2] > end)).any(1)] = 0
+    return replace(
+        example,
+        rgb=example.rgb[rows, columns],
+        hands=example.hands[rows, columns],
+        keypoints=points,
+        pictures={name: picture[rows, columns] for name, picture in example.pictures.items()},
+        other=None if example.other is None else _window(example.other, rows, columns),
+    )
+
+
+def resized(example: Example, size: tuple[int, int]) -> Example:
+    """At another width and height: pixels by area where it shrinks and bilinearly where it grows, masks by majority."""
+    height, width = example.hands.shape
+    other = None if example.other is None else resized(example.other, size)
+    if (width, height) == size:
         return example if other is example.other else replace(example, other=other)
-    how = cv2.INTER_AREA if size < has else cv2.INTER_LINEAR
-    hands = np.zeros((size, size), np.uint8)
+    how = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    hands = np.zeros(size[::-1], np.uint8)
     for label in (1, 2):
-        share = cv2.resize((example.hands == label).astype(np.float32), (size, size), interpolation=how)
+        share = cv2.resize((example.hands == label).astype(np.float32), size, interpolation=how)
         hands[share >= 0.5] = label
 
-    def resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(cv2.resize(picture, (size, size), interpolation=how), np.uint8)
+    def moved(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
 
     return replace(
         example,
-        rgb=resized(example.rgb),
+        rgb=moved(example.rgb),
         hands=hands,
-        keypoints=example.keypoints * np.array([size / has, size / has, 1], np.float32),
-        pictures={name: resized(picture) for name, picture in example.pictures.items()},
+        keypoints=example.keypoints * np.array([size[0] / width, size[1] / height, 1], np.float32),
+        pictures={name: moved(picture) for name, picture in example.pictures.items()},
         other=other,
     )
 

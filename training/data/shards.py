@@ -122,6 +122,24 @@ class Shards:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{file}: cannot read the example {key!r}: {reason}; prepare this shard again") from error
 
+    def sizes(self) -> NDArray[np.int64]:
+        """Width and height of every example, int64 [N, 2], from the first bytes of its mask.
+
+        Raises:
+            UserError: it is damaged; says which one, in which shard.
+        """
+        out = np.zeros((len(self), 2), np.int64)
+        for number, file in enumerate(self.files):
+            rows = np.flatnonzero(self.shard == number)
+            with file.open("rb") as tar:
+                for row in rows.tolist():
+                    tar.seek(int(self.span[row, self.members.index("mask.png"), 0]))
+                    head = tar.read(24)
+                    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 24:
+                        raise UserError(f"{file}: {self.keys[row]!s:.200} has no mask; prepare this shard again")
+                    out[row] = np.frombuffer(head[16:], ">u4")
+        return out
+
     def chosen(self, picks: NDArray[np.bool_]) -> Shards:
         """The examples where `picks`, bool [N], is True."""
         return Shards(self.files, self.keys[picks], self.shard[picks], self.span[picks], self.members)

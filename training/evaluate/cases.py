@@ -116,10 +116,16 @@ def _example(key: str, group: Mapping[str, ShardMember]) -> Case:
     return Case(
         key=key,
         picture=group["rgb.jpg"],
-        pose=Pose((person,), int(truth["size"]), int(truth["size"])),
+        pose=Pose((person,), *_canvas(truth["size"])),
         prompt=str(truth["caption"]),
         attributes={str(k): str(v) for k, v in truth["attributes"].items()},
     )
+
+
+def _canvas(size: Any) -> tuple[int, int]:
+    """Width and height of an example, which says one number of a square."""
+    width, height = size if isinstance(size, list) else (size, size)
+    return int(width), int(height)
 
 
 def _lines(path: Path, own: bool) -> Iterator[Case]:

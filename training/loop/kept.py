@@ -23,7 +23,7 @@ from handfirst.runtime.cli.bars import Throughput
 from handfirst.training.data.example import Example
 from handfirst.training.data.shards import Shards
 from handfirst.training.data.store import Store, key_of
-from handfirst.training.loop.samples import TRAINING, Mixture, Pick, Sample, alone
+from handfirst.training.loop.samples import TRAINING, Order, Pick, Sample, alone
 
 FILE = "latents.sqlite"
 TOGETHER = 8
@@ -64,7 +64,7 @@ class KeptSamples(Dataset[Sample]):
     """Samples by their place in the run, out of a store. See TrainingSamples."""
 
     sources: Sequence[Shards]
-    mixture: Mixture
+    mixture: Order
     make: Drawer
     seed: int
     store: Store

@@ -11,17 +11,20 @@ Knows nothing about what is trained.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.utils.data import default_collate
 
 from handfirst.engines.errors import UserError
+from handfirst.training.data.buckets import places
 from handfirst.training.data.shards import Shards, joined, open_shards, split
+from handfirst.training.loop.bucketed import BucketedMixture
 from handfirst.training.loop.checkpoints import pin
 from handfirst.training.loop.feed import Feed
 from handfirst.training.loop.journal import VALIDATION, read_journal
@@ -33,6 +36,7 @@ from handfirst.training.loop.options import FREE, ShardOptions
 from handfirst.training.loop.samples import (
     HeldOutSamples,
     Mixture,
+    Order,
     PlacedSamples,
     SampleMaker,
     ShardFeed,
@@ -87,9 +91,9 @@ def train_stage(
     if accelerator.is_main_process:
         pin(out, _description(name, model, data, options), FREE)  # once the data is there: a slip pins nothing
     accelerator.wait_for_everyone()
-    mixture = Mixture([len(shards) for shards in sources], data.weights, options.seed)
     torch.manual_seed(options.seed)  # of fresh weights
     stage = maker.stage()
+    mixture = _order(stage, sources, data.weights, options, accelerator.is_main_process)
     stage.to(accelerator.device)
     samples: PlacedSamples
     if feed_of is None:
@@ -103,16 +107,30 @@ def train_stage(
     loop = Loop(stage.task, feed, options, out, accelerator, validator, show)
     finished = loop.run()
     if finished and accelerator.is_main_process:
-        maker.write(stage, {name: _note(out, loop, options, mixture)}, out / "model")
+        maker.write(stage, {name: _note(out, stage, loop, options, mixture)}, out / "model")
     leave(accelerator)
     return out / "model" if finished else None
+
+
+def _order(
+    stage: Stage, sources: list[Shards], weights: Sequence[float], options: ShardOptions, say: bool
+) -> Order:  # fmt: skip
+    """All examples mixed; where they lie in buckets, a batch is out of one, and a line says how many are in each."""
+    if not stage.buckets:
+        return Mixture([len(shards) for shards in sources], weights, options.seed)
+    which = [places(stage.buckets, shards.sizes()) for shards in sources]
+    if say:
+        counts = np.bincount(np.concatenate(which), minlength=len(stage.buckets))
+        told = (f"{w}x{h} {n:,}" for (w, h), n in zip(stage.buckets, counts.tolist(), strict=True))
+        print(f"examples by canvas: {', '.join(told)}", file=sys.stderr)
+    return BucketedMixture(which, weights, options.seed, options.batch)
 
 
 def _samples(
     stage: Stage,
     make: SampleMaker,
     sources: list[Shards],
-    mixture: Mixture,
+    mixture: Order,
     options: ShardOptions,
     out: Path,
     accelerator: Accelerator,
@@ -145,7 +163,7 @@ def _fitted(stage: Stage, samples: PlacedSamples, options: ShardOptions, acceler
     stage.task.to(device)
 
     def batch(count: int) -> Any:
-        stacked = default_collate([samples[place] for place in range(count)])
+        stacked = default_collate([samples[place] for place in samples.mixture.alike(count)])
         return stage.encode({name: tensor.to(device) for name, tensor in stacked.items()})
 
     chosen = fit(stage.task, batch, options, accelerator, getattr(options, "checkpoint_activations", False))
@@ -186,7 +204,13 @@ def _part(folder: Path, name: str) -> Path:
 def _validator(stage: Stage, held_out: Shards, make: SampleMaker, options: ShardOptions) -> Validator:
     return Validator(
         stage=stage,
-        samples=HeldOutSamples(held_out, make, options.validation_samples, stage.train_steps),
+        samples=HeldOutSamples(
+            held_out,
+            make,
+            options.validation_samples,
+            stage.train_steps,
+            which=places(stage.buckets, held_out.sizes()) if stage.buckets else None,
+        ),
         size=min(8, options.batch),
         sheet_samples=options.sheet_samples,
         sheet_steps=options.sheet_steps,
@@ -206,7 +230,7 @@ def _description(stage: str, model: Path, data: Data, options: ShardOptions) -> 
     }
 
 
-def _note(out: Path, loop: Loop, options: ShardOptions, mixture: Mixture) -> dict[str, Any]:
+def _note(out: Path, stage: Stage, loop: Loop, options: ShardOptions, mixture: Order) -> dict[str, Any]:
     """For the model's training.json: what the training was and what it came to."""
     last, samples = read_journal(out / VALIDATION), loop.clock.step * options.batch
     return {
@@ -215,6 +239,7 @@ def _note(out: Path, loop: Loop, options: ShardOptions, mixture: Mixture) -> dic
         "epochs": round(samples / mixture.epoch, 2),
         "parameters": trained_parameters(loop.task),
         "validation": last[-1] if last else {},
+        **({"canvases": [f"{w}x{h}" for w, h in stage.buckets]} if stage.buckets else {}),
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "options": options.model_dump(mode="json"),
     }

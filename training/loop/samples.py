@@ -7,7 +7,7 @@ that goes on at step n sees what it would have seen, whatever the number of work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import Example
@@ -78,6 +78,10 @@ class Mixture:
         source, example = self._epoch[1][place]
         return Pick(int(source), int(example))
 
+    def alike(self, count: int) -> list[int]:
+        """The first positions: all samples are of one size."""
+        return list(range(count))
+
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         """All picks of an epoch, int64 [epoch, 2]."""
         rows = []
@@ -94,6 +98,23 @@ class Mixture:
         whole = [np.random.default_rng((self.seed, ORDER, 1 + source, r)).permutation(size) for r in rounds]
         first = start - rounds.start * size
         return np.concatenate(whole)[first : first + count]
+
+
+class Order(Protocol):
+    """Which example comes when: a `Mixture`, or a `BucketedMixture` (bucketed.py) of examples of several sizes."""
+
+    @property
+    def epoch(self) -> int:
+        """Positions per epoch."""
+        ...
+
+    def pick(self, position: int) -> Pick:
+        """The example at a position, 0 <= position."""
+        ...
+
+    def alike(self, count: int) -> list[int]:
+        """As many positions of samples that can be stacked and take most memory."""
+        ...
 
 
 class SampleMaker(Protocol):
@@ -113,7 +134,7 @@ class TrainingSamples(Dataset[Sample]):
     """Samples by their place in the run."""
 
     sources: Sequence[Shards]
-    mixture: Mixture
+    mixture: Order
     make: SampleMaker
     seed: int
 
@@ -131,6 +152,7 @@ class HeldOutSamples(Dataset[Sample]):
         count: most samples; where there are fewer examples, each is there once.
         train_steps: T of the schedule.
         t: the time of all of them; None: spread over 0 .. T - 1.
+        which: the bucket of every example, int64 [N]: samples of several are not stacked; None: all are of one size.
     """
 
     shards: Shards
@@ -138,22 +160,33 @@ class HeldOutSamples(Dataset[Sample]):
     count: int
     train_steps: int
     t: int | None = None
+    which: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return min(self.count, len(self.shards))
 
     def __getitem__(self, index: int) -> Sample:
-        example = self.shards.read(index * len(self.shards) // len(self))
+        example = self.shards.read(self._example(index))
         # steps of the golden ratio spread any count of samples evenly over time
         spread = int((index * 0.6180339887 % 1) * self.train_steps)
         rng = np.random.default_rng((VALIDATION, index))
         return self.make.fix(example, rng, spread if self.t is None else self.t)
 
+    def batches(self, size: int) -> list[list[int]]:
+        """All indices in batches of at most so many, each of one bucket."""
+        places: dict[int, list[int]] = {}
+        for index in range(len(self)):
+            places.setdefault(0 if self.which is None else int(self.which[self._example(index)]), []).append(index)
+        return [some[i : i + size] for _, some in sorted(places.items()) for i in range(0, len(some), size)]
+
+    def _example(self, index: int) -> int:
+        return index * len(self.shards) // len(self)
+
 
 class PlacedSamples(Protocol):
     """Training samples by their place in the run: `TrainingSamples`, or those of what was kept (kept.py)."""
 
-    mixture: Mixture
+    mixture: Order
 
     def __getitem__(self, place: int, /) -> Sample: ...
 
@@ -198,16 +231,16 @@ def training_batches(
     Raises:
         UserError: an example cannot be read.
     """
-    yield from _load(samples, _Places(share, *steps), share.size, workers, pin)
+    yield from _load(samples, BatchSampler(_Places(share, *steps), share.size, drop_last=False), workers, pin)
 
 
 def held_out_batches(samples: HeldOutSamples, size: int, workers: int) -> Iterator[Batch]:
-    """All of them, the last batch smaller.
+    """All of them, the last batch of each size smaller.
 
     Raises:
         UserError: an example cannot be read.
     """
-    yield from _load(samples, range(len(samples)), size, workers, False)
+    yield from _load(samples, samples.batches(size), workers, False)
 
 
 @dataclass(frozen=True)
@@ -223,11 +256,10 @@ class _Places:
         return (self.last - self.first) * self.share.parts * self.share.size
 
 
-def _load(samples: Any, places: _Places | range, size: int, workers: int, pin: bool) -> Iterator[Batch]:
+def _load(samples: Any, batches: Iterable[list[int]], workers: int, pin: bool) -> Iterator[Batch]:
     loader = DataLoader(
         samples,
-        batch_size=size,
-        sampler=places,
+        batch_sampler=batches,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=alone,

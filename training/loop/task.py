@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from handfirst.training.data.buckets import Size
     from handfirst.training.loop.kept import Keeper
     from handfirst.training.loop.samples import SampleMaker
 
@@ -55,6 +56,11 @@ class Stage(ABC):
 
     task: Task
     """What the loop trains."""
+
+    @property
+    def buckets(self) -> tuple[Size, ...]:
+        """Width and height of the canvases that its samples lie on, the largest in front; none: one size for all."""
+        return ()
 
     def to(self, device: torch.device) -> None:  # noqa: B027  a stage with nothing frozen has nothing to say
         """Takes what stays frozen beside the task to the device; where there is nothing, nothing."""

@@ -6,7 +6,7 @@ The same samples every time, so that two validations differ by the weights alone
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,8 +62,15 @@ class Validator:
             for name, scores in drawn.figures.items():
                 add(name, float(scores.mean()), len(scores))
         figures = {name: sums[name] / counts[name] for name in sums}
-        return Evaluation(figures, tuple(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+        return Evaluation(figures, tuple(_together(parts) for parts in zip(*rows, strict=True)))
 
     def _batches(self, samples: HeldOutSamples, device: torch.device) -> Iterator[Batch]:
         for batch in held_out_batches(samples, self.size, self.workers):
             yield {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _together(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """One after the other; smaller pictures get a white margin."""
+    height, width = (max(part.shape[axis] for part in parts) for axis in (1, 2))
+    margins = [((0, 0), (0, height - p.shape[1]), (0, width - p.shape[2]), *[(0, 0)] * (p.ndim - 3)) for p in parts]
+    return np.concatenate([np.pad(p, m, constant_values=255) for p, m in zip(parts, margins, strict=True)])

@@ -27,7 +27,7 @@ FIXED = ("text_encoder", "hand_unet", "mask_head")
 
 
 def chosen(options: ExportOptions, trained: TwoStageSettings) -> TwoStageSettings:
-    """The model's settings with the canvas that was chosen, or with those.
+    """The model's settings with the canvas that was chosen, or with all those that it was trained on.
 
     Raises:
         UserError: a side is no multiple of 64, or the canvas is not between the smallest and the largest.
@@ -44,6 +44,15 @@ def chosen(options: ExportOptions, trained: TwoStageSettings) -> TwoStageSetting
             "widths": _limits("width", least[0], width, most[0]),
             "heights": _limits("height", least[1], height, most[1]),
         }
+    elif options.size is not None:
+        changes |= {"widths": None, "heights": None}
+    else:
+        for name, limits in (("width", trained.body.widths), ("height", trained.body.heights)):
+            if limits is not None and limits.least < 2 * limits.multiple:
+                raise UserError(
+                    f"the model was trained on canvases of a {name} from {limits.least}, graphs of free size need "
+                    f"{2 * limits.multiple}; choose other ones with --sizes, or a single one with --size"
+                )
     return trained.model_copy(update={"body": trained.body.model_copy(update=changes)})
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import ndimage
 from support.painted import RADIUS, ground, person
 
+from handfirst.training.data.prepare.cuts import body_cut, hand_squares
 from handfirst.training.data.prepare.examples import dilated, found_mask, large_enough
 from handfirst.training.data.prepare.settings import Origin, PrepareSettings
-from handfirst.training.data.prepare.squares import body_square, hand_squares
 from handfirst.training.data.record import to_person
 
 LEFT, RIGHT = (85.0, 50.0), (35.0, 48.0)
@@ -56,7 +56,9 @@ def test_a_mask_comes_back_to_where_its_hand_is(stage: str) -> None:
     chosen = settings(stage)
     someone = to_person(person(LEFT, RIGHT))
     square = (
-        body_square(someone, 1.25, 128, 120, 90) if stage == "body" else hand_squares(someone, chosen.hand, 120, 90)[0]
+        body_cut(someone, 1.25, [(128, 128)], 120, 90)
+        if stage == "body"
+        else hand_squares(someone, chosen.hand, 120, 90)[0]
     )
     assert square is not None
     found = found_mask(ground(1).read(), someone, square, chosen, discs)

@@ -89,6 +89,14 @@ def body(
     sources: From,
     size: Size = 512,
     margin: Annotated[float, typer.Option(min=1, help="Side of the square over the person's longer side.")] = 1.25,
+    buckets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATIO|WxH,WxH",
+            help="Canvases of several shapes: up to this ratio of sides, or these.",
+            show_default="the square",
+        ),
+    ] = None,
     smallest_mask: Smallest = 2500,
     key_points: KeyPoints = "given",
     sam: Sam = None,
@@ -103,13 +111,14 @@ def body(
     ray: Ray = None,
     quiet: Quiet = False,
 ) -> None:
-    """Squares of one person with all key points and the hands' masks, for stage 2."""
+    """Squares (or buckets) of one person with all key points and the hands' masks, for stage 2."""
+    from handfirst.training.data.buckets import read
     from handfirst.training.data.prepare.settings import PrepareSettings
 
     settings = PrepareSettings(
         stage="body", origins=_origins(sources, masks), size=size, body_margin=margin, smallest_mask=smallest_mask,
-        key_points=key_points, sam=_text(sam), captioner=_text(captioner), captions=captions, table=_table(table),
-        val=val, seed=seed, shard=shard,
+        buckets=() if buckets is None else read(buckets, size), key_points=key_points, sam=_text(sam),
+        captioner=_text(captioner), captions=captions, table=_table(table), val=val, seed=seed, shard=shard,
     )  # fmt: skip
     _prepare(out, settings, workers, ray, quiet)
 

@@ -1,4 +1,4 @@
-"""One record into its examples: squares, pixels, masks, captions; every rejection has a reason.
+"""One record into its examples: cuts, pixels, masks, captions; every rejection has a reason.
 
 Where the source has no masks, they are found from the key points, on squares of 512 pixels whatever the examples' size
 is, so that the dilation is the paper's. A caption is the source's, a model's, or, for a hand, the plain words of what
@@ -20,13 +20,10 @@ from handfirst.runtime.pose.person import Person
 from handfirst.runtime.pose.topology import Side
 from handfirst.runtime.pose.view import hand_view
 from handfirst.training.data.example import Example
-from handfirst.training.data.prepare.draw import rank
-from handfirst.training.data.prepare.filters import NO_MASK
-from handfirst.training.data.prepare.settings import REFERENCE, PrepareSettings
-from handfirst.training.data.prepare.squares import (
+from handfirst.training.data.prepare.cuts import (
     LABELS,
-    Square,
-    body_square,
+    Cut,
+    body_cut,
     cut_labels,
     cut_picture,
     cut_points,
@@ -34,6 +31,9 @@ from handfirst.training.data.prepare.squares import (
     move_labels,
     own,
 )
+from handfirst.training.data.prepare.draw import rank
+from handfirst.training.data.prepare.filters import NO_MASK
+from handfirst.training.data.prepare.settings import REFERENCE, PrepareSettings
 from handfirst.training.data.prepare.table import WRITTEN
 from handfirst.training.data.record import Record, UnreadableError, to_person
 
@@ -70,19 +70,17 @@ def examples(record: Record, settings: PrepareSettings, helpers: Helpers) -> Ite
     if labels is not None and labels.shape != image.shape[:2]:
         yield Rejected(OTHER_SIZE)
         return
-    for square in _squares(record, person, settings, image.shape[1], image.shape[0]):
-        if isinstance(square, Rejected):
-            yield square
+    for cut in _cuts(record, person, settings, image.shape[1], image.shape[0]):
+        if isinstance(cut, Rejected):
+            yield cut
         else:
-            yield _example(record, person, image, labels, square, settings, helpers)
+            yield _example(record, person, image, labels, cut, settings, helpers)
 
 
-def _squares(
-    record: Record, person: Person, settings: PrepareSettings, width: int, height: int
-) -> list[Square | Rejected]:
+def _cuts(record: Record, person: Person, settings: PrepareSettings, width: int, height: int) -> list[Cut | Rejected]:
     if settings.stage == "body":
-        square = body_square(person, settings.body_margin, settings.size, width, height)
-        return [Rejected(APART) if square is None else square]
+        cut = body_cut(person, settings.body_margin, settings.body_sizes, width, height)
+        return [Rejected(APART) if cut is None else cut]
     squares = hand_squares(person, settings.hand, width, height)
     if settings.hands == "one" and len(squares) > 1:
         squares = [squares[rank(settings.seed, record.source, record.key, "hand") % len(squares)]]
@@ -94,45 +92,45 @@ def _example(
     person: Person,
     image: NDArray[np.uint8],
     labels: NDArray[np.uint8] | None,
-    square: Square,
+    cut: Cut,
     settings: PrepareSettings,
     helpers: Helpers,
 ) -> Example | Rejected:
     if labels is not None:
-        hands = cut_labels(labels, square, settings.size)
+        hands = cut_labels(labels, cut)
     elif helpers.segment is not None:
-        hands = found_mask(image, person, square, settings, helpers.segment)
+        hands = found_mask(image, person, cut, settings, helpers.segment)
     elif settings.without_masks:
-        hands = np.zeros((settings.size, settings.size), np.uint8)
+        hands = np.zeros(cut.size[::-1], np.uint8)
     else:
         return Rejected(NO_MASK)
     masked = labels is not None or helpers.segment is not None
     if masked and not large_enough(hands, settings):
         return Rejected(SMALL)
-    picture = cut_picture(image, square.similarity, settings.size)
-    text, origin = caption(record, square, picture, helpers.caption, settings.captions == "model")
+    picture = cut_picture(image, cut)
+    text, origin = caption(record, cut, picture, helpers.caption, settings.captions == "model")
     facts = {"caption_from": origin, "mask_from": "source" if labels is not None else "sam" if masked else "none"}
     return Example(
-        key=f"{record.source}-{record.key}-{square.name}",
+        key=f"{record.source}-{record.key}-{cut.name}",
         rgb=picture,
         hands=hands,
-        keypoints=cut_points(person, square, settings.size),
+        keypoints=cut_points(person, cut),
         caption=text,
-        attributes={**record.attributes, **_facts(record, person, square), **facts},
+        attributes={**record.attributes, **_facts(record, person, cut), **facts},
     )
 
 
-def _facts(record: Record, person: Person, square: Square) -> dict[str, str]:
+def _facts(record: Record, person: Person, cut: Cut) -> dict[str, str]:
     """What the key points say: sides and views, hands in the order left, right; lengths in the picture's pixels."""
-    boxes = [hand_box(person.hand(side)) for side in square.sides]
-    gesture = gesture_of(record, square)
+    boxes = [hand_box(person.hand(side)) for side in cut.sides]
+    gesture = gesture_of(record, cut)
     return {
         **({"gesture": gesture} if gesture else {}),
         "source": record.source,
-        "side": "both" if len(square.sides) == 2 else square.sides[0],
-        "view": " and ".join(hand_view(person.hand(side), side) for side in square.sides),
+        "side": "both" if len(cut.sides) == 2 else cut.sides[0],
+        "view": " and ".join(hand_view(person.hand(side), side) for side in cut.sides),
         "hand_px": " and ".join(f"{float((box[2:] - box[:2]).max()):.0f}" for box in boxes),
-        "square_px": f"{square.side_px:.0f}",
+        "square_px": f"{cut.extent.min():.0f}",
     }
 
 
@@ -143,12 +141,12 @@ class Captioner(Protocol):
     """Says what a picture shows."""
 
     def __call__(self, rgb: NDArray[np.uint8], /) -> str:
-        """rgb uint8 [S, S, 3] -> a line of text."""
+        """rgb uint8 [H, W, 3] -> a line of text."""
         ...
 
 
 def caption(
-    record: Record, square: Square, picture: NDArray[np.uint8], captioner: Captioner | None, anew: bool
+    record: Record, cut: Cut, picture: NDArray[np.uint8], captioner: Captioner | None, anew: bool
 ) -> tuple[str, Origin]:
     """The caption and where it comes from.
 
@@ -157,28 +155,28 @@ def caption(
         anew: the captioner writes although the source has a caption.
     """
     if record.caption is None and WRITTEN in record.attributes:
-        return hand_words(record, square), "table"
+        return hand_words(record, cut), "table"
     if captioner is not None and (anew or record.caption is None) and (said := " ".join(captioner(picture).split())):
         return said, "model"
     if record.caption is not None:
         return record.caption, "given"
-    return hand_words(record, square), "words"
+    return hand_words(record, cut), "words"
 
 
-def hand_words(record: Record, square: Square) -> str:
+def hand_words(record: Record, cut: Cut) -> str:
     """For example "a left hand, peace sign", or "a left hand of a woman, light skin" where a table says so."""
-    what = "a person" if square.name == "person" else " and ".join(f"a {side} hand" for side in square.sides)
+    what = "a person" if cut.name == "person" else " and ".join(f"a {side} hand" for side in cut.sides)
     what = " ".join((what, *([record.attributes[WRITTEN]] if WRITTEN in record.attributes else [])))
-    gesture = gesture_of(record, square).replace("_", " ").strip()
+    gesture = gesture_of(record, cut).replace("_", " ").strip()
     return f"{what}, {gesture}" if gesture and gesture != "no gesture" else what
 
 
-def gesture_of(record: Record, square: Square) -> str:
-    """What the square's hand does: its own gesture where the source tells hands apart, else the picture's; "" unknown.
+def gesture_of(record: Record, cut: Cut) -> str:
+    """What the cut's hand does: its own gesture where the source tells hands apart, else the picture's; "" unknown.
 
     HaGRID names a picture after the hand that shows something; the other one has "no_gesture".
     """
-    own = record.attributes.get(f"{square.sides[0]}_hand") if len(square.sides) == 1 else None
+    own = record.attributes.get(f"{cut.sides[0]}_hand") if len(cut.sides) == 1 else None
     return own or record.attributes.get("gesture", "")
 
 
@@ -197,22 +195,22 @@ class Segmenter(Protocol):
 
 
 def found_mask(
-    image: NDArray[np.uint8], person: Person, square: Square, settings: PrepareSettings, segment: Segmenter
+    image: NDArray[np.uint8], person: Person, cut: Cut, settings: PrepareSettings, segment: Segmenter
 ) -> NDArray[np.uint8]:
-    """uint8 [S, S] (1, 2): every hand is looked for in its own crop, as stage 1 sees it, and put into the square."""
+    """uint8 [H, W] (1, 2): every hand is looked for in its own crop, as stage 1 sees it, and put into the cut."""
     height, width = image.shape[:2]
     crop = settings.hand.model_copy(update={"size": REFERENCE})
-    found = np.zeros((settings.size, settings.size), np.uint8)
+    found = np.zeros(cut.size[::-1], np.uint8)
     for looked_at in hand_squares(person, crop, width, height):
-        if not set(looked_at.sides) & set(square.sides):
+        if not set(looked_at.sides) & set(cut.sides):
             continue
-        seen = cut_picture(image, looked_at.similarity, REFERENCE)
+        seen = cut_picture(image, looked_at)
         hands = {side: looked_at.similarity.apply(person.hand(side)) for side in looked_at.sides}
         labels = own(dilated(segment(seen, hands)), looked_at)
-        there = square.similarity.inverse().then(looked_at.similarity)
-        moved = move_labels(labels, there, settings.size)
+        there = cut.similarity.inverse().then(looked_at.similarity)
+        moved = move_labels(labels, there, cut.size)
         found = np.where(moved > 0, moved, found)
-    return own(found, square)
+    return own(found, cut)
 
 
 def dilated(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -226,5 +224,5 @@ def dilated(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def large_enough(hands: NDArray[np.uint8], settings: PrepareSettings) -> bool:
-    """Whether an example uint8 [S, S] has enough hand in it, counted as if S were 512."""
-    return bool((hands > 0).sum() * (REFERENCE / len(hands)) ** 2 >= settings.smallest_mask)
+    """Whether an example uint8 [H, W] has enough hand in it, counted as if H and W were 512."""
+    return bool((hands > 0).sum() * REFERENCE**2 / hands.size >= settings.smallest_mask)

@@ -127,17 +127,23 @@ def draw_sheet(plan: Plan) -> NDArray[np.uint8] | None:
 
 
 def draw_example(example: Example, side: int) -> NDArray[np.uint8]:
-    """The picture, left hand tinted and outlined blue, right hand orange, skeleton on top: uint8 [side, side, 3]."""
-    scale = side / len(example.rgb)
+    """The picture, left hand tinted and outlined blue, right hand orange, skeleton on top.
+
+    Args:
+        side: the longer one, in pixels.
+    """
+    height, width = example.hands.shape
+    scale = side / max(width, height)
+    size = round(scale * width), round(scale * height)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(example.rgb, (side, side), interpolation=method).astype(np.float64)
-    hands = cv2.resize(example.hands, (side, side), interpolation=cv2.INTER_NEAREST)
+    picture = cv2.resize(example.rgb, size, interpolation=method).astype(np.float64)
+    hands = cv2.resize(example.hands, size, interpolation=cv2.INTER_NEAREST)
     for label, tint in TINTS.items():
         picture[hands == label] = 0.6 * picture[hands == label] + 0.4 * np.array(tint)
         edges, _ = cv2.findContours((hands == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, edges, -1, tint, 1, cv2.LINE_AA)
-    pose = Pose((to_person(example.keypoints).moved(scale, 0, 0),), side, side)
-    skeleton = draw_skeleton(pose, side, side).astype(np.float64)
+    pose = Pose((to_person(example.keypoints).moved(scale, 0, 0),), *size)
+    skeleton = draw_skeleton(pose, *size).astype(np.float64)
     cover = skeleton.max(2, keepdims=True) / 255
     return np.asarray(np.rint(picture * (1 - cover) + skeleton * cover).clip(0, 255), np.uint8)
 
@@ -160,7 +166,8 @@ def _choose(plan: Plan) -> dict[str, list[Example]]:
 
 def _tile(example: Example) -> NDArray[np.uint8]:
     tile = np.full((TILE + LABEL, TILE, 3), 255, np.uint8)
-    tile[:TILE] = draw_example(example, TILE)
+    drawn = draw_example(example, TILE)
+    tile[: drawn.shape[0], : drawn.shape[1]] = drawn
     for i, text in enumerate((example.key, example.caption)):
         plain = text.encode("ascii", "replace").decode()
         short = plain if len(plain) <= LETTERS else f"{plain[: LETTERS - 3]}..."

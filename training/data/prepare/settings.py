@@ -11,6 +11,7 @@ from pydantic import Field
 
 from handfirst.runtime.diffusion.settings import Settings
 from handfirst.runtime.systems.two_stage.settings import HandSettings
+from handfirst.training.data.buckets import Size
 
 Stage = Literal["hand", "body"]
 REFERENCE = 512
@@ -47,7 +48,9 @@ class PrepareSettings(Settings):
     margin: float = Field(HandSettings().margin, ge=1, le=10)
     """Side of a hand's crop over the longer side of its key points' box, as the runtime crops."""
     body_margin: float = Field(1.25, ge=1, le=10)
-    """Side of a body's square over the longer side of the person's box, where the picture is large enough."""
+    """What a body's example shows over the box of the person, where the picture is large enough."""
+    buckets: tuple[Size, ...] = ()
+    """Widths and heights that a body's example may have, each for people of that shape; none: `size` alone."""
     hands: Literal["one", "all"] = "one"
     """Of two hands with a crop each: one at random (the paper), or both."""
     smallest_mask: int = Field(2500, ge=0)
@@ -73,6 +76,11 @@ class PrepareSettings(Settings):
     seed: int = Field(0, ge=0)
     shard: int = Field(1000, ge=1, le=100_000)
     """Pictures that a shard is made from; it holds fewer examples where some are rejected."""
+
+    @property
+    def body_sizes(self) -> tuple[Size, ...]:
+        """Of a body's examples."""
+        return self.buckets or ((self.size, self.size),)
 
     @property
     def hand(self) -> HandSettings:

@@ -22,9 +22,9 @@ from handfirst.training.data.record import to_person
 Keypoints = NDArray[np.float32]
 
 
-def to_pose(keypoints: Keypoints, size: int) -> Pose:
-    """keypoints [133, 3] -> a Pose of one person on a square canvas."""
-    return Pose(people=(to_person(keypoints),), width=size, height=size, warnings=())
+def to_pose(keypoints: Keypoints, width: int, height: int | None = None) -> Pose:
+    """keypoints [133, 3] -> a Pose of one person on a canvas, square where no height is given."""
+    return Pose(people=(to_person(keypoints),), width=width, height=height or width, warnings=())
 
 
 def hand_condition(

@@ -24,7 +24,7 @@ from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import recolour
-from handfirst.training.data.example import Example, fit
+from handfirst.training.data.example import Example
 from handfirst.training.data.images import decode_image, encode_png
 from handfirst.training.data.store import key_of
 from handfirst.training.loop.machine import computes_in
@@ -51,31 +51,35 @@ class BodyKeeper:
         said = {
             "body": settings.body.model_dump(mode="json"),
             "factor": settings.latent.factor,
+            "buckets": self.samples.buckets,
             "precision": computes_in(self.samples.options.precision),
         }
         return key_of(VERSION, json.dumps(said, sort_keys=True).encode(), hash_of(self.encoders.autoencoder))
 
     def prepare(self, example: Example) -> Sample:
         settings = self.samples.settings
-        fitted, size = fit(example, settings.body.height), settings.body.height
+        fitted = self.samples.fitted(example)
         hands = fitted.hands > 0
+        height, width = hands.shape
         return {
             "rgb": fitted.rgb,
             "canvas": hands_alone(fitted.rgb, hands, settings.body),
-            "skeleton": _packed(draw_skeleton(to_pose(fitted.keypoints, size), size, size)),
+            "skeleton": _packed(draw_skeleton(to_pose(fitted.keypoints, width, height), width, height)),
             "hands": _packed(hands.astype(np.uint8)),
             "reach": cell_reach(hands, settings).astype(np.float16),  # whole numbers below 2048
             "caption": np.array(example.caption),
         }
 
     def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:
-        shown = [torch.from_numpy(sample[name]) for name in ("rgb", "canvas") for sample in prepared]
-        raw = _bits(self.encoders.raw(torch.stack(shown).to(device)).cpu())
-        pairs = zip(raw[: len(prepared)], raw[len(prepared) :], strict=True)
-        return [
-            _bytes({"x_0": x_0, "canvas": canvas, **{k: v for k, v in sample.items() if k not in ("rgb", "canvas")}})
-            for (x_0, canvas), sample in zip(pairs, prepared, strict=True)
-        ]
+        kept: list[bytes] = [b""] * len(prepared)
+        for shape in {sample["rgb"].shape for sample in prepared}:
+            places = [i for i, sample in enumerate(prepared) if sample["rgb"].shape == shape]
+            shown = [torch.from_numpy(prepared[i][name]) for name in ("rgb", "canvas") for i in places]
+            raw = _bits(self.encoders.raw(torch.stack(shown).to(device)).cpu())
+            for i, x_0, canvas in zip(places, raw[: len(places)], raw[len(places) :], strict=True):
+                rest = {name: array for name, array in prepared[i].items() if name not in ("rgb", "canvas")}
+                kept[i] = _bytes({"x_0": x_0, "canvas": canvas, **rest})
+        return kept
 
     def drawer(self) -> BodyDrawer:
         return BodyDrawer(self.samples.settings, self.samples.options, self.samples.tokenizer)

@@ -15,13 +15,15 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import nn
 
 from handfirst.engines.errors import UserError
+from handfirst.engines.spec import AxisLimits
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.data.buckets import Size, chosen
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.models.folder import next_folder
+from handfirst.training.models.folder import config_of, next_folder
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.systems.two_stage.config import TrainingConfig, changed_settings
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
@@ -45,9 +47,26 @@ class TwoStageMaker:
     def __init__(self, model: Path, options: FineTuneOptions) -> None:
         self._source, self._options = ModelFolder(model), options
         self._settings = changed_settings(self._source.settings, options)
+        self._buckets: tuple[Size, ...] = ()
         body = self._settings.body
-        if isinstance(options, BodyOptions) and body.height != body.width:
-            raise UserError(f"expected a square canvas, got {body.width} x {body.height} in the model")
+        if isinstance(options, BodyOptions):
+            if body.height != body.width:
+                raise UserError(f"expected a square canvas, got {body.width} x {body.height} in the model")
+            if options.buckets is not None:
+                self._buckets, self._settings = self._canvases(options.buckets)
+
+    def _canvases(self, given: float | tuple[str, ...]) -> tuple[tuple[Size, ...], TwoStageSettings]:
+        """The largest in front, and the settings of a model that paints all of them."""
+        settings, side = self._settings, self._settings.body.width
+        widths = config_of(self._source.folder / "body_unet")["block_out_channels"]
+        multiple = settings.latent.factor * 2 ** (len(widths) - 1)
+        sizes = chosen(given, side, multiple)
+        limits = {
+            name: AxisLimits(least=min(sides), usual=side, most=max(sides), multiple=multiple)
+            for name, sides in zip(("widths", "heights"), zip(*sizes, (side, side), strict=True), strict=True)
+        }
+        largest_first = sorted(sizes, key=lambda size: -size[0] * size[1])
+        return tuple(largest_first), settings.model_copy(update={"body": settings.body.model_copy(update=limits)})
 
     @property
     def samples(self) -> HandSamples | BodySamples:
@@ -55,7 +74,7 @@ class TwoStageMaker:
         if isinstance(self._options, HandOptions):
             return HandSamples(self._settings, self._options, self._source.tokenizer)
         assert isinstance(self._options, BodyOptions)
-        return BodySamples(self._settings, self._options, self._source.tokenizer)
+        return BodySamples(self._settings, self._options, self._source.tokenizer, self._buckets)
 
     def stage(self) -> OnShards:
         """With the networks of the folder."""
@@ -67,7 +86,7 @@ class TwoStageMaker:
             return HandStage(hand_task(_hand(source, settings), settings, options), encoders, settings, empty)
         assert isinstance(options, BodyOptions)
         task = body_task(source.network("base"), source.network("controlnet"), settings, options)
-        return BodyStage(task, encoders, settings, empty)
+        return BodyStage(task, encoders, settings, empty, self._buckets)
 
     def write(self, stage: Stage, training: dict[str, Any], out: Path) -> None:
         """The folder with what was trained in its place."""

@@ -83,6 +83,9 @@ class BodyOptions(FineTuneOptions):
     steps: int | None = Field(6_000, ge=1)
     colours: Colours = Colours(shift_probability=0, contrast_probability=0)
     """The paper changes the colours of hands only."""
+    buckets: float | tuple[str, ...] | None = None
+    """Canvases of several shapes, of which every example gets the one that fits it best: those of the model's area up
+    to this ratio of two sides, or these ("448x576", width first). None: the model's own square, as the paper."""
     kept_region: Literal["precise", "expanded"] = "precise"
     """Which cells are blended in training: those of the true mask (paper, eq. 11), or of the mask dilated as far as
     the sampler dilates it at that time step (section III-D)."""

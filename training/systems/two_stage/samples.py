@@ -16,7 +16,8 @@ from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import recolour
-from handfirst.training.data.example import Example, fit
+from handfirst.training.data.buckets import Size, best
+from handfirst.training.data.example import Example, cover, fit
 from handfirst.training.loop.samples import Sample
 from handfirst.training.systems.two_stage.conditions import (
     hand_condition,
@@ -78,27 +79,37 @@ class BodySamples:
     settings: TwoStageSettings
     options: BodyOptions
     tokenizer: Tokenizer
+    buckets: tuple[Size, ...] = ()
+    """Widths and heights of the canvases; none: the model's own, a square."""
+
+    def fitted(self, example: Example) -> Example:
+        """On the canvas that fits it best."""
+        if not self.buckets:
+            return fit(example, self.settings.body.height)
+        height, width = example.hands.shape
+        return cover(example, best(self.buckets, width, height)[0])
 
     def draw(self, example: Example, rng: np.random.Generator) -> Sample:
         t = int(rng.integers(self.settings.schedule.train_steps))
         with_text = bool(rng.random() >= self.options.text_dropout)
-        fitted = fit(example, self.settings.body.height)
+        fitted = self.fitted(example)
         return self._sample(fitted, recolour(fitted.rgb, self.options.colours, rng), rng, t, with_text)
 
     def fix(self, example: Example, rng: np.random.Generator, t: int) -> Sample:
-        fitted = fit(example, self.settings.body.height)
+        fitted = self.fitted(example)
         return self._sample(fitted, fitted.rgb, rng, t, True)
 
     def _sample(self, example: Example, rgb: NDArray[np.uint8], rng: np.random.Generator, t: int, text: bool) -> Sample:
-        settings, hands, size = self.settings, example.hands > 0, len(rgb)
+        settings, hands = self.settings, example.hands > 0
+        height, width = hands.shape
         expanded = self.options.kept_region == "expanded"
         return {
             "rgb": rgb,
             "canvas": hands_alone(rgb, hands, settings.body),
-            "skeleton": draw_skeleton(to_pose(example.keypoints, size), size, size),
+            "skeleton": draw_skeleton(to_pose(example.keypoints, width, height), width, height),
             "hands": hands.astype(np.uint8),
             "kept": kept_cells(hands, settings, t if expanded else None)[None],
-            "eps": noise(rng, settings, size, size),
+            "eps": noise(rng, settings, height, width),
             "t": np.array(t),
             **prompt_ids(self.tokenizer, example.caption, settings, text),
         }

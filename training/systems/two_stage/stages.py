@@ -14,6 +14,7 @@ from torch import Tensor
 from handfirst.runtime.diffusion.masks import mask_table
 from handfirst.runtime.diffusion.table import Schedule
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.data.buckets import Size
 from handfirst.training.loop.journal import to_uint8
 from handfirst.training.loop.samples import Batch, SampleMaker
 from handfirst.training.loop.task import Drawn, Stage
@@ -99,10 +100,17 @@ class HandStage(OnShards):
         return mask[:, 0].float().clamp(0, 1) >= self.settings.hand.mask_threshold
 
 
+@dataclass(frozen=True, eq=False)
 class BodyStage(OnShards):
     """Stage 2 on samples of BodySamples."""
 
     task: BodyTask
+    canvases: tuple[Size, ...] = ()
+
+    @property
+    def buckets(self) -> tuple[Size, ...]:
+        """Those of the samples."""
+        return self.canvases
 
     def keeper(self, samples: SampleMaker) -> BodyKeeper | None:
         """Latents, where colours do not change."""
@@ -128,7 +136,8 @@ class BodyStage(OnShards):
 
     def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
         """Bodies painted around the true hands, the kept region shrinking as at run time."""
-        body, factor = self.settings.body, self.settings.latent.factor
+        height, width = samples["hands"].shape[1:]
+        body, factor = self.settings.on_canvas(width, height).body, self.settings.latent.factor
         cells = [mask_table([hand > 0], steps, "expansion", body, factor) for hand in samples["hands"].cpu().numpy()]
         kept = Kept(
             self.encoders.latents(samples["canvas"]), torch.from_numpy(np.stack(cells)).to(samples["canvas"].device)
