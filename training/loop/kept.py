@@ -1,4 +1,4 @@
-"""What is computed of each example once and kept on disk: the latents of pictures whose colours never change.
+"""What is computed of each example once and kept on disk: latents of pictures that do not change from step to step.
 
     RUN/latents.sqlite     by a hash of the example, of the networks that made them and of how
 
@@ -8,14 +8,17 @@ Knows nothing about what is kept: a Keeper does.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from handfirst.engines.errors import UserError
@@ -38,13 +41,21 @@ class Keeper(Protocol):
         """A hash of all that the kept bytes follow from, but for the example."""
         ...
 
-    def prepare(self, example: Example) -> Sample:
-        """In a process of the CPU: what the networks are shown, and what else is kept."""
+    def prepare(self, example: Example, place: int) -> Sample:
+        """In a process of the CPU: what the networks are shown, and what else is kept.
+
+        Args:
+            place: of the example among those of all sources, for what is drawn for it once and for all.
+        """
         ...
 
     def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:
         """Past the networks, of each what is kept."""
         ...
+
+
+class DrawingKeeper(Keeper, Protocol):
+    """A Keeper of what every step's samples are made of."""
 
     def drawer(self) -> Drawer:
         """What makes samples of kept bytes, without any network."""
@@ -75,11 +86,46 @@ class KeptSamples(Dataset[Sample]):
         Raises:
             UserError: what was kept is gone.
         """
-        pick = self.mixture.pick(place)
-        kept = self.store.get(example_key(self.identity, self.sources, pick))
-        if kept is None:
-            raise UserError(f"{self.store.path}: latents are missing; run the same command again to make them")
+        kept = kept_bytes(self.store, example_key(self.identity, self.sources, self.mixture.pick(place)))
         return self.make.draw(kept, np.random.default_rng((self.seed, TRAINING, place)))
+
+
+def kept_bytes(store: Store, key: bytes) -> bytes:
+    """What is kept under a key.
+
+    Raises:
+        UserError: it is gone.
+    """
+    if (kept := store.get(key)) is None:
+        raise UserError(f"{store.path}: latents are missing; run the same command again to make them")
+    return kept
+
+
+def packed(arrays: Sample) -> bytes:
+    """Arrays by name as bytes."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # none of them is called allow_pickle
+    return file.getvalue()
+
+
+def unpacked(kept: bytes) -> Sample:
+    """The inverse."""
+    with np.load(io.BytesIO(kept), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def hash_of(network: nn.Module) -> bytes:
+    """16 bytes that follow from a network's weights."""
+    digest = blake2b(digest_size=16)
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.digest()
+
+
+def every(sources: Sequence[Shards]) -> list[Pick]:
+    """All examples, by their place."""
+    return [Pick(i, k) for i, shards in enumerate(sources) for k in range(len(shards))]
 
 
 def example_key(identity: bytes, sources: Sequence[Shards], pick: Pick) -> bytes:
@@ -105,9 +151,8 @@ def fill(
         The store, and the keeper's identity.
     """
     store, identity = Store(folder / FILE), keeper.identity
-    picks = [Pick(i, k) for i, shards in enumerate(sources) for k in range(len(shards))]
-    mine = picks[accelerator.process_index :: accelerator.num_processes]
-    missing = [pick for pick in mine if store.get(example_key(identity, sources, pick)) is None]
+    mine = list(enumerate(every(sources)))[accelerator.process_index :: accelerator.num_processes]
+    missing = [(place, pick) for place, pick in mine if store.get(example_key(identity, sources, pick)) is None]
     accelerator.wait_for_everyone()  # all have looked before anybody writes
     if missing:
         loader = DataLoader(
@@ -119,7 +164,7 @@ def fill(
                 some = missing[number * TOGETHER : (number + 1) * TOGETHER]
                 with accelerator.autocast():
                     kept = keeper.finish(prepared, accelerator.device)
-                store.put(dict(zip((example_key(identity, sources, pick) for pick in some), kept, strict=True)))
+                store.put(dict(zip((example_key(identity, sources, pick) for _, pick in some), kept, strict=True)))
                 bar.advance(len(some))
     accelerator.wait_for_everyone()
     return store, identity
@@ -128,12 +173,12 @@ def fill(
 @dataclass
 class _Missing(Dataset[Sample]):
     sources: Sequence[Shards]
-    picks: Sequence[Pick]
+    missing: Sequence[tuple[int, Pick]]
     keeper: Keeper
 
     def __len__(self) -> int:
-        return len(self.picks)
+        return len(self.missing)
 
     def __getitem__(self, index: int) -> Sample:
-        pick = self.picks[index]
-        return self.keeper.prepare(self.sources[pick.source].read(pick.example))
+        place, pick = self.missing[index]
+        return self.keeper.prepare(self.sources[pick.source].read(pick.example), place)

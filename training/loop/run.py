@@ -48,7 +48,7 @@ from handfirst.training.system import Counting, StageKind
 
 ENDLESS = 10**12
 """More steps than any training takes."""
-FeedMaker = Callable[[Stage, TrainingSamples], Feed]
+FeedMaker = Callable[[Stage, TrainingSamples, Accelerator], Feed]
 """Where batches come from, if not from the shards at every step."""
 
 
@@ -101,7 +101,7 @@ def train_stage(
         feed: Feed = ShardFeed(samples, options.steps or ENDLESS, stage.encode, options.workers)
     else:
         samples = TrainingSamples(sources, mixture, maker.samples, options.seed)
-        feed = feed_of(stage, samples)
+        feed = feed_of(stage, samples, accelerator)
     validator = _validator(stage, held_out, maker.samples, options)
     options = _fitted(stage, samples, options, accelerator)
     loop = Loop(stage.task, feed, options, out, accelerator, validator, show)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from handfirst.training.data.buckets import Size
-    from handfirst.training.loop.kept import Keeper
+    from handfirst.training.loop.kept import DrawingKeeper
     from handfirst.training.loop.samples import SampleMaker
 
 
@@ -79,7 +79,7 @@ class Stage(ABC):
     def encode(self, samples: dict[str, Tensor]) -> Any:
         """Stacked samples on the device -> what the task takes."""
 
-    def keeper(self, samples: SampleMaker) -> Keeper | None:
+    def keeper(self, samples: SampleMaker) -> DrawingKeeper | None:
         """What of the examples is computed once and kept; None: nothing can be.
 
         Args:

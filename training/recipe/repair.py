@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -180,14 +180,9 @@ def _train(recipe: RepairRecipe, stage: str, options: ShardOptions, model: Path,
     if (out / "settings.json").is_file():
         return out
     folder, kind = recipe.out / stage, stages_of("part-refiner")[stage]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
-    def feed_of(networks: Stage, samples: TrainingSamples) -> Feed:
-        with Progress(*columns, disable=not recipe.show) as bar:
-            task = bar.add_task(f"{stage}: pairs encoded", total=recipe.pairs)
-            return kept_feed(
-                networks, samples, recipe.out / "arrays" / stage, lambda done, _: bar.update(task, completed=done)
-            )
+    def feed_of(networks: Stage, samples: TrainingSamples, accelerator: Accelerator) -> Feed:
+        return kept_feed(networks, samples, folder, accelerator, recipe.show)
 
     trained = train_stage(stage, kind, model, data, options, folder, recipe.show, feed_of)
     if trained is None:

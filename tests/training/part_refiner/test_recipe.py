@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import save_file
 from support.finetuning import SHORT, leave_no_process_state
 from support.tiny_refiner import tiny_config
@@ -16,12 +18,13 @@ from support.tiny_refiner import tiny_config
 from handfirst.engines.errors import UserError
 from handfirst.training.data.procedural.twice import sample_pair
 from handfirst.training.data.shards import open_shards
-from handfirst.training.loop.samples import Mixture, TrainingSamples
+from handfirst.training.data.store import Store
+from handfirst.training.loop.kept import FILE, example_key, kept_bytes, unpacked
+from handfirst.training.loop.samples import Mixture, Pick, TrainingSamples
 from handfirst.training.models.autoencoder import build_autoencoder
 from handfirst.training.recipe.repair import RepairRecipe, shared_autoencoder, stage_minutes, train_repair
-from handfirst.training.systems.part_refiner import kept
 from handfirst.training.systems.part_refiner.config import NetworkConfig
-from handfirst.training.systems.part_refiner.kept import kept_feed, mirrored
+from handfirst.training.systems.part_refiner.kept import KEPT, PartKeeper, kept_feed, mirrored
 from handfirst.training.systems.part_refiner.model_folder import PartRefinerFolder
 from handfirst.training.systems.part_refiner.options import InpaintOptions, RefineOptions
 from handfirst.training.systems.part_refiner.samples import pose_picture
@@ -67,8 +70,7 @@ def test_a_run_writes_a_model_and_is_not_done_twice(recipe: RepairRecipe) -> Non
     assert model == recipe.out / "model"
     source = PartRefinerFolder(model)
     assert {source.training[stage]["steps"] for stage in ("refine", "inpaint")} == {2}
-    rows = np.load(recipe.out / "arrays" / "refine" / "x_0.npy")
-    assert rows.shape == (6, 4, 8, 8) and np.isfinite(rows).all() and rows.std() > 0.1
+    assert len(Store(recipe.out / "refine" / FILE)) == 3
     fresh = PartRefinerFolder(recipe.out / "fresh")
     for name in ("main_unet", "inpaint_unet"):
         before, after = (dict(folder.network(name).named_parameters()) for folder in (fresh, source))
@@ -99,24 +101,34 @@ def test_latents_are_standardised_by_what_is_learnt_from(recipe: RepairRecipe) -
 def test_kept_rows_are_the_samples_and_survive_a_kill(
     options: RefineOptions | InpaintOptions, refiner: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "AT_ONCE", 2)
-    maker = PartRefinerMaker(refiner, options)
+    leave_no_process_state()
+    monkeypatch.setattr("handfirst.training.loop.kept.TOGETHER", 2)
+    maker, accelerator = PartRefinerMaker(refiner, options), Accelerator(cpu=True)
     stage, shards = maker.stage(), open_shards(pairs, tmp_path)
     samples = TrainingSamples([shards], Mixture([len(shards)], [1.0], 0), maker.samples, 0)
 
-    def stops(done: int, total: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
+    finish, parts = PartKeeper.finish, []
 
+    def stops(self: PartKeeper, *some: Any) -> list[bytes]:
+        parts.append(some)
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        return finish(self, *some)
+
+    monkeypatch.setattr(PartKeeper, "finish", stops)
     with pytest.raises(KeyboardInterrupt):
-        kept_feed(stage, samples, tmp_path / "killed", stops)
-    feeds = [kept_feed(stage, samples, tmp_path / name, lambda *_: None) for name in ("killed", "whole")]
+        kept_feed(stage, samples, tmp_path / "killed", accelerator)
+    assert len(Store(tmp_path / "killed" / FILE)) == 4
+    feeds = [kept_feed(stage, samples, tmp_path / name, accelerator) for name in ("killed", "whole")]
     one, other = (feed.make(7) for feed in feeds)
     for name, tensor in vars(one).items():
         assert tensor is None or torch.equal(tensor, vars(other)[name])
-    drawn = maker.samples.draw(mirrored(shards.read(5)), np.random.default_rng((0, kept.KEPT, 11)))
+    drawn = maker.samples.draw(mirrored(shards.read(5)), np.random.default_rng((0, KEPT, 11)))
     batch = stage.encode({name: torch.from_numpy(np.asarray(value))[None] for name, value in drawn.items()})
-    row = np.load(tmp_path / "killed" / "x_0.npy")[11]
+    keeper = PartKeeper(stage, maker.samples, 0)
+    key = example_key(keeper.identity, [shards], Pick(0, 5))
+    row = unpacked(kept_bytes(Store(tmp_path / "killed" / FILE), key))["x_0"][1]
+    assert row.dtype == np.float16 and row.std() > 0.1
     np.testing.assert_allclose(row, batch.x_0[0].numpy(), atol=2e-2, rtol=2e-3)  # 11 bits, another size of batch
     if isinstance(options, RefineOptions):
         dropped = one.referenced == 0

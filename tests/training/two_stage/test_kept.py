@@ -13,8 +13,9 @@ from support.tiny_model import tiny_model
 from handfirst.engines.errors import UserError
 from handfirst.training.data.store import Store
 from handfirst.training.loop.journal import LOSSES, read_journal
+from handfirst.training.loop.kept import hash_of
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.systems.two_stage.kept import _bits, _floats, hash_of
+from handfirst.training.systems.two_stage.kept import _bits, _floats
 
 
 @pytest.mark.parametrize("region", ["precise", "expanded"])

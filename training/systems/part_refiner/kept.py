@@ -1,60 +1,96 @@
-"""Both stages from arrays on disk: every example is drawn and encoded once as it is and once mirrored.
+"""What both stages keep of an example: its samples' latents, drawn and encoded once as it is and once mirrored.
 
-On a CPU the frozen autoencoder costs as much as a step of a small network: what does not change from step to step is
-made once and mapped from disk. Noise, time and dropout are drawn anew at every step; colours, rings and shifts are
-those of the copy. Knows nothing about the loop.
+On a CPU the frozen autoencoder costs as much as a step of a small network. Noise, time and dropout are drawn anew at
+every step; colours, rings and shifts are those of the copy. Knows nothing about where it is kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from accelerate import Accelerator
 
-from handfirst.engines.files import atomic_path
 from handfirst.training.data.arrays import mirror_keypoints, mirror_words
 from handfirst.training.data.example import Example
-from handfirst.training.data.shards import Shards
+from handfirst.training.data.store import key_of
 from handfirst.training.loop.feed import Draws, StepFeed
-from handfirst.training.loop.samples import Batch, Sample, TrainingSamples
+from handfirst.training.loop.kept import every, example_key, fill, hash_of, kept_bytes, packed, unpacked
+from handfirst.training.loop.options import FREE
+from handfirst.training.loop.samples import Sample, TrainingSamples
 from handfirst.training.loop.task import Stage
 from handfirst.training.systems.part_refiner.samples import InpaintSamples, RefineSamples
 from handfirst.training.systems.part_refiner.stages import OnShards
 
-AT_ONCE = 32
-"""Examples that are encoded together, and lost when a kill comes between."""
-DONE = "done.json"
 KEPT, STEPS = 11, 12
 """Second words of the seeds: of the copies, and of the steps."""
+VERSION = b"part 1"
 
-Update = Callable[[int, int], None]
+
+@dataclass(frozen=True, eq=False)
+class PartKeeper:
+    """See Keeper; two rows an example, left and right exchanged in the second."""
+
+    stage: OnShards
+    samples: RefineSamples | InpaintSamples
+    seed: int
+
+    @property
+    def identity(self) -> bytes:
+        said = {
+            "settings": self.samples.settings.model_dump(mode="json"),
+            "options": self.samples.options.model_dump(mode="json", exclude=set(FREE)),
+            "seed": self.seed,
+        }
+        return key_of(VERSION, json.dumps(said, sort_keys=True).encode(), hash_of(self.stage.encoders.autoencoder))
+
+    def prepare(self, example: Example, place: int) -> Sample:
+        copies = [
+            self.samples.draw(each, np.random.default_rng((self.seed, KEPT, 2 * place + turn)))
+            for turn, each in enumerate((example, mirrored(example)))
+        ]
+        return {name: np.stack([copy[name] for copy in copies]) for name in copies[0]}
+
+    @torch.no_grad()
+    def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:
+        stacked = {name: np.concatenate([sample[name] for sample in prepared]) for name in prepared[0]}
+        with torch.autocast(device.type, enabled=False):
+            kept = self.stage.kept({name: torch.from_numpy(rows).to(device) for name, rows in stacked.items()})
+        arrays = {name: rows.cpu().numpy() for name, rows in kept.items()}
+        return [packed({name: rows[2 * i : 2 * i + 2] for name, rows in arrays.items()}) for i in range(len(prepared))]
 
 
-def kept_feed(stage: Stage, samples: TrainingSamples, folder: Path, update: Update) -> StepFeed:
-    """Batches of a stage of the part refiner, out of arrays that are made first, as far as they are not there.
+def kept_feed(
+    stage: Stage, samples: TrainingSamples, folder: Path, accelerator: Accelerator, show: bool = False
+) -> StepFeed:
+    """Batches of a stage of the part refiner, out of a store that is filled first, as far as it is not.
 
     Args:
         samples: of the stage; those of its options that drop something are asked at every step.
-        folder: of the arrays, which may be there in part.
-        update: told (examples made, all of them).
+        folder: of the store.
+        show: whether to draw a progress bar.
     """
     assert isinstance(stage, OnShards) and isinstance(samples.make, RefineSamples | InpaintSamples)
-    rows = _rows(stage, samples, folder, update)
-    options, count = samples.make.options, len(next(iter(rows.values())))
+    keeper, options = PartKeeper(stage, samples.make, samples.seed), samples.make.options
+    store, identity = fill(folder, keeper, samples.sources, accelerator, 0, show)
+    keys = [example_key(identity, samples.sources, pick) for pick in every(samples.sources)]
 
     def make(step: int) -> object:
         device = next(stage.task.parameters()).device
         draws = Draws(device, options.seed, STEPS, step)
-        picked = draws.integers(count, options.batch).cpu().numpy()
-        few = {name: torch.from_numpy(array[picked]).to(device) for name, array in rows.items()}
+        picked = draws.integers(2 * len(keys), options.batch).tolist()
+        pairs = [unpacked(kept_bytes(store, keys[row // 2])) for row in picked]
+        rows = {
+            name: np.stack([pair[name][row % 2] for pair, row in zip(pairs, picked, strict=True)]) for name in pairs[0]
+        }
+        few = {name: torch.from_numpy(array).to(device) for name, array in rows.items()}
         return stage.again(few, draws, options)
 
-    return StepFeed(make, epoch=count)
+    return StepFeed(make, epoch=2 * len(keys))
 
 
 def mirrored(example: Example) -> Example:
@@ -70,50 +106,3 @@ def mirrored(example: Example) -> Example:
         pictures={name: np.ascontiguousarray(picture[:, ::-1]) for name, picture in example.pictures.items()},
         other=None if example.other is None else mirrored(example.other),
     )
-
-
-def _rows(
-    stage: OnShards, samples: TrainingSamples, folder: Path, update: Update
-) -> dict[str, NDArray[np.float16] | NDArray[np.uint8]]:
-    """Arrays by name, two rows an example, mapped from disk."""
-    total = sum(len(shards) for shards in samples.sources)
-    folder.mkdir(parents=True, exist_ok=True)
-    done = json.loads((folder / DONE).read_text()) if (folder / DONE).is_file() else 0
-    arrays = {file.stem: np.load(file, mmap_mode="r+") for file in folder.glob("*.npy")} if done else {}
-    for first in range(done, total, AT_ONCE):
-        last = min(first + AT_ONCE, total)
-        for name, part in _encoded(stage, samples, first, last).items():
-            if name not in arrays:
-                shape = (2 * total, *part.shape[1:])
-                arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", part.dtype, shape)
-            arrays[name][2 * first : 2 * last] = part
-            arrays[name].flush()
-        with atomic_path(folder / DONE) as temporary:
-            temporary.write_text(json.dumps(last))
-        update(last, total)
-    return arrays
-
-
-@torch.no_grad()
-def _encoded(stage: OnShards, samples: TrainingSamples, first: int, last: int) -> dict[str, NDArray[np.generic]]:
-    drawn = list(_drawn(samples, first, last))
-    stacked: Batch = {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}
-    device = next(stage.task.parameters()).device
-    kept = stage.kept({name: tensor.to(device) for name, tensor in stacked.items()})
-    return {name: tensor.cpu().numpy() for name, tensor in kept.items()}
-
-
-def _drawn(samples: TrainingSamples, first: int, last: int) -> Iterator[Sample]:
-    """Examples first .. last - 1 of all sources, each as it is and mirrored."""
-    for place in range(first, last):
-        example = _example(list(samples.sources), place)
-        for turn, each in enumerate((example, mirrored(example))):
-            yield samples.make.draw(each, np.random.default_rng((samples.seed, KEPT, 2 * place + turn)))
-
-
-def _example(sources: list[Shards], place: int) -> Example:
-    for shards in sources:
-        if place < len(shards):
-            return shards.read(place)
-        place -= len(shards)
-    raise IndexError(place)

@@ -8,17 +8,15 @@ rendered people, add 35 kB to each. Measured on one core at 512 pixels: 6.8 time
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
@@ -27,6 +25,7 @@ from handfirst.training.data.augment import recolour
 from handfirst.training.data.example import Example
 from handfirst.training.data.images import decode_image, encode_png
 from handfirst.training.data.store import key_of
+from handfirst.training.loop.kept import hash_of, packed, unpacked
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.samples import Sample
 from handfirst.training.models.encoders import Encoders
@@ -56,7 +55,7 @@ class BodyKeeper:
         }
         return key_of(VERSION, json.dumps(said, sort_keys=True).encode(), hash_of(self.encoders.autoencoder))
 
-    def prepare(self, example: Example) -> Sample:
+    def prepare(self, example: Example, place: int) -> Sample:
         settings = self.samples.settings
         fitted = self.samples.fitted(example)
         hands = fitted.hands > 0
@@ -78,7 +77,7 @@ class BodyKeeper:
             raw = _bits(self.encoders.raw(torch.stack(shown).to(device)).cpu())
             for i, x_0, canvas in zip(places, raw[: len(places)], raw[len(places) :], strict=True):
                 rest = {name: array for name, array in prepared[i].items() if name not in ("rgb", "canvas")}
-                kept[i] = _bytes({"x_0": x_0, "canvas": canvas, **rest})
+                kept[i] = packed({"x_0": x_0, "canvas": canvas, **rest})
         return kept
 
     def drawer(self) -> BodyDrawer:
@@ -98,8 +97,7 @@ class BodyDrawer:
         t = int(rng.integers(settings.schedule.train_steps))
         text = bool(rng.random() >= self.options.text_dropout)
         recolour(_PIXEL, self.options.colours, rng)  # draws what it draws for the picture
-        with np.load(io.BytesIO(kept), allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = unpacked(kept)
         hands = decode_image(found["hands"].tobytes(), colour=False)
         return {
             "raw_x_0": _floats(found["x_0"]),
@@ -120,15 +118,6 @@ class BodyDrawer:
         return int(kept_radii(steps, self.settings.body, side)[steps - 1 - t])
 
 
-def hash_of(network: nn.Module) -> bytes:
-    """16 bytes that follow from a network's weights."""
-    digest = blake2b(digest_size=16)
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.digest()
-
-
 def _bits(latents: Tensor) -> NDArray[np.generic]:
     """[N, C, h, w] as NumPy has it; bfloat16, which it has not, as the same bits in uint16."""
     return latents.view(torch.uint16).numpy() if latents.dtype == torch.bfloat16 else latents.numpy()
@@ -143,9 +132,3 @@ def _floats(bits: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def _packed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.frombuffer(encode_png(picture), np.uint8)
-
-
-def _bytes(arrays: Sample) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)  # type: ignore[arg-type]  # none of them is called allow_pickle
-    return file.getvalue()
