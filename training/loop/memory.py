@@ -146,7 +146,11 @@ def compute_twice(task: nn.Module, way: bool) -> None:
 
 
 def measured(task: Task, batch: Callable[[int], Any], options: LoopOptions, accelerator: Accelerator) -> Need:
-    """What one sample and two take, from their encoding to their gradients; and what the optimizer will."""
+    """What one sample and two take, from their encoding to their gradients; and what the optimizer will.
+
+    Beside gradients that are there already, as a later part of a batch finds those of the earlier ones. Without them
+    the peak of few samples would be that of the gradients, and would say too little of a further sample.
+    """
     task.train()
 
     def step(count: int) -> None:
@@ -157,13 +161,16 @@ def measured(task: Task, batch: Callable[[int], Any], options: LoopOptions, acce
 
     peaks = []
     try:
+        step(1)
         for count in (1, 2):
-            peaks.append(peak_bytes(partial(step, count), accelerator.device, task.parameters()))
-            task.zero_grad(set_to_none=True)
+            held = (tensor for p in task.parameters() for tensor in (p, p.grad) if tensor is not None)
+            peaks.append(peak_bytes(partial(step, count), accelerator.device, held))
     except torch.OutOfMemoryError:
-        task.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
         return TOO_MUCH
+    finally:
+        task.zero_grad(set_to_none=True)
+        if accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
     sample = max(peaks[1] - peaks[0], 0)
     return Need(peaks[0] - sample + _still_to_come(task, options, accelerator.num_processes), sample)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from handfirst.engines.errors import UserError
 from handfirst.training.loop.checkpoints import Checkpoints
-from handfirst.training.loop.feed import StepFeed
+from handfirst.training.loop.feed import Share, StepFeed
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.loop.loop import Loop
 from handfirst.training.loop.machine import Clock, make_accelerator
@@ -146,6 +148,55 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path: Path) -> None:
     assert torch.equal(first["weights"]["a"], torch.arange(1e6)) and first["none"] is None
     newest = kept.load()
     assert newest is not None and newest["step"] == 2 and not newest["weights"]["a"].any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_a_checkpoint_that_is_read_stays_in_its_file(tmp_path: Path) -> None:
+    """So that processes of one machine share its memory."""
+    kept = Checkpoints(tmp_path)
+    kept.save(7, {"weights": {"a": torch.arange(1e6)}})
+    state = kept.load()
+    assert state is not None
+    address = state["weights"]["a"].data_ptr()
+    rows = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "step-0000007.pt" in line]
+    spans = [tuple(int(end, 16) for end in row[0].split("-")) for row in rows]
+    assert any(low <= address and address + 4_000_000 <= high for low, high in spans)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples by their place in the run, however the batch is cut."""
+
+    epoch: int | None = None
+
+    def batches(self, first: int, share: Share, device: torch.device) -> Iterator[Tensor]:
+        places = share.places(first, 10**6)
+        while True:
+            yield torch.stack(
+                [torch.randn(3, generator=torch.Generator().manual_seed(next(places))) for _ in range(share.size)]
+            )
+
+
+def test_the_average_moves_once_a_step_however_the_batch_is_cut(tmp_path: Path) -> None:
+    """Against s <- d s + (1 - d) w of the weights after every step, d = min(ema, (1 + n) / (10 + n))."""
+    options = OPTIONS.model_copy(update={"steps": 12, "ema": 0.7, "save_every": 1, "keep": 12})
+    for accumulate in (1, 4):
+        cut = options.model_copy(update={"accumulate": accumulate})
+        folder = tmp_path / str(accumulate)
+        folder.mkdir()
+        loop = Loop(Toy(), Parts(), cut, folder, make_accelerator(cut, cpu=True), show=False)
+        start = [p.detach().clone() for p in loop.task.parameters()]
+        assert loop.run()
+        files = sorted((folder / "checkpoints").glob("step-*.pt"))
+        assert len(files) == 12
+        average = start
+        for n, file in enumerate(files):
+            state = torch.load(file, weights_only=True)
+            decay = min(0.7, (1 + n) / (10 + n)) if n else 0.0
+            average = [decay * s + (1 - decay) * w for s, w in zip(average, state["weights"].values(), strict=True)]
+        assert state["average"]["optimization_step"] == 12
+        for ours, wanted in zip(state["average"]["shadow_params"], average, strict=True):
+            torch.testing.assert_close(ours, wanted)
 
 
 def test_a_disk_that_is_full_is_told_at_the_next_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
-from support.finetuning import hand_options, train
+from support.finetuning import hand_options, leave_no_process_state, train
 from support.tiny_model import tiny_model
 from torch import nn
 
@@ -16,6 +17,7 @@ from handfirst.engines.errors import UserError
 from handfirst.training.loop import memory
 from handfirst.training.loop.journal import LOSSES, read_journal
 from handfirst.training.loop.memory import LEAST, Need, choose, compute_twice, peak_bytes
+from handfirst.training.loop.task import Task
 
 CPU = torch.device("cpu")
 K = 1024
@@ -65,6 +67,26 @@ def test_computing_twice_takes_less() -> None:
         unet.zero_grad()
         peaks.append(peak_bytes(run, CPU))
     assert peaks[1] < 0.9 * peaks[0]
+
+
+class Layers(Task):
+    """Four layers of 256 x 256 without bias and a tanh after each."""
+
+    def __init__(self) -> None:
+        layers = (nn.Sequential(nn.Linear(256, 256, False), nn.Tanh()) for _ in range(4))
+        super().__init__("layers", nn.Sequential(*layers))
+
+    def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": self.model(batch).sum()}
+
+
+def test_a_further_sample_counts_where_gradients_are_larger() -> None:
+    """A MB of weights, gradients, two moments and an average, 5 in all; a sample keeps its input and four outputs."""
+    leave_no_process_state()
+    weights, layer, row = 4 * 4 * 256**2, 4 * 256**2, 4 * 256
+    need = memory.measured(Layers(), lambda count: torch.ones(count, 256), hand_options(), Accelerator(cpu=True))
+    assert 5 * row <= need.sample <= 8 * row
+    assert 5 * weights <= need.fixed <= 5 * weights + 2 * layer
 
 
 KEPT, TWICE = Need(16, 5), Need(16, 1)

@@ -18,6 +18,8 @@ from handfirst.training.data.prepare.cli import app
 from handfirst.training.data.prepare.origins import parse_origin
 from handfirst.training.data.prepare.settings import Origin
 from handfirst.training.data.record import Record
+from handfirst.training.data.shards import open_shards
+from handfirst.training.evaluate.cases import read_cases
 
 
 def call(*arguments: object) -> str:
@@ -55,6 +57,26 @@ def test_a_folder_becomes_shards(stage: str, folder: Path, tmp_path: Path) -> No
     assert "folder" in said and "sheet.png" in said
     assert (out / "train" / f"{stage}-000001.tar").exists() and (out / "val" / f"{stage}-000000.tar").exists()
     assert cv2.imread(str(out / "sheet.png")) is not None
+
+
+def test_people_are_cut_to_the_canvas_that_fits_them(folder: Path, tmp_path: Path) -> None:
+    """Pictures of 120 x 90 with hands side by side: broad ones get the broad canvas, and evaluation reads its size."""
+    out = tmp_path / "out"
+    said = ["--buckets", "64x64,80x48,48x80", "--size", 64, "--val", 1, "--shard", 5, "--workers", 1]
+    call("body", out, "--from", f"folder={folder}:8", *said)
+    shards = open_shards(out / "train", tmp_path / "index")
+    sizes = [tuple(size) for size in shards.sizes().tolist()]
+    assert set(sizes) <= {(64, 64), (80, 48), (48, 80)} and (80, 48) in sizes
+    cases = {case.key: case for case in read_cases(out / "train")}
+    for i, (width, height) in enumerate(sizes):
+        example = shards.read(i)
+        assert example.rgb.shape == (height, width, 3) and example.hands.any()
+        assert example.attributes["square_px"].isdigit()
+        pose = cases[example.key].pose
+        assert pose is not None and (pose.width, pose.height) == (width, height)
+    with pytest.raises(UserError, match="buckets: expected WIDTHxHEIGHT"):
+        call("body", tmp_path / "other", "--from", f"folder={folder}", "--buckets", "wide")
+    assert not (tmp_path / "other").exists()
 
 
 def test_rendered_people_need_nothing_on_disk(tmp_path: Path) -> None:
