@@ -46,7 +46,11 @@ def export(
     ] = None,
     sizes: Annotated[
         str | None,
-        typer.Option(metavar="WxH:WxH", help="Smallest and largest canvas for requests to choose.", show_default="one"),
+        typer.Option(
+            metavar="WxH:WxH",
+            help="Smallest and largest canvas for requests to choose.",
+            show_default="what it was trained for",
+        ),
     ] = None,
     batch: Annotated[
         int, typer.Option(metavar="N", help="Rows that a graph takes at once; 1 fixes the batch axis.")

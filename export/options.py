@@ -58,7 +58,8 @@ class ExportOptions:
         size: width and height of the canvas in pixels; None: what the model was trained for.
         batch: rows that a graph takes at once; the runtime cuts longer batches. 1 makes the batch a fixed axis.
         opset: 23 writes half precision graphs in the form for GPUs (form.py); None: the plain form, of 21 and 22.
-        sizes: the smallest and the largest canvas that requests may ask for; None: only `size`, the fastest.
+        sizes: the smallest and the largest canvas that requests may ask for; None: only `size`, the fastest; without
+            one, those that the model was trained on.
         loras: files that are merged into the networks, in this order.
         lora_stage: whose UNet they change; the preset is for the same stages.
         preset: how few-step weights are run; None: as the model says.

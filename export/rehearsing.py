@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine, wanted_outputs
+from handfirst.engines.errors import UserError
 from handfirst.engines.graph import Precision
+from handfirst.engines.verify import psnr
 from handfirst.export.examples import reference
-from handfirst.export.gate import ENGINE
+from handfirst.export.gate import ENGINE, EQUAL
 from handfirst.export.part import Part, PartMaker
 from handfirst.export.weights import round_weights
 from handfirst.runtime.residency import lazy_engines
@@ -67,6 +69,25 @@ def bundle_engines(bundle: Bundle) -> Mapping[str, Engine]:
 def coarsest(bundle: Bundle) -> Precision:
     """Of its graphs' precisions."""
     return max((entry.precision for entry in bundle.manifest.engines.values()), key=list(TOLERANCE).index)
+
+
+def agreed(bundle: Bundle, expected: Array, got: Array, what: str, note: str = "") -> float:
+    """PSNR in dB of a bundle's result against torch's, at most gate.EQUAL.
+
+    Args:
+        what: the loop that was run twice, for the message; `note` stands behind it.
+
+    Raises:
+        UserError: they are too far apart; says how far.
+    """
+    precision = coarsest(bundle)
+    figure, needed = min(EQUAL, psnr(expected, got)), TOLERANCE[precision]
+    if not figure >= needed:
+        raise UserError(
+            f"all graphs together: {what} is {figure:.1f} dB from torch, at least {needed:.0f} are needed in "
+            f"{precision}{note}; nothing was written, try another precision or other versions of torch and onnxscript"
+        )
+    return figure
 
 
 def _one_by_one(bundle: Bundle, opens: Callable[[str], Engine]) -> Mapping[str, Engine]:

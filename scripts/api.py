@@ -75,7 +75,7 @@ class Reference:
         yield from _prose(doc)
         if fields:
             yield "\n".join(fields.values())
-        for name, member in vars(cls).items():
+        for name, member in _members(cls).items():
             if name.startswith("_"):
                 continue
             if isinstance(member, property):
@@ -148,6 +148,12 @@ def _default(option: Any) -> str:
     if isinstance(value, bool):
         return f"default: {(option.opts if value else option.secondary_opts)[0]}" if option.secondary_opts else ""
     return "" if value in (None, "") else f"default: {value}"
+
+
+def _members(cls: type) -> dict[str, Any]:
+    """Its own, and those that it has from what loaded models have in common."""
+    shared = [base for base in cls.__mro__[1:] if base.__module__ == "handfirst.runtime.loaded"]
+    return dict(vars(cls)) | {n: m for base in shared for n, m in vars(base).items() if n not in vars(cls)}
 
 
 @dataclasses.dataclass(frozen=True)

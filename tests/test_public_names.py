@@ -37,8 +37,10 @@ OBJECTS = [name for name in NAMES if name != "__version__"]
 
 
 def members(name):
-    """Public methods and properties that the class itself defines."""
-    found = vars(getattr(handfirst, name))
+    """Public methods and properties that the class defines, or what loaded models have in common."""
+    mine = getattr(handfirst, name)
+    shared = [base for base in mine.__mro__[1:] if base.__module__ == "handfirst.runtime.loaded"]
+    found = {key: value for kind in (*shared, mine) for key, value in vars(kind).items()}
     return sorted(
         key
         for key, value in found.items()

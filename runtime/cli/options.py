@@ -20,6 +20,12 @@ Gesture = Annotated[
     str | None, typer.Option(help="One of the model's gestures, for models that have them.", metavar="NAME")
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal pictures.", metavar="N")]
+Count = Annotated[int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")]
+Eta = Annotated[float | None, typer.Option(help="DDIM's eta, 0 to 1.", show_default="the model's")]
+More = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="What a model asks for beside the above; repeatable.", metavar="NAME=VALUE"),
+]
 Engine = Annotated[
     str,
     typer.Option(help="What runs it: auto, cpu, cuda, openvino, openvino-bf16 or tensorrt.", metavar="NAME"),

@@ -65,7 +65,7 @@ def render(
     hand_guidance: Annotated[
         float | None, typer.Option(help="Guidance of the hands.", show_default="the model's")
     ] = None,
-    eta: Annotated[float | None, typer.Option(help="DDIM's eta, 0 to 1.", show_default="the model's")] = None,
+    eta: options.Eta = None,
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
     feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
     close_up: Annotated[CloseUp, typer.Option(help="Paint around small hands once more, larger.")] = CloseUp.off,
@@ -76,14 +76,9 @@ def render(
     frame: options.Frame = None,
     image: options.Image = None,
     canvas: options.Canvas = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="What a model asks for beside the above; repeatable.", metavar="NAME=VALUE"),
-    ] = None,
+    more: options.More = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: the result at a glance.")] = False,
-    count: Annotated[
-        int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
-    ] = 1,
+    count: options.Count = 1,
     engine: options.Engine = "auto",
     threads: options.Threads = None,
     low_memory: options.LowMemory = False,

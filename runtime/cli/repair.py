@@ -52,10 +52,7 @@ def repair(
     check: Annotated[
         bool, typer.Option("--check", help="Keep a hand of which MediaPipe is less sure once it is repaired.")
     ] = False,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="What a model asks for beside the above; repeatable.", metavar="NAME=VALUE"),
-    ] = None,
+    more: options.More = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: before, between, after.")] = False,
     engine: options.Engine = "auto",
     threads: options.Threads = None,

@@ -23,9 +23,7 @@ def sample(
     prompt: Annotated[str | None, typer.Option(help="What the picture shows.", metavar="TEXT")] = None,
     gesture: options.Gesture = None,
     seed: options.Seed = 0,
-    count: Annotated[
-        int, typer.Option(min=1, max=256, help="Pictures at once: seeds N, N+1, ...; files NAME-1.png, ...")
-    ] = 1,
+    count: options.Count = 1,
     best_of: Annotated[
         int | None,
         typer.Option(
@@ -37,11 +35,8 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(help="Guidance by label or prompt.", show_default="the model's")
     ] = None,
-    eta: Annotated[float | None, typer.Option(help="DDIM's eta, 0 to 1.", show_default="the model's")] = None,
-    more: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="What a model asks for beside the above; repeatable.", metavar="NAME=VALUE"),
-    ] = None,
+    eta: options.Eta = None,
+    more: options.More = None,
     annotation: Annotated[
         bool, typer.Option("--annotation", help="Also NAME-annotation.png, as the network drew it.")
     ] = False,

@@ -24,12 +24,13 @@ from transformers import CLIPTextModel, Dinov2Config, Dinov2Model
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import ScheduleSettings
 from handfirst.runtime.systems.part_refiner.settings import (
+    SYSTEM,
     ImageEncoderSettings,
     KindSettings,
     PartRefinerSettings,
     PartSettings,
 )
-from handfirst.training.models.folder import next_folder
+from handfirst.training.models.folder import next_folder, save_words
 from handfirst.training.pretrained import original
 from handfirst.training.pretrained.file_kinds import one_line
 from handfirst.training.pretrained.folder import read_folder, read_json
@@ -43,7 +44,6 @@ from handfirst.training.systems.part_refiner.model_folder import (
     save_image,
     save_pose_guider,
     save_unet,
-    save_words,
 )
 from handfirst.training.systems.part_refiner.networks import ImageContext
 
@@ -101,7 +101,9 @@ def write_refiner(places: Places, part: PartName, seed: int, out: Path) -> tuple
             image_encoder=ImageEncoderSettings(size=PICTURE, tokens=1 + (PICTURE // patches) ** 2, width=width),
             part=_part(part),
         )
-        save_words(settings, {"note": "RealisHuman" if places.stage1 and places.stage2 else "untrained"}, folder)
+        save_words(
+            SYSTEM, settings, {"note": "RealisHuman" if places.stage1 and places.stage2 else "untrained"}, folder
+        )
     return tuple(notes)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import UserError
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
+from handfirst.export.source import FolderSource, refuse_loras, refuse_sizes
 from handfirst.export.systems.annotated.decisions import decisions
 from handfirst.export.systems.annotated.parts import part_makers
 from handfirst.export.systems.annotated.rehearsal import rehearse
@@ -17,43 +15,22 @@ from handfirst.runtime.systems.annotated.settings import AnnotatedSettings
 from handfirst.training.systems.annotated.model_folder import AnnotatedFolder
 
 
-class Source:
+class Source(FolderSource[AnnotatedFolder]):
     """A model folder (training/systems/annotated/model_folder.py).
 
     Raises:
         UserError: no model of annotated hands, or a size, a LoRA or a preset is asked for.
     """
 
-    warnings: Sequence[str] = ()
-
     def __init__(self, folder: Path, options: ExportOptions) -> None:
-        self._model = AnnotatedFolder(folder)
-        self._options = options
-        if options.size is not None or options.sizes is not None:
-            side = self.settings.size
-            raise UserError(f"--size: expected none, as this model draws {side} x {side} pixels, got one")
-        if options.loras or options.preset is not None:
-            raise UserError("--lora, --preset: expected none for a model of annotated hands, which takes no LoRA here")
+        super().__init__(AnnotatedFolder(folder), options)
+        refuse_sizes(options, self.settings.size, "this model draws")
+        refuse_loras(options, "a model of annotated hands, which takes no LoRA here")
 
     @property
     def settings(self) -> AnnotatedSettings:
         """What the model is."""
         return self._model.settings
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What the weights cost."""
-        return self._model.training
-
-    @property
-    def tokenizer(self) -> bytes | None:
-        """Its `tokenizer.json`, where it reads text."""
-        return None if self._model.tokenizer is None else self._model.tokenizer.to_str().encode()
-
-    @property
-    def assets(self) -> Mapping[str, tuple[str, bytes]]:
-        """None."""
-        return {}
 
     def parts(self) -> dict[str, PartMaker]:
         """By role."""

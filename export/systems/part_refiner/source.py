@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import UserError
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
+from handfirst.export.source import FolderSource, refuse_loras, refuse_sizes
 from handfirst.export.systems.part_refiner.decisions import decisions
 from handfirst.export.systems.part_refiner.parts import part_makers
 from handfirst.export.systems.part_refiner.rehearsal import rehearse
@@ -17,38 +16,22 @@ from handfirst.runtime.systems.part_refiner.settings import CONTEXT, PartRefiner
 from handfirst.training.systems.part_refiner.model_folder import CONTEXT_FILE, PartRefinerFolder
 
 
-class Source:
+class Source(FolderSource[PartRefinerFolder]):
     """A model folder (training/systems/part_refiner/model_folder.py).
 
     Raises:
         UserError: no part refiner, or a size, a LoRA or a preset is asked for.
     """
 
-    warnings: Sequence[str] = ()
-
     def __init__(self, folder: Path, options: ExportOptions) -> None:
-        self._model = PartRefinerFolder(folder)
-        self._options = options
-        if options.size is not None or options.sizes is not None:
-            side = self.settings.part.size
-            raise UserError(f"--size: expected none, as every part is drawn at {side} x {side} pixels, got one")
-        if options.loras or options.preset is not None:
-            raise UserError("--lora, --preset: expected none for a part refiner, whose networks take no LoRA here")
+        super().__init__(PartRefinerFolder(folder), options)
+        refuse_sizes(options, self.settings.part.size, "every part is drawn")
+        refuse_loras(options, "a part refiner, whose networks take no LoRA here")
 
     @property
     def settings(self) -> PartRefinerSettings:
         """What the model is."""
         return self._model.settings
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What the weights cost."""
-        return self._model.training
-
-    @property
-    def tokenizer(self) -> bytes | None:
-        """Its `tokenizer.json`, where it reads text."""
-        return None if self._model.tokenizer is None else self._model.tokenizer.to_str().encode()
 
     @property
     def assets(self) -> Mapping[str, tuple[str, bytes]]:

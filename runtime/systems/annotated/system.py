@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from handfirst.runtime.diffusion.sampler import Guided, Prediction, Step, denois
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.errors import PoseError
+from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
 from handfirst.runtime.pose.detect import hand_points
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.running import run_rows
@@ -30,12 +30,10 @@ from handfirst.runtime.systems.annotated.annotation import Picture
 from handfirst.runtime.systems.annotated.consistency import Points, consistency
 from handfirst.runtime.systems.annotated.decoding import Channels, Decoding
 from handfirst.runtime.systems.annotated.recover import RecoveredHand, recover
-from handfirst.runtime.systems.annotated.request import Loop, SampleRequest, SampleResult
+from handfirst.runtime.systems.annotated.request import SampleRequest, SampleResult
 from handfirst.runtime.systems.annotated.roles import check_roles, roles
 from handfirst.runtime.systems.annotated.settings import AnnotatedSettings, read_settings
-from handfirst.runtime.timing.spans import Clock, recorded, span
-
-GIVEN = Choice("given", "the engines were opened by the caller")
+from handfirst.runtime.timing.spans import Clock, span
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ class Candidate:
     note: str | None = None
 
 
-class AnnotatedHands:
+class AnnotatedHands(Loaded):
     """A loaded model. Keeps contexts of prompts, which change no picture: threads may share it.
 
     Args:
@@ -74,10 +72,8 @@ class AnnotatedHands:
         detector: Callable[[Picture], Sequence[Points]] = hand_points,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
+        super().__init__(engines, bundle, engine)
         self.settings = settings
-        self.engine = engine
-        self._engines = {role: recorded(opened) for role, opened in engines.items()}
-        self._bundle = bundle
         self._detector = detector
         self._schedule = Schedule(settings.schedule)
         self._decoding = Decoding(settings, self._engines)
@@ -99,18 +95,6 @@ class AnnotatedHands:
         engines = open_resident(bundle, roles(settings), stages, chosen.engine, threads, resident)
         return cls(settings, engines, tokenizer, bundle, chosen)
 
-    @property
-    def bundle(self) -> Bundle:
-        """Where this model came from; a ValueError for one that was put together by hand."""
-        if self._bundle is None:
-            raise ValueError("this model was not opened from a bundle")
-        return self._bundle
-
-    def close(self) -> None:
-        """Frees the engines."""
-        for engine in self._engines.values():
-            engine.close()
-
     def render(self, request: SampleRequest) -> SampleResult:
         """One picture."""
         return self.render_batch([request])[0]
@@ -118,19 +102,7 @@ class AnnotatedHands:
     def render_batch(self, requests: Sequence[SampleRequest]) -> list[SampleResult]:
         """One picture per request, in their order; those of equal `SampleRequest.loop` are denoised together."""
         resolved = [self._resolved(request) for request in requests]
-        groups: dict[Loop, list[int]] = {}
-        for i, request in enumerate(resolved):
-            groups.setdefault(request.loop, []).append(i)
-        results: dict[int, SampleResult] = {}
-        for indices in groups.values():
-            story = self._paint([resolved[i] for i in indices])
-            while True:
-                try:
-                    next(story)
-                except StopIteration as end:
-                    results.update(zip(indices, end.value, strict=True))
-                    break
-        return [results[i] for i in range(len(resolved))]
+        return in_groups(resolved, lambda each: each.loop, lambda some: finished(self._paint(some)))
 
     def steps(self, request: SampleRequest) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds the result. Closing the iterator stops the work at once."""
@@ -143,18 +115,18 @@ class AnnotatedHands:
     def _resolved(self, request: SampleRequest) -> SampleRequest:
         """The request for this model; raises what either raises, before any work."""
         resolved = request.resolve(self.settings)
-        self._schedule.timesteps(_given(resolved.steps))
+        self._schedule.timesteps(given(resolved.steps))
         return resolved
 
     def _paint(self, requests: Sequence[SampleRequest]) -> Generator[Progress, None, list[SampleResult]]:
         """Resolved requests of equal loops -> their pictures. All first candidates are drawn together, then all second
         ones, so that many take no more memory than one."""
         clock, first = Clock("text", "sample", "decode", "recover"), requests[0]
-        table = ddim_table(self._schedule, _given(first.steps), _given(first.guidance), _given(first.eta))
+        table = ddim_table(self._schedule, given(first.steps), given(first.guidance), given(first.eta))
         with clock("text"):
             guided = self._guided(requests, table)
         drawn: list[list[Candidate]] = [[] for _ in requests]
-        count = _given(first.best_of)
+        count = given(first.best_of)
         for number in range(count):
             seeds = [request.candidate_seed(number) for request in requests]
             for step in clock.steps("sample", self.denoised(seeds, guided, table)):
@@ -243,13 +215,3 @@ def _notes(kept: Candidate, annotated: bool) -> list[str]:
     """What the caller should know of the picture that was kept."""
     none = ["the annotation shows no hand"] if annotated and not kept.hands else []
     return none if kept.note is None else [*none, kept.note]
-
-
-T = TypeVar("T")
-
-
-def _given(value: T | None) -> T:
-    """A field of a resolved request."""
-    if value is None:
-        raise ValueError("the request is not resolved")
-    return value

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
+from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
 from handfirst.runtime.pose.detect import hand_confidence
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.system import Progress, Resident
@@ -29,16 +29,14 @@ from handfirst.runtime.systems.part_refiner.finding import Finding, Part
 from handfirst.runtime.systems.part_refiner.inpaint import InpaintStage
 from handfirst.runtime.systems.part_refiner.masks import Mask
 from handfirst.runtime.systems.part_refiner.refine import RefineStage
-from handfirst.runtime.systems.part_refiner.request import Loop, PartResult, RepairRequest, RepairResult
+from handfirst.runtime.systems.part_refiner.request import PartResult, RepairRequest, RepairResult
 from handfirst.runtime.systems.part_refiner.roles import STAGES, check_roles, roles
 from handfirst.runtime.systems.part_refiner.settings import CONTEXT, Kind, PartRefinerSettings, read_settings
 from handfirst.runtime.systems.part_refiner.work import Confidence, Work
-from handfirst.runtime.timing.spans import Clock, recorded, span
-
-GIVEN = Choice("given", "the engines were opened by the caller")
+from handfirst.runtime.timing.spans import Clock, span
 
 
-class PartRefiner:
+class PartRefiner(Loaded):
     """A loaded model. Keeps contexts of prompts and banks of references, which change no picture: threads may share it.
 
     Args:
@@ -65,11 +63,9 @@ class PartRefiner:
         confidence: Confidence = hand_confidence,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
-        engines = {role: recorded(opened) for role, opened in engines.items()}
+        super().__init__(engines, bundle, engine)
+        engines = self._engines
         self.settings = settings
-        self.engine = engine
-        self._engines = engines
-        self._bundle = bundle
         self._confidence = confidence
         self._schedule = Schedule(settings.schedule)
         self._text, self._context = _told(settings, engines, tokenizer, context)
@@ -98,18 +94,6 @@ class PartRefiner:
         engines = open_resident(bundle, needed, stages, chosen.engine, threads, resident)
         return cls(settings, engines, tokenizer, context, bundle, chosen)
 
-    @property
-    def bundle(self) -> Bundle:
-        """Where this model came from; a ValueError for one that was put together by hand."""
-        if self._bundle is None:
-            raise ValueError("this model was not opened from a bundle")
-        return self._bundle
-
-    def close(self) -> None:
-        """Frees the engines."""
-        for engine in self._engines.values():
-            engine.close()
-
     def render(self, request: RepairRequest) -> RepairResult:
         """One photo."""
         return self.render_batch([request])[0]
@@ -117,19 +101,7 @@ class PartRefiner:
     def render_batch(self, requests: Sequence[RepairRequest]) -> list[RepairResult]:
         """One photo per request, in their order; parts of those of equal `RepairRequest.loop` are drawn together."""
         resolved = [self._resolved(request) for request in requests]
-        groups: dict[Loop, list[int]] = {}
-        for i, (request, _) in enumerate(resolved):
-            groups.setdefault(request.loop, []).append(i)
-        results: dict[int, RepairResult] = {}
-        for indices in groups.values():
-            story = self._repair([resolved[i] for i in indices])
-            while True:
-                try:
-                    next(story)
-                except StopIteration as end:
-                    results.update(zip(indices, end.value, strict=True))
-                    break
-        return [results[i] for i in range(len(resolved))]
+        return in_groups(resolved, lambda each: each[0].loop, lambda some: finished(self._repair(some)))
 
     def steps(self, request: RepairRequest) -> Generator[Progress, None, None]:
         """One photo, step by step; the last item holds the result. Closing the iterator stops the work at once."""
@@ -161,7 +133,7 @@ class PartRefiner:
         self, kind: Kind, parts: Sequence[tuple[Work, Part]], clock: Clock
     ) -> Generator[Progress, None, None]:
         request = parts[0][0].request
-        whole = _given(request.strength) == 1
+        whole = given(request.strength) == 1
         inpaint_table = self._inpaint_table(request)
         with clock("find"), span("pose_drawing"):
             drawings = [work.drawing(part) for work, part in parts]
@@ -192,17 +164,17 @@ class PartRefiner:
 
     def _refine_table(self, request: RepairRequest) -> StepTable:
         """Of the first stage, as far as strength leaves it."""
-        steps = _given(request.steps)
-        table = ddim_table(self._schedule, steps, _given(request.guidance), _given(request.eta))
+        steps = given(request.steps)
+        table = ddim_table(self._schedule, steps, given(request.guidance), given(request.eta))
         return table.last(_left(steps, request))
 
     def _inpaint_table(self, request: RepairRequest) -> StepTable:
         """Of the second stage; or of the only one, as far as strength leaves it."""
-        eta = _given(request.eta)
+        eta = given(request.eta)
         if self._refine is not None:
-            steps, guidance = _given(request.inpaint_steps), _given(request.inpaint_guidance)
+            steps, guidance = given(request.inpaint_steps), given(request.inpaint_guidance)
             return ddim_table(self._schedule, steps, guidance, eta, blend="before")
-        steps, guidance = _given(request.steps), _given(request.guidance)
+        steps, guidance = given(request.steps), given(request.guidance)
         return ddim_table(self._schedule, steps, guidance, eta, blend="before").last(_left(steps, request))
 
     def _guided(self, prompts: Sequence[str], table: StepTable) -> Guided:
@@ -254,14 +226,4 @@ def _told(
 
 def _left(steps: int, request: RepairRequest) -> int:
     """Steps that strength leaves."""
-    return max(1, int(steps * _given(request.strength)))
-
-
-T = TypeVar("T")
-
-
-def _given(value: T | None) -> T:
-    """A field of a resolved request."""
-    if value is None:
-        raise ValueError("the request is not resolved")
-    return value
+    return max(1, int(steps * given(request.strength)))

@@ -27,6 +27,7 @@ from handfirst.runtime.diffusion.solvers import step_table
 from handfirst.runtime.diffusion.speed import planned
 from handfirst.runtime.diffusion.table import Schedule, StepTable
 from handfirst.runtime.diffusion.text import Text
+from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.running import host
 from handfirst.runtime.system import Progress, Resident
@@ -36,12 +37,10 @@ from handfirst.runtime.systems.two_stage.close_up import CLOSE_UPS, Window, by_p
 from handfirst.runtime.systems.two_stage.crops import crop_warnings
 from handfirst.runtime.systems.two_stage.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.systems.two_stage.pictures import REGION, known_pictures, row
-from handfirst.runtime.systems.two_stage.request import CloseUpResult, HandResult, Loop, Request, Result
+from handfirst.runtime.systems.two_stage.request import CloseUpResult, HandResult, Request, Result
 from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
-from handfirst.runtime.timing.spans import Clock, recorded
-
-GIVEN = Choice("given", "the engines were opened by the caller")
+from handfirst.runtime.timing.spans import Clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ class Drawn:
     """It runs on in stage 2."""
 
 
-class TwoStage:
+class TwoStage(Loaded):
     """A loaded model. Keeps nothing of a run but contexts of prompts, so threads may share it.
 
     Args:
@@ -90,13 +89,10 @@ class TwoStage:
         engine: Choice = GIVEN,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
-        engines = {role: recorded(opened) for role, opened in engines.items()}
+        super().__init__(engines, bundle, engine)
         self.settings = settings
-        self.engine = engine
-        self._engines = engines
-        self._bundle = bundle
         self._schedule = Schedule(settings.schedule)
-        self._text = Text(tokenizer, settings.text, engines["text_encoder"])
+        self._text = Text(tokenizer, settings.text, self._engines["text_encoder"])
         self._loops: tuple[Loops[Launches], Loops[Launches]] = (Loops(), Loops())  # of all sizes of canvas
         self._make_stages()
 
@@ -135,19 +131,11 @@ class TwoStage:
         other._make_stages()
         return other
 
-    @property
-    def bundle(self) -> Bundle:
-        """Where this model came from; a ValueError for one that was put together by hand."""
-        if self._bundle is None:
-            raise ValueError("this model was not opened from a bundle")
-        return self._bundle
-
     def close(self) -> None:
         """Frees the engines, and what loops hold on a device."""
         for loops in self._loops:
             loops.close()
-        for engine in self._engines.values():
-            engine.close()
+        super().close()
 
     def render(self, request: Request) -> Result:
         """One picture."""
@@ -159,15 +147,11 @@ class TwoStage:
         Each comes out as it would alone, up to the rounding of the engines.
         """
         resolved = [request.resolve(self.settings) for request in requests]
-        groups: dict[Loop, list[int]] = {}
-        for i, request in enumerate(resolved):
-            groups.setdefault(request.loop, []).append(i)
-        results: dict[int, Result] = {}
-        for indices in groups.values():
-            alike = [resolved[i] for i in indices]
-            drawn = _finish(self._for(alike[0])._draw_hands(alike))
-            results.update(zip(indices, self.second_half(drawn), strict=True))
-        return [results[i] for i in range(len(resolved))]
+        return in_groups(
+            resolved,
+            lambda each: each.loop,
+            lambda alike: self.second_half(finished(self._for(alike[0])._draw_hands(alike))),
+        )
 
     def first_half(self, requests: Sequence[Request]) -> Drawn:
         """Stage 1 alone, of all requests together; `second_half` makes pictures of it, now or later, in any thread.
@@ -178,11 +162,11 @@ class TwoStage:
         resolved = [request.resolve(self.settings) for request in requests]
         if len({request.loop for request in resolved}) != 1:
             raise ValueError("hands are drawn together for one or more requests of one canvas and equal loops")
-        return _finish(self._for(resolved[0])._draw_hands(resolved))
+        return finished(self._for(resolved[0])._draw_hands(resolved))
 
     def second_half(self, drawn: Drawn) -> list[Result]:
         """Stage 2: one picture per request of `drawn`, in their order. To be called once for each `drawn`."""
-        return _finish(self._for(drawn.requests[0])._paint_bodies(drawn))
+        return finished(self._for(drawn.requests[0])._paint_bodies(drawn))
 
     def steps(self, request: Request) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds it. Closing the iterator stops the work at once."""
@@ -264,12 +248,12 @@ class TwoStage:
     def _tables(self, request: Request) -> tuple[StepTable, StepTable]:
         """Of stage 1 and stage 2."""
         asked, body = request, self.settings.body
-        eta = _given(asked.eta)
-        hand_steps, hand_guidance = _given(asked.hand_steps), _given(asked.hand_guidance)
-        hand = step_table(_given(asked.hand_solver), self._schedule, hand_steps, hand_guidance, eta)
-        steps, guidance = _given(asked.steps), _given(asked.guidance)
+        eta = given(asked.eta)
+        hand_steps, hand_guidance = given(asked.hand_steps), given(asked.hand_guidance)
+        hand = step_table(given(asked.hand_solver), self._schedule, hand_steps, hand_guidance, eta)
+        steps, guidance = given(asked.steps), given(asked.guidance)
         blending = body.unblended, body.blend_source
-        table = step_table(_given(asked.solver), self._schedule, steps, guidance, eta, *blending)
+        table = step_table(given(asked.solver), self._schedule, steps, guidance, eta, *blending)
         return planned(hand, asked.speed), planned(table, asked.speed)
 
     def _guided(self, asked: Sequence[Hand] | Sequence[Request], table: StepTable) -> Guided:
@@ -295,24 +279,7 @@ class TwoStage:
 T = TypeVar("T")
 
 
-def _given(value: T | None) -> T:
-    """A field of a resolved request."""
-    if value is None:
-        raise ValueError("the request is not resolved")
-    return value
-
-
 def _split(items: Sequence[T], counts: Sequence[int]) -> tuple[tuple[T, ...], ...]:
     """Consecutive groups of the given sizes."""
     rest = iter(items)
     return tuple(tuple(islice(rest, count)) for count in counts)
-
-
-def _finish(story: Generator[Progress, None, T]) -> T:
-    """What a generator returns once it has run to its end."""
-    while True:
-        try:
-            next(story)
-        except StopIteration as end:
-            result: T = end.value
-            return result

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings
 from handfirst.runtime.systems.annotated.annotation import Style
-from handfirst.runtime.systems.annotated.settings import AnnotatedSettings, Defaults
+from handfirst.runtime.systems.annotated.settings import SYSTEM, AnnotatedSettings, Defaults
 from handfirst.training.loop.config import first_complaint, read_toml
 from handfirst.training.loop.options import Block
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.folder import next_folder, reading
+from handfirst.training.models.folder import autoencoder_class, next_folder, reading, save_words
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
-from handfirst.training.systems.annotated.model_folder import autoencoder_class, save_denoiser, save_words
+from handfirst.training.systems.annotated.model_folder import save_denoiser
 from handfirst.training.systems.annotated.networks import Denoiser, build_denoiser, widen
 
 SHIPPED = {
@@ -104,7 +104,7 @@ def new_model(
         save_denoiser(denoiser, folder)
         if autoencoder is not None:
             autoencoder.model.save_pretrained(folder / "vae")  # type: ignore[operator]
-        save_words(settings, UNTRAINED, folder)
+        save_words(SYSTEM, settings, UNTRAINED, folder)
 
 
 def widened_model(base: StableDiffusion, annotation: Style, size: int, out: Path) -> None:
@@ -136,4 +136,4 @@ def widened_model(base: StableDiffusion, annotation: Style, size: int, out: Path
         base.vae.save_pretrained(folder / "vae")
         base.text_encoder.save_pretrained(folder / "text_encoder")
         base.tokenizer.save(str(folder / "tokenizer.json"))
-        save_words(settings, UNTRAINED, folder)
+        save_words(SYSTEM, settings, UNTRAINED, folder)

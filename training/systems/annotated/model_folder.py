@@ -12,28 +12,25 @@ Knows nothing about training or export; it only saves and loads.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.annotated.settings import SYSTEM, AnnotatedSettings
-from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.folder import config_of, reading
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import SystemFolder, autoencoder_class, config_of, reading
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.annotated.networks import Denoiser
 
 LABEL = "label.safetensors"
 
 
-class AnnotatedFolder:
+class AnnotatedFolder(SystemFolder[AnnotatedSettings]):
     """A model on disk: each network is read when it is asked for, and kept by nobody but the caller.
 
     Raises:
@@ -41,19 +38,7 @@ class AnnotatedFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "settings.json").is_file():
-            raise UserError(f"{folder}: not a model (no settings.json); give what 'handfirst init' or training wrote")
-        system = folder / "system"
-        if not system.is_file() or system.read_text(encoding="utf-8").strip() != SYSTEM:
-            raise UserError(f"{folder}: expected a model of the system {SYSTEM}, got another one's")
-        self.folder = folder
-        self.tokenizer: Tokenizer | None = None
-        with reading(folder):
-            self.settings = AnnotatedSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
-            self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
-            if self.settings.text is not None:
-                plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
-                self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        super().__init__(folder, SYSTEM, AnnotatedSettings)
 
     def denoiser(self) -> Denoiser:
         """In float32, for inference.
@@ -99,27 +84,8 @@ class AnnotatedFolder:
         return getattr(diffusers, expected)
 
 
-def autoencoder_class(folder: Path) -> Any:
-    """Of a vae/ folder.
-
-    Raises:
-        UserError: another class than those that an autoencoder may have.
-    """
-    name = config_of(folder).get("_class_name", "AutoencoderKL")
-    if name not in CLASSES:
-        raise UserError(f"{folder}: class {name!r} is not one of {', '.join(CLASSES)}")
-    return getattr(diffusers, name)
-
-
 def save_denoiser(denoiser: Denoiser, folder: Path) -> None:
     """unet/ of a model folder."""
     denoiser.unet.save_pretrained(folder / "unet")
     if denoiser.label is not None:
         save_file({"weight": denoiser.label.weight.detach().contiguous()}, folder / "unet" / LABEL)
-
-
-def save_words(settings: AnnotatedSettings, training: dict[str, Any], folder: Path) -> None:
-    """system, training.json and, last, settings.json: a folder without it is known to be unfinished."""
-    (folder / "system").write_text(f"{SYSTEM}\n")
-    (folder / "training.json").write_text(json.dumps(training, indent=1))
-    (folder / "settings.json").write_text(settings.model_dump_json(indent=1))

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.systems.annotated.settings import SYSTEM
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.models.folder import next_folder
-from handfirst.training.systems.annotated.model_folder import AnnotatedFolder, save_denoiser, save_words
+from handfirst.training.models.folder import next_folder, save_words
+from handfirst.training.systems.annotated.model_folder import AnnotatedFolder, save_denoiser
 from handfirst.training.systems.annotated.options import DenoiserOptions
 from handfirst.training.systems.annotated.samples import DenoiserSamples
 from handfirst.training.systems.annotated.stages import DenoiserStage, DenoiserTask
@@ -54,4 +55,4 @@ class AnnotatedMaker:
         assert isinstance(stage, DenoiserStage)
         with next_folder(out, self._source.folder, ("unet",)) as folder:
             save_denoiser(stage.task.model, folder)
-            save_words(stage.settings, {**self._source.training, **training}, folder)
+            save_words(SYSTEM, stage.settings, {**self._source.training, **training}, folder)

@@ -16,13 +16,12 @@ from pydantic import ValidationError
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings
-from handfirst.runtime.systems.part_refiner.settings import PartRefinerSettings
+from handfirst.runtime.systems.part_refiner.settings import SYSTEM, PartRefinerSettings
 from handfirst.training.loop.config import first_complaint, read_toml
 from handfirst.training.loop.options import Block
 from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.folder import config_of, next_folder, reading
+from handfirst.training.models.folder import config_of, next_folder, reading, save_words
 from handfirst.training.pretrained.folder import read_folder
-from handfirst.training.systems.part_refiner.model_folder import save_words
 from handfirst.training.systems.part_refiner.networks import build_inpainter, build_refiner
 from handfirst.training.systems.part_refiner.training import save_inpainter, save_refiner
 
@@ -120,4 +119,4 @@ def new_model(config: NetworkConfig, autoencoder: Autoencoder, latent: LatentSet
         save_refiner(refiner, folder)
         save_inpainter(inpainter, folder)
         autoencoder.model.save_pretrained(folder / "vae")  # type: ignore[operator]
-        save_words(settings, {"note": "untrained"}, folder)
+        save_words(SYSTEM, settings, {"note": "untrained"}, folder)

@@ -18,21 +18,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, Dinov2Config, Dinov2Model
 
-from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.part_refiner.settings import CONTEXT, SYSTEM, PartRefinerSettings
-from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.folder import config_of, reading
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import SystemFolder, autoencoder_class, config_of, reading
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.part_refiner.networks import ImageContext, build_pose_guider
 from handfirst.training.systems.part_refiner.reference import banked
@@ -52,7 +48,7 @@ NetworkName = Literal[
 ]
 
 
-class PartRefinerFolder:
+class PartRefinerFolder(SystemFolder[PartRefinerSettings]):
     """A model on disk: each network is read when it is asked for, and kept by nobody but the caller.
 
     Raises:
@@ -60,19 +56,7 @@ class PartRefinerFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "settings.json").is_file():
-            raise UserError(f"{folder}: not a model (no settings.json); give what 'handfirst init' or training wrote")
-        system = folder / "system"
-        if not system.is_file() or system.read_text(encoding="utf-8").strip() != SYSTEM:
-            raise UserError(f"{folder}: expected a model of the system {SYSTEM}, got another one's")
-        self.folder = folder
-        self.tokenizer: Tokenizer | None = None
-        with reading(folder):
-            self.settings = PartRefinerSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
-            self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
-            if self.settings.text is not None:
-                plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
-                self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        super().__init__(folder, SYSTEM, PartRefinerSettings)
 
     def network(self, name: NetworkName) -> Any:
         """Reads one network, in float32, for inference.
@@ -93,7 +77,7 @@ class PartRefinerFolder:
             if name == "text_encoder":
                 return read_folder(CLIPTextModel, folder).eval()
             if name == "autoencoder":
-                return Autoencoder(read_folder(self._vae_class(), folder)).eval()
+                return Autoencoder(read_folder(autoencoder_class(folder), folder)).eval()
             if name == "controlnet":
                 return read_folder(ControlNetModel, folder).eval()
             unet = read_folder(UNet2DConditionModel, folder).eval()
@@ -116,7 +100,7 @@ class PartRefinerFolder:
             if name == "text_encoder":
                 return CLIPTextModel(CLIPTextConfig.from_pretrained(folder, local_files_only=True))
             if name == "autoencoder":
-                return Autoencoder(self._vae_class().from_config(config_of(folder)))
+                return Autoencoder(autoencoder_class(folder).from_config(config_of(folder)))
             if name == "controlnet":
                 return ControlNetModel.from_config(config_of(folder))
             unet = UNet2DConditionModel.from_config(config_of(folder))
@@ -135,12 +119,6 @@ class PartRefinerFolder:
             if found.ndim != 2 or found.dtype != np.float32:
                 raise ValueError(f"{CONTEXT_FILE}: expected float32 [L, D], got {found.dtype} {list(found.shape)}")
         return torch.from_numpy(found)
-
-    def _vae_class(self) -> Any:
-        name = config_of(self.folder / "vae").get("_class_name", "AutoencoderKL")
-        if name not in CLASSES:
-            raise UserError(f"{self.folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
-        return getattr(diffusers, name)
 
 
 def save_unet(unet: UNet2DConditionModel, folder: Path, name: str) -> None:
@@ -167,13 +145,6 @@ def save_pose_guider(guider: ControlNetConditioningEmbedding, folder: Path) -> N
 def save_context(context: Tensor, folder: Path) -> None:
     """inpaint_context.npy of a model folder."""
     np.save(folder / CONTEXT_FILE, context.detach().float().cpu().numpy())
-
-
-def save_words(settings: PartRefinerSettings, training: dict[str, Any], folder: Path) -> None:
-    """system, training.json and, last, settings.json: a folder without it is known to be unfinished."""
-    (folder / "system").write_text(f"{SYSTEM}\n")
-    (folder / "training.json").write_text(json.dumps(training, indent=1))
-    (folder / "settings.json").write_text(settings.model_dump_json(indent=1))
 
 
 def _save(module: nn.Module, file: Path) -> None:

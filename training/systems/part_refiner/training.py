@@ -13,9 +13,10 @@ from diffusers import UNet2DConditionModel
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
+from handfirst.runtime.systems.part_refiner.settings import SYSTEM
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.models.folder import next_folder
+from handfirst.training.models.folder import next_folder, save_words
 from handfirst.training.systems.part_refiner.model_folder import (
     CONTEXT_FILE,
     PartRefinerFolder,
@@ -23,7 +24,6 @@ from handfirst.training.systems.part_refiner.model_folder import (
     save_image,
     save_pose_guider,
     save_unet,
-    save_words,
 )
 from handfirst.training.systems.part_refiner.networks import Inpainter, PartRefiner
 from handfirst.training.systems.part_refiner.options import InpaintOptions, RefineOptions, RefinerOptions
@@ -76,7 +76,7 @@ class PartRefinerMaker:
                 save_refiner(stage.task.model, folder)
             else:
                 save_inpainter(stage.task.model, folder)
-            save_words(stage.settings, {**self._source.training, **training}, folder)
+            save_words(SYSTEM, stage.settings, {**self._source.training, **training}, folder)
 
 
 def refiner_of(source: PartRefinerFolder, options: RefineOptions) -> PartRefiner:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import diffusers
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
@@ -27,11 +26,10 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.adapters import has_adapter, merge_adapter
-from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.folder import config_of, reading
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import autoencoder_class, config_of, read_tokenizer, reading
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, MaskHead, build_mask_head
@@ -124,8 +122,7 @@ class ModelFolder:
         self.folder = folder
         with reading(self.folder):
             self.settings = TwoStageSettings.model_validate_json((folder / "settings.json").read_text(), strict=True)
-            plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
-            self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.tokenizer: Tokenizer = read_tokenizer(folder)
             self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
 
     def network(self, name: NetworkName) -> Any:
@@ -147,7 +144,7 @@ class ModelFolder:
                 return self._unet("body_unet").eval()
             if name == "controlnet":
                 return read_folder(ControlNetModel, self.folder / "controlnet").eval()
-            return Autoencoder(read_folder(self._vae_class(), self.folder / "vae")).eval()
+            return Autoencoder(read_folder(autoencoder_class(self.folder / "vae"), self.folder / "vae")).eval()
 
     def outline(self, name: NetworkName) -> Any:
         """The network of `network`, on torch's meta device: shapes and configuration without weights.
@@ -167,7 +164,7 @@ class ModelFolder:
                 return self._blank(UNet2DConditionModel, "body_unet")
             if name == "controlnet":
                 return self._blank(ControlNetModel, "controlnet")
-            return Autoencoder(self._blank(self._vae_class(), "vae"))
+            return Autoencoder(self._blank(autoencoder_class(self.folder / "vae"), "vae"))
 
     def _unet(self, name: str) -> UNet2DConditionModel:
         """With its adapter merged, if it has one."""
@@ -177,12 +174,6 @@ class ModelFolder:
 
     def _blank(self, kind: Any, name: str) -> Any:
         return kind.from_config(config_of(self.folder / name))
-
-    def _vae_class(self) -> Any:
-        name = config_of(self.folder / "vae").get("_class_name", "AutoencoderKL")
-        if name not in CLASSES:
-            raise UserError(f"{self.folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
-        return getattr(diffusers, name)
 
 
 def load_model(folder: Path) -> TwoStageModel:
