@@ -5,7 +5,8 @@
     python benchmarks/train_options.py --config sd15 --batch 8 --compile       # on a GPU, where TF32 means something
     python benchmarks/train_options.py --config sd15 --no-waits                # on a GPU: a step that waits is an error
 
-A step is forward, back, clipping and AdamW, of a stage with random weights. Process time on a CPU, the wall on a GPU.
+A step is forward, back, clipping and AdamW, of a stage with random weights. Process time on a CPU, the wall on a GPU;
+that of the first step says what compiling costs. A run takes the place of an earlier one of the same kind in the file.
 """
 
 from __future__ import annotations
@@ -54,19 +55,23 @@ def main() -> None:
     spent: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(arguments.rounds + 1):
         for name, step in steps.items():
-            seconds = step(arguments.no_waits and number > 0)
-            if number:  # the first one warms up, and compiles
-                spent[name].append(seconds)
+            spent[name].append(step(arguments.no_waits and number > 0))
+    first = {name: times.pop(0) for name, times in spent.items()}  # it warms up, and compiles
     medians = {name: statistics.median(times) for name, times in spent.items()}
     report = {
         "what": f"a step of the {arguments.stage} stage of {arguments.config}, {arguments.precision}",
         "batch": arguments.batch,
+        "rounds": arguments.rounds,
+        "first_step_seconds": {name: round(value, 1) for name, value in first.items()},
         "seconds": {name: round(value, 4) for name, value in medians.items()},
         "time_over_sdpa": {name: round(value / medians["sdpa"], 3) for name, value in medians.items()},
         "device": device.type,
         "machine": machine(("handfirst", "torch", "diffusers")),
     }
-    atomic_write_bytes(arguments.out, (json.dumps(report, indent=1) + "\n").encode())
+    runs = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
+    kind = ("what", "batch", "device")
+    runs = [run for run in runs if any(run[name] != report[name] for name in kind)] + [report]
+    atomic_write_bytes(arguments.out, (json.dumps(runs, indent=1) + "\n").encode())
     print(json.dumps(report, indent=1))
 
 
