@@ -70,6 +70,10 @@ def export(
             metavar="NAME[:STEPS]", help="Few-step weights: lcm or hyper-sd, 8 steps.", show_default="the model's own"
         ),
     ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(metavar="TAESD", help="A small decoder for previews, folder or file.", show_default="none"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is already there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -87,6 +91,7 @@ def export(
     options = ExportOptions(
         name, weights.value, precision.value, parse_size(size), batch, _range(sizes), opset,
         tuple(map(LoraFile.read, lora or ())), lora_stage.value, None if preset is None else Preset.read(preset),
+        preview,
     )  # fmt: skip
     quiet_libraries()
     with Bars(False if quiet else None) as bars:

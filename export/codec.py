@@ -1,4 +1,5 @@
-"""An autoencoder's two halves as modules that take and give plain tensors: graphs of every system with latents."""
+"""An autoencoder's two halves, and a small decoder for previews, as modules that take and give plain tensors: graphs of
+every system with latents."""
 
 from __future__ import annotations
 
@@ -27,3 +28,19 @@ class Decoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.autoencoder.decode(latent)
+
+
+SCALE = 0.18215
+"""Raw latents of Stable Diffusion 1.x times this are what its UNet sees, and what TAESD was distilled on."""
+
+
+class PreviewDecoder(nn.Module):
+    """As Decoder, by TAESD's decoder (training/pretrained/tiny_decoder.py)."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latent: Tensor) -> Tensor:
+        image: Tensor = self.decoder(latent * SCALE)
+        return image

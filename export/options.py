@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from handfirst.engines.errors import UserError
@@ -63,6 +64,7 @@ class ExportOptions:
         loras: files that are merged into the networks, in this order.
         lora_stage: whose UNet they change; the preset is for the same stages.
         preset: how few-step weights are run; None: as the model says.
+        preview: TAESD, folder or file, whose decoder becomes the bundle's for previews; None: it has none.
     """
 
     name: str = "demo"
@@ -75,6 +77,7 @@ class ExportOptions:
     loras: tuple[LoraFile, ...] = ()
     lora_stage: LoraStage = "body"
     preset: Preset | None = None
+    preview: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= MOST_ROWS:

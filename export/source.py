@@ -55,3 +55,13 @@ def refuse_loras(options: ExportOptions, what: str) -> None:
     """
     if options.loras or options.preset is not None:
         raise UserError(f"--lora, --preset: expected none for {what}")
+
+
+def refuse_preview(options: ExportOptions, what: str) -> None:
+    """For a system whose previews are its latents' own.
+
+    Raises:
+        UserError: a decoder for previews is given.
+    """
+    if options.preview is not None:
+        raise UserError(f"--preview: expected none for {what}, got one; two-stage models take one")

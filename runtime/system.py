@@ -96,8 +96,8 @@ class Progress:
     preview: Callable[[], NDArray[np.uint8]]
     """Makes the picture as it stands, uint8 [H, W, 3] on the canvas; any thread may call it, while the model is open.
 
-    Costs nothing unless it is called. Then it is a linear map of the latents, one colour per cell, where the model's
-    settings say how (latent.preview); else a run of the decoder.
+    Costs nothing unless it is called. Then it is a run of the bundle's small decoder, if it has one; else a linear map
+    of the latents, one colour per cell, where the model's settings say how (latent.preview); else a run of the decoder.
     """
     result: Any = None
     """With the last piece: the system's Result."""

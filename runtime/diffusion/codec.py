@@ -23,11 +23,15 @@ class Codec:
 
     Args:
         encoder: None for models that only decode.
+        sketcher: a small decoder with the same inputs and outputs, for `sketch`; None: the bundle has none.
     """
 
-    def __init__(self, encoder: Engine | None, decoder: Engine, latent: LatentSettings) -> None:
+    def __init__(
+        self, encoder: Engine | None, decoder: Engine, latent: LatentSettings, sketcher: Engine | None = None
+    ) -> None:
         self._encoder = encoder
         self._decoder = decoder
+        self._sketcher = sketcher
         self._mean = np.array(latent.mean, np.float32)[:, None, None]
         self._std = np.array(latent.std, np.float32)[:, None, None]
         self._preview = np.array(latent.preview, np.float32)
@@ -51,21 +55,26 @@ class Codec:
         Raises:
             EngineError: if the picture holds NaN or infinity, the sign of half precision overflowing.
         """
-        image = run_rows(self._decoder, {"latent": latents * self._std + self._mean}, MOST_PICTURES)["image"]
+        return self._decoded(self._decoder, latents)
+
+    def _decoded(self, decoder: Engine, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+        image = run_rows(decoder, {"latent": latents * self._std + self._mean}, MOST_PICTURES)["image"]
         if not np.isfinite(image).all():
             raise EngineError(
-                f"{self._decoder.name}: expected finite pixels, got NaN or infinity; "
+                f"{decoder.name}: expected finite pixels, got NaN or infinity; "
                 "export this engine in float32 or bfloat16"
             )
         return to_uint8(image)
 
     def sketch(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """What `decode` shows, without the decoder: a colour per latent cell, enlarged bilinearly.
+        """What `decode` shows, for less: by the small decoder where there is one, else a colour per latent cell,
+        enlarged bilinearly. Where the model's settings have no weights for that either, this is `decode` and costs as
+        much.
 
-        Where the model's settings have no weights for it, this is `decode` and costs as much.
-
-        Args, returns: as `decode`.
+        Args, returns, raises: as `decode`.
         """
+        if self._sketcher is not None:
+            return self._decoded(self._sketcher, latents)
         if not self._preview.size:
             return self.decode(latents)
         cells = to_uint8(np.einsum("kc,bchw->bkhw", self._preview, latents * self._std + self._mean))

@@ -7,7 +7,7 @@ from pathlib import Path
 from handfirst.engines.bundle import Bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
-from handfirst.export.source import FolderSource, refuse_loras, refuse_sizes
+from handfirst.export.source import FolderSource, refuse_loras, refuse_preview, refuse_sizes
 from handfirst.export.systems.annotated.decisions import decisions
 from handfirst.export.systems.annotated.parts import part_makers
 from handfirst.export.systems.annotated.rehearsal import rehearse
@@ -19,13 +19,14 @@ class Source(FolderSource[AnnotatedFolder]):
     """A model folder (training/systems/annotated/model_folder.py).
 
     Raises:
-        UserError: no model of annotated hands, or a size, a LoRA or a preset is asked for.
+        UserError: no model of annotated hands, or a size, a LoRA, a preset or a preview is asked for.
     """
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         super().__init__(AnnotatedFolder(folder), options)
         refuse_sizes(options, self.settings.size, "this model draws")
         refuse_loras(options, "a model of annotated hands, which takes no LoRA here")
+        refuse_preview(options, "a model of annotated hands")
 
     @property
     def settings(self) -> AnnotatedSettings:

@@ -8,7 +8,7 @@ from pathlib import Path
 from handfirst.engines.bundle import Bundle
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
-from handfirst.export.source import FolderSource, refuse_loras, refuse_sizes
+from handfirst.export.source import FolderSource, refuse_loras, refuse_preview, refuse_sizes
 from handfirst.export.systems.part_refiner.decisions import decisions
 from handfirst.export.systems.part_refiner.parts import part_makers
 from handfirst.export.systems.part_refiner.rehearsal import rehearse
@@ -20,13 +20,14 @@ class Source(FolderSource[PartRefinerFolder]):
     """A model folder (training/systems/part_refiner/model_folder.py).
 
     Raises:
-        UserError: no part refiner, or a size, a LoRA or a preset is asked for.
+        UserError: no part refiner, or a size, a LoRA, a preset or a preview is asked for.
     """
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         super().__init__(PartRefinerFolder(folder), options)
         refuse_sizes(options, self.settings.part.size, "every part is drawn")
         refuse_loras(options, "a part refiner, whose networks take no LoRA here")
+        refuse_preview(options, "a part refiner")
 
     @property
     def settings(self) -> PartRefinerSettings:

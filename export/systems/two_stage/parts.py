@@ -9,6 +9,7 @@
     body_unet     sample, timestep, context, residual_*        prediction
     vae_encoder   image                                        latent
     vae_decoder   latent                                       image
+    preview_decoder    as vae_decoder, where one was given
 
 Knows nothing about ONNX. Sizes come from
 the settings and from the networks' own configs, never from a literal.
@@ -17,6 +18,7 @@ the settings and from the networks' own configs, never from a literal.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -24,12 +26,15 @@ from torch import nn
 
 from handfirst.engines.errors import UserError
 from handfirst.engines.spec import DType, EngineSpec, TensorSpec
-from handfirst.export.codec import Decoder, Encoder
+from handfirst.export.codec import Decoder, Encoder, PreviewDecoder
 from handfirst.export.controlnet import ControlNet, SteeredUNet
 from handfirst.export.part import BATCH, CELLS, PIXELS, Part, PartMaker
 from handfirst.export.systems.two_stage.modules import HandUNet
+from handfirst.runtime.diffusion.settings import LatentSettings
+from handfirst.runtime.systems.two_stage.roles import PREVIEW
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.models.text_encoder import TextContext
+from handfirst.training.pretrained.tiny_decoder import FACTOR, read_tiny_decoder
 from handfirst.training.systems.two_stage.model_folder import NetworkName
 
 
@@ -124,6 +129,21 @@ def _vae_decoder(model: Networks) -> Part:
     latent = model.settings.latent
     spec = EngineSpec(inputs=(_tensor("latent", latent.channels, *CELLS),), outputs=(_tensor("image", 3, *PIXELS),))
     return Part("vae_decoder", Decoder(model.network("autoencoder")), spec, cell=latent.factor)
+
+
+def preview_decoder(path: Path, latent: LatentSettings) -> Part:
+    """TAESD's decoder, for the latents of Stable Diffusion 1.x.
+
+    Raises:
+        UserError: it cannot be read, or these are other latents.
+    """
+    decoder = read_tiny_decoder(path, latent.channels)
+    if latent.factor != FACTOR:
+        raise UserError(
+            f"--preview: expected a model with {FACTOR} pixels to a latent cell, as TAESD has, got {latent.factor}"
+        )
+    spec = EngineSpec(inputs=(_tensor("latent", latent.channels, *CELLS),), outputs=(_tensor("image", 3, *PIXELS),))
+    return Part(PREVIEW, PreviewDecoder(decoder), spec, cell=latent.factor)
 
 
 def _step_inputs(model: Networks) -> tuple[TensorSpec, TensorSpec]:

@@ -14,6 +14,7 @@ from handfirst.engines.spec import AxisLimits, EngineSpec, TensorSpec
 from handfirst.export.options import ExportOptions, Size
 from handfirst.export.part import CELLS, PIXELS, Part
 from handfirst.runtime.pose.size import LARGEST_SIDE
+from handfirst.runtime.systems.two_stage.roles import PREVIEW
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 
 MULTIPLE = 64
@@ -84,7 +85,7 @@ def free_canvas(part: Part, settings: TwoStageSettings) -> Part:
         return part
     pixels = dict(zip(PIXELS, (body.heights, body.widths), strict=True))
     cells = dict(zip(CELLS, (_shrunk(limits, factor) for limits in pixels.values()), strict=True))
-    if part.role == "vae_decoder":  # it decodes hands as well
+    if part.role in ("vae_decoder", PREVIEW):  # these decode hands as well
         cells = {axis: _widened(limits, settings.hand.size // factor) for axis, limits in cells.items()}
         pixels = {axis: _widened(limits, settings.hand.size) for axis, limits in pixels.items()}
     found = {**pixels, **cells}

@@ -13,16 +13,21 @@ from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part, PartMaker
 from handfirst.export.systems.two_stage.decisions import decisions
 from handfirst.export.systems.two_stage.loras import Merged
-from handfirst.export.systems.two_stage.parts import part_makers
+from handfirst.export.systems.two_stage.parts import part_makers, preview_decoder
 from handfirst.export.systems.two_stage.presets import few_steps
 from handfirst.export.systems.two_stage.rehearsal import rehearse
 from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
+from handfirst.runtime.systems.two_stage.roles import PREVIEW
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 
 class Source:
-    """A model folder (training/checkpoint.py) on the canvas that the options choose."""
+    """A model folder (training/checkpoint.py) on the canvas that the options choose.
+
+    Raises:
+        UserError: it is none, or the options do not fit it.
+    """
 
     assets: Mapping[str, tuple[str, bytes]] = MappingProxyType({})
 
@@ -58,7 +63,10 @@ class Source:
 
     def parts(self) -> dict[str, PartMaker]:
         """By role, with the sizes that the settings promise."""
-        return {role: partial(_free, make, self.settings) for role, make in part_makers(self._merged).items()}
+        makers = part_makers(self._merged)
+        if (path := self._options.preview) is not None:
+            makers[PREVIEW] = partial(preview_decoder, path, self.settings.latent)
+        return {role: partial(_free, make, self.settings) for role, make in makers.items()}
 
     def decisions(self) -> dict[str, str]:
         """In words."""

@@ -6,7 +6,7 @@ about engines or caches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.spec import AxisLimits, EngineSpec
@@ -27,8 +27,16 @@ ROLES = (
     "vae_decoder",
 )
 
+PREVIEW = "preview_decoder"
+"""May be there, too: a small decoder, which shows latents on their way."""
+
 STAGES = (("hand_unet", "mask_head"), ("hint_encoder", "controlnet", "body_unet"))
 """The roles of stage 1 alone and of stage 2 alone; the others serve both."""
+
+
+def roles_of(specs: Collection[str]) -> tuple[str, ...]:
+    """Those that a bundle with these has to be opened for."""
+    return (*ROLES, PREVIEW) if PREVIEW in specs else ROLES
 
 
 def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> None:
@@ -41,6 +49,8 @@ def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> 
     """
     check_present(ROLES, specs)
     expected = _expected(settings, residual_names(specs["controlnet"]))
+    decoders = [role for role in ("vae_decoder", PREVIEW) if role in specs]
+    expected |= dict.fromkeys(decoders, expected["vae_decoder"])
     for role, (inputs, outputs) in expected.items():
         check_engine(role, specs[role], inputs, outputs)
     for role, name, cell in (
@@ -48,7 +58,7 @@ def check_roles(settings: TwoStageSettings, specs: Mapping[str, EngineSpec]) -> 
         ("controlnet", "sample", settings.latent.factor),
         ("body_unet", "sample", settings.latent.factor),
         ("vae_encoder", "image", 1),
-        ("vae_decoder", "latent", settings.latent.factor),
+        *((role, "latent", settings.latent.factor) for role in decoders),
     ):
         _check_sizes(role, name, cell, settings.body, specs[role])
     for giver, taker, names in (
@@ -121,7 +131,7 @@ def runs(settings: TwoStageSettings, specs: Mapping[str, EngineSpec], pictures: 
     (hands.py, body.py): every hand of every picture is one row, guidance doubles the rows of the denoisers, and long
     batches are cut.
     """
-    vae = ("vae_encoder", "vae_decoder")
+    vae = ("vae_encoder", "vae_decoder", PREVIEW)
     most = {role: most_rows(spec, MOST_PICTURES if role in vae else MOST_ROWS) for role, spec in specs.items()}
     factor, defaults = settings.latent.factor, settings.defaults
     body, side = (settings.body.height, settings.body.width), settings.hand.size
@@ -143,5 +153,7 @@ def runs(settings: TwoStageSettings, specs: Mapping[str, EngineSpec], pictures: 
             *shapes_of([pieces(pictures, most["vae_decoder"])], latent),
         ],
     }
+    if PREVIEW in specs:  # of the first picture alone
+        shapes[PREVIEW] = [*shapes_of((pieces(count, most[PREVIEW]) for count in (1, 2)), cells), (1, latent)]
     # the decoder also takes latents of other sizes than the encoder makes, all of which are above
     return {role: Runs(found, role != "vae_encoder") for role, found in shapes.items()}

@@ -35,6 +35,7 @@ LABELS = {
     "mask_head": "mask head",
     "vae_encoder": "VAE encode",
     "vae_decoder": "VAE decode",
+    "preview_decoder": "preview decode",
     "hint_encoder": "hint encoder",
     "controlnet": "ControlNet",
     "body_unet": "body UNet",

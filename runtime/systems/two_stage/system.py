@@ -38,7 +38,7 @@ from handfirst.runtime.systems.two_stage.crops import crop_warnings
 from handfirst.runtime.systems.two_stage.hands import Hand, HandStage, find_hands, hand_warnings
 from handfirst.runtime.systems.two_stage.pictures import REGION, known_pictures, row
 from handfirst.runtime.systems.two_stage.request import CloseUpResult, HandResult, Request, Result
-from handfirst.runtime.systems.two_stage.roles import ROLES, STAGES, check_roles
+from handfirst.runtime.systems.two_stage.roles import PREVIEW, STAGES, check_roles, roles_of
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings, read_settings
 from handfirst.runtime.timing.spans import Clock
 
@@ -71,7 +71,7 @@ class TwoStage(Loaded):
 
     Args:
         settings: what the model is.
-        engines: one per role of `roles.ROLES`.
+        engines: one per role of `roles.roles_of`.
         tokenizer: a `tokenizer.json`.
         bundle: where they came from, if from one.
         engine: what runs them, and why.
@@ -110,12 +110,12 @@ class TwoStage(Loaded):
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
-        engines = open_resident(bundle, ROLES, STAGES, chosen.engine, threads, resident)
+        engines = open_resident(bundle, roles_of(manifest.engines), STAGES, chosen.engine, threads, resident)
         return cls(settings, engines, bundle.tokenizer(), bundle, chosen)
 
     def _make_stages(self) -> None:
         engines, settings = self._engines, self.settings
-        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
+        codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent, engines.get(PREVIEW))
         hands, body = self._loops
         self._hands = HandStage(engines["hand_unet"], engines["mask_head"], codec, settings, hands)
         painters = engines["hint_encoder"], engines["controlnet"], engines["body_unet"]
