@@ -5,6 +5,7 @@ Coordinates are continuous pixels (centres at i + .5). Knows nothing about skele
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -61,12 +62,12 @@ def _cover(
 ) -> None:
     """Mixes the colour in where `distance` (negative inside) says so, within the box that holds the shape."""
     height, width = image.shape[:2]
-    x0, y0 = (int(np.clip(np.floor(v - 2), 0, size)) for v, size in zip(low, (width, height), strict=True))
-    x1, y1 = (int(np.clip(np.ceil(v + 2), 0, size)) for v, size in zip(high, (width, height), strict=True))
+    x0, y0 = (min(max(math.floor(v - 2), 0), size) for v, size in zip(low, (width, height), strict=True))
+    x1, y1 = (min(max(math.ceil(v + 2), 0), size) for v, size in zip(high, (width, height), strict=True))
     if x0 >= x1 or y0 >= y1:
         return
     x, y = (np.arange(low, high, dtype=np.float64) + 0.5 for low, high in ((x0, x1), (y0, y1)))
     away = distance(x[None], y[:, None])
-    weight = np.clip(0.5 + REACH - away, 0, 1)[..., None]
+    weight = np.minimum(np.maximum(0.5 + REACH - away, 0), 1)[..., None]
     region = image[y0:y1, x0:x1]
     region[:] = np.rint(weight * np.array(colour) + (1 - weight) * region)

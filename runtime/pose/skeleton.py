@@ -7,6 +7,7 @@ width on small canvases and the result has no steps.
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ BODY_COLOURS = (
     (255, 0, 170), (255, 0, 85),
 )  # fmt: skip
 
+DIMMED = (np.arange(256) * 0.6).astype(np.uint8)
+"""What becomes of a limb's values."""
+
 Image = NDArray[np.uint8]
 
 
@@ -41,9 +45,17 @@ def draw_skeleton(pose: Pose, width: int, height: int) -> Image:
     unit = min(image.shape[:2]) / REFERENCE
     for person in fitted.people:
         _draw_person(image, person.moved(enlarge, 0, 0), unit)
-    sums = image.reshape(height, enlarge, width * enlarge, 3).sum(1, dtype=np.uint32)
-    sums = sums.reshape(height, width, enlarge, 3).sum(2, dtype=np.uint32)
+    sums = _summed(_summed(image, 0, enlarge), 1, enlarge)
     return np.asarray(np.rint(sums / enlarge**2), np.uint8)
+
+
+def _summed(image: NDArray[Any], axis: int, count: int) -> NDArray[np.uint32]:
+    """Every `count` rows (axis 0) or columns (axis 1) in one: adding slices takes a third of what a reduction does."""
+    cuts = [image[i::count] if axis == 0 else image[:, i::count] for i in range(count)]
+    sums = cuts[0].astype(np.uint32)
+    for cut in cuts[1:]:
+        sums += cut
+    return sums
 
 
 def hint(pose: Pose, kept: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:
@@ -57,7 +69,7 @@ def _draw_person(image: Image, person: Person, unit: float) -> None:
     limbs = image.copy()
     for colour, (a, b) in zip(BODY_COLOURS, OPENPOSE_LIMBS, strict=False):
         _limb(limbs, body[a], body[b], 4 * unit, colour)
-    np.copyto(image, (limbs * 0.6).astype(np.uint8))
+    np.copyto(image, DIMMED[limbs])
     for colour, point in zip(BODY_COLOURS, body, strict=True):
         _dot(image, point, 4 * unit, colour)
     for side in SIDES:

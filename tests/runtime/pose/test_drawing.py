@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfirst.runtime.pose.drawing import REACH, disc, ellipse, stroke
+from handfirst.runtime.pose.skeleton import _summed
 
 WHITE = (255, 255, 255)
 inside = st.tuples(st.floats(20, 80), st.floats(20, 80)).map(np.array)
@@ -77,3 +78,10 @@ def test_colours_cover_what_was_there(draw):
     assert image[29, 49].tolist() == [9, 90, 200]
     assert image[60, 60].tolist() == [77, 77, 77]
     assert image[30, 40:60].min(0).tolist() == [9, 77, 77]
+
+
+@given(factor=st.integers(1, 8), seed=st.integers(0, 99))
+def test_pixels_are_summed_as_a_reduction_sums_them(factor, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (3 * factor, 5 * factor, 3)).astype(np.uint8)
+    expected = image.reshape(3, factor, 5, factor, 3).sum((1, 3), dtype=np.uint32)
+    np.testing.assert_array_equal(_summed(_summed(image, 0, factor), 1, factor), expected)
