@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.engines.graph import Graph
+from handfirst.engines.private import Folder, mapped
 from handfirst.engines.spec import AxisLimits, EngineSpec
 from handfirst.runtime.diffusion.noise import Streams, randn
 from handfirst.runtime.pose.read import read_pose
@@ -77,9 +78,9 @@ class Model:
     def graph(self, role: str) -> Graph:
         """As an engine takes it."""
         said = self._graphs[role]
-        data = {name: (self.folder / name).read_bytes() for name in said["data"]}
-        spec = EngineSpec.model_validate(said["spec"])
-        return Graph(role, spec, self.path(role).read_bytes(), data, digest=said["digest"], source=role)
+        data = {name: mapped(self.folder / name) for name in said["data"]}
+        spec, lies = EngineSpec.model_validate(said["spec"]), Folder(self.folder) if data else None
+        return Graph(role, spec, self.path(role).read_bytes(), data, digest=said["digest"], source=role, folder=lies)
 
     def path(self, role: str) -> Path:
         """Of a graph's ONNX file."""

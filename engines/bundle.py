@@ -1,6 +1,7 @@
 """A bundle: a flat folder of a manifest and the files it lists. Opens engines by role.
 
-Every file's size and SHA-256 are checked on the very bytes that the parser then gets. Knows nothing about what the
+Every file's size and SHA-256 are checked on the very bytes that the parser then gets: weights on those of a private
+copy (private.py). Knows nothing about what the
 engines mean to each other; the system that runs them does.
 """
 
@@ -8,9 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 from handfirst.engines.engine import Array, Engine
 from handfirst.engines.errors import BundleError
@@ -18,6 +22,7 @@ from handfirst.engines.files import sha256
 from handfirst.engines.graph import Graph
 from handfirst.engines.manifest import FILE, MAX_BYTES, Manifest, read_manifest
 from handfirst.engines.opening import open_engine
+from handfirst.engines.private import Folder
 from handfirst.engines.trust.golden_file import read_golden
 from handfirst.engines.trust.graph_rules import check_graph_file
 
@@ -87,7 +92,7 @@ class Bundle:
         _check_file(self.path, name, entry.size)
         data = _read(self.path, name, entry.size, entry.size)
         if sha256(data) != entry.sha256:
-            raise BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
+            raise self._altered(name)
         return data
 
     def size(self, role: str) -> int:
@@ -106,17 +111,46 @@ class Bundle:
             has = ", ".join(self.manifest.engines) or "none"
             raise BundleError(f"{self.path}: no engine for {role}; the bundle has {has}")
         files = (entry.file, *entry.data)
+        folder = self._private(entry.data) if entry.data else None
         graph = Graph(
             role=role,
             spec=entry.spec,
             model=self.bytes(entry.file),
-            data={name: self.bytes(name) for name in entry.data},
+            data={name: folder.bytes(name) if folder else self.bytes(name) for name in entry.data},
+            folder=folder,
             precision=entry.precision,
             digest=sha256("".join(self.manifest.files[name].sha256 for name in files).encode()),
             source=f"{self.path}: {entry.file}",
         )
         check_graph_file(graph)
         return graph
+
+    def _private(self, names: Iterable[str]) -> Folder | None:
+        """Checked copies of listed files, which are never in memory as a whole; None where there is no room, or where
+        what a library holds open cannot be removed.
+
+        Raises:
+            BundleError: as `bytes`.
+        """
+        if os.name != "posix":
+            return None
+        folder = Folder()
+        for name in names:
+            entry = self.manifest.files[name]
+            _check_file(self.path, name, entry.size)
+            try:
+                with _opened(self.path, name, entry.size) as file:
+                    digest = folder.copy(file, name)
+            except OSError:
+                folder.close()
+                return None
+            if digest != entry.sha256:
+                folder.close()
+                raise self._altered(name)
+        return folder
+
+    def _altered(self, name: str) -> BundleError:
+        return BundleError(f"{self.path}: {name} was altered (its SHA-256 differs); copy or export the bundle again")
 
     def engine(self, role: str, engine: str = "cpu", threads: int | None = None) -> Engine:
         """Opens the engine of a role.
@@ -180,14 +214,21 @@ def _check_status(folder: Path, name: str, status: os.stat_result, size: int | N
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+@contextmanager
+def _opened(folder: Path, name: str, size: int | None) -> Iterator[BinaryIO]:
+    """A plain file, never through a link, of that size once more now that it is open."""
+    with os.fdopen(os.open(folder / name, _FLAGS), "rb") as file:
+        _check_status(folder, name, os.fstat(file.fileno()), size)
+        yield file
+
+
 def _read(folder: Path, name: str, limit: int, size: int | None = None) -> bytes:
     """At most `limit` bytes of a plain file, exactly `size` if given; never through a link.
 
     The size is checked once more on the opened file, so that no more memory is taken than the manifest says.
     """
     try:
-        with os.fdopen(os.open(folder / name, _FLAGS), "rb") as file:
-            _check_status(folder, name, os.fstat(file.fileno()), size)
+        with _opened(folder, name, size) as file:
             data = file.read(limit + 1)
     except FileNotFoundError as error:
         raise BundleError(f"{folder}: {name} is missing; is this a handfirst bundle? copy it again") from error

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from handfirst.engines.private import Bytes, Folder
 from handfirst.engines.spec import EngineSpec
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -27,15 +28,17 @@ class Graph:
         precision: the arithmetic that it asks for.
         digest: SHA-256 over the digests of all its files: equal digests are equal graphs.
         source: where it came from, for messages.
+        folder: where the files of `data` lie as well, for libraries that read them by path; None: in memory alone.
     """
 
     role: str
     spec: EngineSpec
     model: bytes
-    data: Mapping[str, bytes] = field(default_factory=dict)
+    data: Mapping[str, Bytes] = field(default_factory=dict)
     precision: Precision = "float32"
     digest: str = ""
     source: str = ""
+    folder: Folder | None = None
 
     @property
     def size(self) -> int:

@@ -4,12 +4,14 @@ It is fastest on static shapes, so a graph is compiled for the very shapes that 
 what was compiled is kept in memory and in the cache of this machine.
 
 OpenVINO fills in external tensors by itself, from the current folder where the graph came from memory. So the checked
-bytes are always laid into a private folder and read from there, and nothing else can reach a model. External tensors
-are read when a shape is compiled, so their folder stays until the engine is closed.
+bytes are always laid into a private folder (private.py) and read from there, and nothing else can reach a model. They
+are mapped, where mapped files can be deleted, and read when a shape is compiled, so their folder stays until the engine
+is closed.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 import threading
@@ -27,6 +29,7 @@ from handfirst.engines.engine import Array, check_inputs, check_outputs, wanted_
 from handfirst.engines.errors import BundleError, EngineError, UserError, one_line
 from handfirst.engines.graph import Graph
 from handfirst.engines.installed import usable_cores
+from handfirst.engines.private import Folder
 from handfirst.engines.spec import EngineSpec, Port, TensorSpec, check_ports
 from handfirst.engines.telemetry import without_openvinos
 
@@ -80,16 +83,16 @@ class OvEngine:
         self._digest = graph.digest
         kept = EngineCache() if cache == "default" else cache
         self._cache = kept if graph.digest and graph.size <= MOST_KEPT else None
-        self._folder = tempfile.TemporaryDirectory(prefix="handfirst-", ignore_cleanup_errors=True)
+        self._folder = graph.folder if graph.folder is not None and graph.folder.private else Folder()
         source = graph.source or graph.role
         try:
-            self._model: Any = _read(core, graph, Path(self._folder.name))
+            self._model: Any = _read(core, graph, self._folder.path)
             check_ports(self.spec, _inputs(self._model), _outputs(self._model, self.spec.outputs), source)
         except UserError:
-            self._folder.cleanup()
+            self._folder.close()
             raise
         if not graph.data:
-            self._folder.cleanup()
+            self._folder.close()
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -112,7 +115,7 @@ class OvEngine:
         with self._lock:
             self._model = None
             self._compiled.clear()
-            self._folder.cleanup()
+            self._folder.close()
 
     def _for(self, feed: Mapping[str, Array]) -> _Compiled:
         """What runs these shapes, compiled if need be; others wait, so that nothing is compiled twice."""
@@ -182,7 +185,7 @@ def import_openvino() -> Any:
 def _core() -> Any:
     """One for the whole process: it holds the plugin, no model."""
     core = import_openvino().Core()
-    core.set_property({"ENABLE_MMAP": "NO"})  # a file that is mapped cannot be deleted everywhere
+    core.set_property({"ENABLE_MMAP": "YES" if os.name == "posix" else "NO"})  # what is mapped cannot be deleted there
     return core
 
 
@@ -209,7 +212,8 @@ def _read(core: Any, graph: Graph, folder: Path) -> Any:
             raise BundleError(f"{source}: external data '{file}' is no flat file name; export the bundle again")
     try:
         for file, data in files.items():
-            (folder / file).write_bytes(data)
+            if not (folder / file).exists():
+                (folder / file).write_bytes(data)
         return core.read_model(str(folder / name))
     except OSError as error:
         room = f"{graph.size / 1e6:.0f} MB in {tempfile.gettempdir()}"

@@ -15,6 +15,7 @@ from onnx_ir import external_data
 
 from handfirst.engines.graph import Graph, Precision
 from handfirst.engines.manifest import FileEntry
+from handfirst.engines.private import Folder, mapped
 from handfirst.engines.spec import EngineSpec
 
 INLINE_LIMIT = 1 << 28
@@ -56,8 +57,9 @@ def serialise(model: ir.Model) -> bytes:
 
 def read_graph(folder: Path, files: GraphFiles, role: str, spec: EngineSpec, precision: Precision) -> Graph:
     """The graph as an engine takes it."""
-    data = {name: (folder / name).read_bytes() for name in files.data}
-    return Graph(role, spec, (folder / files.file).read_bytes(), data, precision, source=files.file)
+    data = {name: mapped(folder / name) for name in files.data}
+    lies = Folder(folder) if data else None
+    return Graph(role, spec, (folder / files.file).read_bytes(), data, precision, source=files.file, folder=lies)
 
 
 def file_entry(path: Path) -> FileEntry:

@@ -11,7 +11,7 @@ TensorRT for RTX parses and builds with this code without a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,7 +172,7 @@ def parse(trt: Any, network: Any, graph: Graph, external: Mapping[str, External]
     check_ports(graph.spec, _ports(inputs), ports, source)
 
 
-def _external(tensor: Tensor, data: Mapping[str, bytes], source: str) -> External:
+def _external(tensor: Tensor, data: Mapping[str, Sized], source: str) -> External:
     said = dict(tensor.external)
     location = said.get("location", "")
     try:

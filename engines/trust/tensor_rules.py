@@ -5,7 +5,7 @@ Knows nothing about operators, and nothing about the values of the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from math import prod
 
 from handfirst.engines.errors import BundleError
@@ -30,7 +30,7 @@ MAX_RANK = 16
 EXPORT = "export the bundle again"
 
 
-def check_tensors(main: OnnxGraph, data: Mapping[str, bytes], where: str) -> None:
+def check_tensors(main: OnnxGraph, data: Mapping[str, Sized], where: str) -> None:
     """Every tensor of a graph and its subgraphs.
 
     Args:
@@ -87,7 +87,7 @@ def _check_inline(tensor: Tensor, where: str) -> None:
     )
 
 
-def _check_place(tensor: Tensor, data: Mapping[str, bytes], where: str) -> str:
+def _check_place(tensor: Tensor, data: Mapping[str, Sized], where: str) -> str:
     """The file that an external tensor lies in, if all of it does."""
     name = f"weight {shown(tensor.name)} {_shape(tensor)}"
     needed = _size(tensor, where)
