@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from support.tiny_annotated import tiny_base
 
-from handfirst.runtime.systems.gesture_text.settings import GestureSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureSettings
 from handfirst.training.models.adapters import add_adapter, save_adapter
+from handfirst.training.models.folder import save_words
 from handfirst.training.systems.gesture_text.config import Base, default_words, new_model
 from handfirst.training.systems.gesture_text.model_folder import (
     ADAPTER,
     GestureTextFolder,
     save_feature,
     save_fusion,
-    save_words,
 )
 from handfirst.training.systems.gesture_text.networks import LowRankFusion
 
@@ -46,5 +46,5 @@ def write_tiny_gestures(folder: Path, *names: str) -> Path:
                     torch.nn.init.normal_(parameter, std=0.4)
             save_adapter(adapted, source.place(name) / ADAPTER)
     settings = source.settings.model_copy(update={"gestures": tuple(gestures)})
-    save_words(settings, source.training, folder)
+    save_words(SYSTEM, settings, source.training, folder)
     return folder

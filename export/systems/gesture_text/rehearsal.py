@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
-from handfirst.engines.errors import UserError
-from handfirst.engines.verify import psnr
-from handfirst.export.gate import EQUAL
-from handfirst.export.rehearsing import TOLERANCE, bundle_engines, coarsest, torch_engines
+from handfirst.export.rehearsing import agreed, bundle_engines, torch_engines
 from handfirst.export.systems.gesture_text.parts import part_makers
 from handfirst.runtime.diffusion.noise import part_seed, randn
 from handfirst.runtime.diffusion.sampler import Prediction, denoise
@@ -44,13 +41,7 @@ def rehearse(model: GestureTextFolder, bundle: Bundle, rounded: bool) -> float:
     """
     expected = _denoised(model.settings, bundle, torch_engines(part_makers(model), bundle, rounded))
     got = _denoised(model.settings, bundle, bundle_engines(bundle))
-    figure, needed = min(EQUAL, psnr(expected, got)), TOLERANCE[coarsest(bundle)]
-    if not figure >= needed:
-        raise UserError(
-            f"all graphs together: the loop is {figure:.1f} dB from torch, at least {needed:.0f} are needed; nothing "
-            "was written, try another precision or other versions of torch and onnxscript"
-        )
-    return figure
+    return agreed(bundle, expected, got, "the loop")
 
 
 def _denoised(settings: GestureTextSettings, bundle: Bundle, engines: Mapping[str, Engine]) -> Array:

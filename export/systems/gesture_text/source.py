@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
+from handfirst.export.source import FolderSource, refuse_loras, refuse_preview, refuse_sizes
 from handfirst.export.systems.gesture_text.decisions import decisions
 from handfirst.export.systems.gesture_text.parts import part_makers
 from handfirst.export.systems.gesture_text.rehearsal import rehearse
@@ -21,39 +21,23 @@ from handfirst.training.models.adapters import has_adapter
 from handfirst.training.systems.gesture_text.model_folder import ADAPTER, GestureTextFolder
 
 
-class Source:
+class Source(FolderSource[GestureTextFolder]):
     """A model folder (training/systems/gesture_text/model_folder.py).
 
     Raises:
-        UserError: no such model, or a size, a LoRA or a preset is asked for.
+        UserError: no such model, or a size, a LoRA, a preset or a preview is asked for.
     """
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
-        self._model = GestureTextFolder(folder)
-        self._options = options
-        if options.size is not None or options.sizes is not None:
-            side = self.settings.size
-            raise UserError(f"--size: expected none, as this model draws {side} x {side} pixels, got one")
-        if options.loras or options.preset is not None:
-            raise UserError(
-                "--lora, --preset: expected none for a model of gestures in words, whose gestures have adapters of "
-                "their own"
-            )
+        super().__init__(GestureTextFolder(folder), options)
+        refuse_sizes(options, self.settings.size, "this model draws")
+        refuse_loras(options, "a model of gestures in words, whose gestures have adapters of their own")
+        refuse_preview(options, "a model of gestures in words")
 
     @property
     def settings(self) -> GestureTextSettings:
         """What the model is."""
         return self._model.settings
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What the weights cost."""
-        return self._model.training
-
-    @property
-    def tokenizer(self) -> bytes | None:
-        """Its `tokenizer.json`."""
-        return self._model.tokenizer.to_str().encode()
 
     @property
     def assets(self) -> Mapping[str, tuple[str, bytes]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from handfirst.runtime.diffusion.noise import Streams
 from handfirst.runtime.diffusion.sampler import Guided, Latents, Prediction, Step, denoise
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import CACHED_PROMPTS, Text
+from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.running import host, run_rows
 from handfirst.runtime.system import Progress, Resident
@@ -29,15 +29,13 @@ from handfirst.runtime.systems.gesture_text.fusion import (
     gesture_prompt,
     read_gesture,
 )
-from handfirst.runtime.systems.gesture_text.request import GestureRequest, GestureResult, Loop
+from handfirst.runtime.systems.gesture_text.request import GestureRequest, GestureResult
 from handfirst.runtime.systems.gesture_text.roles import ROLES, check_roles
 from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset, read_settings
-from handfirst.runtime.timing.spans import Clock, recorded, span
-
-GIVEN = Choice("given", "the engines were opened by the caller")
+from handfirst.runtime.timing.spans import Clock, span
 
 
-class GestureText:
+class GestureText(Loaded):
     """A loaded model. Keeps contexts of prompts, which change no picture: threads may share it.
 
     Args:
@@ -62,10 +60,8 @@ class GestureText:
         engine: Choice = GIVEN,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
+        super().__init__(engines, bundle, engine)
         self.settings = settings
-        self.engine = engine
-        self._engines = {role: recorded(opened) for role, opened in engines.items()}
-        self._bundle = bundle
         self._gestures = gestures
         self._schedule = Schedule(settings.schedule)
         self._codec = Codec(None, self._engines["vae_decoder"], settings.latent)
@@ -86,18 +82,6 @@ class GestureText:
         engines = open_resident(bundle, ROLES, [(role,) for role in ROLES], chosen.engine, threads, resident)
         return cls(settings, engines, bundle.tokenizer(), gestures, bundle, chosen)
 
-    @property
-    def bundle(self) -> Bundle:
-        """Where this model came from; a ValueError for one that was put together by hand."""
-        if self._bundle is None:
-            raise ValueError("this model was not opened from a bundle")
-        return self._bundle
-
-    def close(self) -> None:
-        """Frees the engines."""
-        for engine in self._engines.values():
-            engine.close()
-
     def render(self, request: GestureRequest) -> GestureResult:
         """One picture."""
         return self.render_batch([request])[0]
@@ -105,19 +89,7 @@ class GestureText:
     def render_batch(self, requests: Sequence[GestureRequest]) -> list[GestureResult]:
         """One picture per request, in their order; those of equal `GestureRequest.loop` are denoised together."""
         resolved = [self._resolved(request) for request in requests]
-        groups: dict[Loop, list[int]] = {}
-        for i, request in enumerate(resolved):
-            groups.setdefault(request.loop, []).append(i)
-        results: dict[int, GestureResult] = {}
-        for places in groups.values():
-            story = self._paint([resolved[i] for i in places])
-            while True:
-                try:
-                    next(story)
-                except StopIteration as end:
-                    results.update(zip(places, end.value, strict=True))
-                    break
-        return [results[i] for i in range(len(resolved))]
+        return in_groups(resolved, lambda each: each.loop, lambda some: finished(self._paint(some)))
 
     def steps(self, request: GestureRequest) -> Generator[Progress, None, None]:
         """One picture, step by step; the last item holds the result. Closing the iterator stops the work at once."""
@@ -130,13 +102,13 @@ class GestureText:
     def _resolved(self, request: GestureRequest) -> GestureRequest:
         """The request for this model; raises what either raises, before any work."""
         resolved = request.resolve(self.settings)
-        self._schedule.timesteps(_given(resolved.steps))
+        self._schedule.timesteps(given(resolved.steps))
         return resolved
 
     def _paint(self, requests: Sequence[GestureRequest]) -> Generator[Progress, None, list[GestureResult]]:
         """Resolved requests of equal loops -> their pictures."""
         clock, first = Clock("text", "sample", "decode"), requests[0]
-        table = ddim_table(self._schedule, _given(first.steps), _given(first.guidance), _given(first.eta))
+        table = ddim_table(self._schedule, given(first.steps), given(first.guidance), given(first.eta))
         with clock("text"):
             guided = self.guided(requests, table)
         for step in clock.steps("sample", self.denoised([each.seed for each in requests], guided, table)):
@@ -179,7 +151,7 @@ class GestureText:
         (context,) = self._text.contexts([words])
         if request.gesture is None:
             return np.asarray(context)
-        return double_fused(context, self._fused(request.gesture, words), _given(request.mu))
+        return double_fused(context, self._fused(request.gesture, words), given(request.mu))
 
     def _fuse(self, gesture: str, words: str) -> NDArray[np.float32]:
         (context,) = self._text.contexts([words])
@@ -200,13 +172,3 @@ class GestureText:
 
     def _preview(self, x_0: Latents) -> NDArray[np.uint8]:
         return np.asarray(self._codec.sketch(x_0)[0])
-
-
-T = TypeVar("T")
-
-
-def _given(value: T | None) -> T:
-    """A field of a resolved request."""
-    if value is None:
-        raise ValueError("the request is not resolved")
-    return value

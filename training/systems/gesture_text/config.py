@@ -21,6 +21,7 @@ from transformers import CLIPTextModel
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.runtime.systems.gesture_text.settings import (
+    SYSTEM,
     AdapterSettings,
     Defaults,
     GestureSettings,
@@ -28,7 +29,7 @@ from handfirst.runtime.systems.gesture_text.settings import (
 )
 from handfirst.training.loop.config import first_complaint
 from handfirst.training.models.autoencoder import Autoencoder
-from handfirst.training.models.folder import next_folder, reading
+from handfirst.training.models.folder import next_folder, reading, save_words
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.systems.gesture_text.fed import Layout
@@ -36,7 +37,6 @@ from handfirst.training.systems.gesture_text.model_folder import (
     read_autoencoder,
     read_feature,
     save_feature,
-    save_words,
 )
 
 UNTRAINED: dict[str, Any] = {"note": "no gesture was trained"}
@@ -146,4 +146,4 @@ def new_model(
         base.tokenizer.save(str(folder / "tokenizer.json"))
         for name, feature in (features or {}).items():
             save_feature(folder, name, feature)
-        save_words(settings, UNTRAINED, folder)
+        save_words(SYSTEM, settings, UNTRAINED, folder)

@@ -15,24 +15,27 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import diffusers
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.tokenizer_file import plain_tokenizer
 from handfirst.runtime.systems.gesture_text.settings import FEATURE, SYSTEM, GestureSettings, GestureTextSettings
 from handfirst.training.models.adapters import CONFIG, has_adapter
-from handfirst.training.models.autoencoder import CLASSES, Autoencoder
-from handfirst.training.models.folder import config_of, next_folder, reading
+from handfirst.training.models.autoencoder import Autoencoder
+from handfirst.training.models.folder import (
+    SystemFolder,
+    autoencoder_class,
+    config_of,
+    next_folder,
+    reading,
+    save_words,
+)
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.gesture_text.fed import Layout
 from handfirst.training.systems.gesture_text.networks import LowRankFusion, fresh_fusion
@@ -40,7 +43,7 @@ from handfirst.training.systems.gesture_text.networks import LowRankFusion, fres
 GESTURES, FEATURE_FILE, FUSION, ADAPTER = "gestures", "feature.npy", "fusion.safetensors", "adapter"
 
 
-class GestureTextFolder:
+class GestureTextFolder(SystemFolder[GestureTextSettings]):
     """A model on disk: each network is read when it is asked for, and kept by nobody but the caller.
 
     Raises:
@@ -48,21 +51,7 @@ class GestureTextFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "settings.json").is_file():
-            raise UserError(f"{folder}: not a model (no settings.json); give what 'handfirst init' or training wrote")
-        system = folder / "system"
-        if not system.is_file() or system.read_text(encoding="utf-8").strip() != SYSTEM:
-            raise UserError(
-                f"{folder}: expected a model of the system {SYSTEM}, got another one's; make one of it with "
-                f"'handfirst init {SYSTEM} OUT --base {folder}'"
-            )
-        self.folder = folder
-        with reading(folder):
-            text = (folder / "settings.json").read_text()
-            self.settings = GestureTextSettings.model_validate_json(text, strict=True)
-            self.training: dict[str, Any] = json.loads((folder / "training.json").read_text())
-            plain_tokenizer((folder / "tokenizer.json").read_bytes())  # raises for what the library could stop at
-            self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        super().__init__(folder, SYSTEM, GestureTextSettings)
 
     def unet(self) -> UNet2DConditionModel:
         """Without any gesture, in float32, for inference.
@@ -171,10 +160,7 @@ def read_autoencoder(folder: Path) -> Autoencoder:
         UserError: it is missing, or of a class that an autoencoder may not have.
     """
     with reading(folder):
-        name = config_of(folder / "vae").get("_class_name", "AutoencoderKL")
-        if name not in CLASSES:
-            raise UserError(f"{folder}/vae: class {name!r} is not one of {', '.join(CLASSES)}")
-        return Autoencoder(read_folder(getattr(diffusers, name), folder / "vae")).eval()
+        return Autoencoder(read_folder(autoencoder_class(folder / "vae"), folder / "vae")).eval()
 
 
 def read_feature(file: Path) -> NDArray[np.float32]:
@@ -211,13 +197,6 @@ def save_fusion(folder: Path, name: str, fusion: nn.Module) -> None:
     save_file({key: tensor.detach().contiguous() for key, tensor in fusion.state_dict().items()}, place / FUSION)
 
 
-def save_words(settings: GestureTextSettings, training: dict[str, Any], folder: Path) -> None:
-    """system, training.json and, last, settings.json: a folder without it is known to be unfinished."""
-    (folder / "system").write_text(f"{SYSTEM}\n")
-    (folder / "training.json").write_text(json.dumps(training, indent=1))
-    (folder / "settings.json").write_text(settings.model_dump_json(indent=1))
-
-
 def gather(models: Sequence[Path], out: Path) -> None:
     """One model with the gestures of several, which were trained apart from one start.
 
@@ -240,4 +219,4 @@ def gather(models: Sequence[Path], out: Path) -> None:
                 shutil.copytree(other.place(name), place_of(folder, name))
             settings = settings.model_copy(update={"gestures": (*settings.gestures, *other.settings.gestures)})
             training |= {key: value for key, value in other.training.items() if key not in training}
-        save_words(settings, training, folder)
+        save_words(SYSTEM, settings, training, folder)

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.systems.gesture_text.settings import GestureSettings, GestureTextSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureSettings, GestureTextSettings
 from handfirst.training.data.example import Example
 from handfirst.training.loop.config import first_complaint
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.models.folder import next_folder
+from handfirst.training.models.folder import next_folder, save_words
 from handfirst.training.systems.gesture_text.config import default_words
 from handfirst.training.systems.gesture_text.feature import mean_feature
 from handfirst.training.systems.gesture_text.model_folder import (
@@ -29,7 +29,6 @@ from handfirst.training.systems.gesture_text.model_folder import (
     place_of,
     save_feature,
     save_fusion,
-    save_words,
 )
 from handfirst.training.systems.gesture_text.networks import GestureModel
 from handfirst.training.systems.gesture_text.options import FeatureOptions, PhaseOptions
@@ -71,7 +70,7 @@ class FeatureMaker:
         told = {f"{name} feature": {"pictures": pictures, "options": options.model_dump(mode="json")}}
         with next_folder(out, source.folder) as folder:
             save_feature(folder, name, feature)
-            save_words(settings, {**source.training, **told}, folder)
+            save_words(SYSTEM, settings, {**source.training, **told}, folder)
 
 
 class PhaseMaker:
@@ -120,4 +119,4 @@ class PhaseMaker:
                 save_fusion(folder, name, model.fusion)
             else:
                 save_adapter(model.unet, place_of(folder, name) / ADAPTER)
-            save_words(source.settings, {**source.training, **told}, folder)
+            save_words(SYSTEM, source.settings, {**source.training, **told}, folder)
