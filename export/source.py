@@ -37,14 +37,14 @@ class FolderSource(Generic[F]):
         return None if self._model.tokenizer is None else self._model.tokenizer.to_str().encode()
 
 
-def refuse_sizes(options: ExportOptions, side: int, what: str) -> None:
-    """For a model that paints squares of one size.
+def refuse_sizes(options: ExportOptions, what: str) -> None:
+    """For a model that paints one size.
 
     Raises:
         UserError: a canvas is asked for.
     """
     if options.size is not None or options.sizes is not None:
-        raise UserError(f"--size: expected none, as {what} at {side} x {side} pixels, got one")
+        raise UserError(f"--size: expected none, as {what} pixels, got one")
 
 
 def refuse_loras(options: ExportOptions, what: str) -> None:

@@ -24,7 +24,7 @@ class Source(FolderSource[AnnotatedFolder]):
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         super().__init__(AnnotatedFolder(folder), options)
-        refuse_sizes(options, self.settings.size, "this model draws")
+        refuse_sizes(options, f"this model draws {self.settings.size} x {self.settings.size}")
         refuse_loras(options, "a model of annotated hands, which takes no LoRA here")
         refuse_preview(options, "a model of annotated hands")
 

@@ -25,7 +25,8 @@ class Source(FolderSource[PartRefinerFolder]):
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         super().__init__(PartRefinerFolder(folder), options)
-        refuse_sizes(options, self.settings.part.size, "every part is drawn")
+        side = self.settings.part.size
+        refuse_sizes(options, f"every part is drawn at {side} x {side}")
         refuse_loras(options, "a part refiner, whose networks take no LoRA here")
         refuse_preview(options, "a part refiner")
 
