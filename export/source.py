@@ -15,11 +15,14 @@ F = TypeVar("F", bound=SystemFolder[Any])
 class FolderSource(Generic[F]):
     """A model folder; see `Source` in export/systems, of which its system adds the rest."""
 
-    warnings: Sequence[str] = ()
-
     def __init__(self, model: F, options: ExportOptions) -> None:
         self._model = model
         self._options = options
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What whoever exports should know of the model: nothing."""
+        return ()
 
     @property
     def assets(self) -> Mapping[str, tuple[str, bytes]]:

@@ -13,13 +13,19 @@ from pathlib import Path
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.settings import ScheduleSettings
-from handfirst.runtime.systems.part_refiner.settings import Defaults, KindSettings, PartRefinerSettings, PartSettings
-from handfirst.training.models.folder import next_folder
+from handfirst.runtime.systems.part_refiner.settings import (
+    SYSTEM,
+    Defaults,
+    KindSettings,
+    PartRefinerSettings,
+    PartSettings,
+)
+from handfirst.training.models.folder import next_folder, save_words
 from handfirst.training.pretrained.realishuman import SIZE, fitting, read_base_unet, read_text
 from handfirst.training.pretrained.stable_diffusion import latent_of, read_vae
 from handfirst.training.pretrained.start import read_controlnet
 from handfirst.training.pretrained.tokenizer import read_tokenizer, text_settings
-from handfirst.training.systems.part_refiner.model_folder import save_pose_guider, save_unet, save_words
+from handfirst.training.systems.part_refiner.model_folder import save_pose_guider, save_unet
 
 PROMPT = "a hand, realistic"
 """Ours: HandRefiner takes the picture's own."""
@@ -69,4 +75,4 @@ def write_controlled(controlnet: Path, inpainting: Path, vae: Path | None, token
             part=PartSettings(size=SIZE, hand=KindSettings(prompt=PROMPT)),
             defaults=DEFAULTS,
         )
-        save_words(settings, {"note": "HandRefiner"}, folder)
+        save_words(SYSTEM, settings, {"note": "HandRefiner"}, folder)

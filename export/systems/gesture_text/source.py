@@ -30,7 +30,7 @@ class Source(FolderSource[GestureTextFolder]):
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         super().__init__(GestureTextFolder(folder), options)
-        refuse_sizes(options, self.settings.size, "this model draws")
+        refuse_sizes(options, f"this model draws {self.settings.size} x {self.settings.size}")
         refuse_loras(options, "a model of gestures in words, whose gestures have adapters of their own")
         refuse_preview(options, "a model of gestures in words")
 

@@ -119,11 +119,13 @@ class BodyStage:
 
     def preview(self, step: Step) -> NDArray[np.uint8]:
         """The first picture as it stands at `step`, sketched."""
-        return self.sketches(step, 1)[0]
+        first: NDArray[np.uint8] = self.sketches(step, 1)[0]
+        return first
 
     def sketches(self, step: Step, count: int | None = None) -> NDArray[np.uint8]:
         """The first `count` pictures, or all, as they stand at `step`: uint8 [B, H, W, 3]."""
-        return self._codec.sketch(host(step.x_0)[:count])
+        shown: NDArray[np.uint8] = self._codec.sketch(host(step.x_0)[:count])
+        return shown
 
     def regions(self, request: Request, canvas: Canvas, table: StepTable) -> NDArray[np.bool_]:
         """What is kept after each step, bool [T, H, W], latent cells as squares; nothing where nothing is blended."""

@@ -34,7 +34,7 @@ def share_out(claims: Sequence[NDArray[np.bool_]], bones: Sequence[Bones | None]
     if not contested.any():
         return list(claims)
     rows, columns = np.nonzero(contested)
-    pixels = np.column_stack([columns, rows]) + 0.5
+    pixels: NDArray[np.float64] = np.column_stack([columns, rows]).astype(np.float64) + 0.5
     rank = np.stack([_rank(pixels, place, each) for place, each in enumerate(bones)])
     claimed = np.stack([claim[contested] for claim in claims])
     rank = np.where(claimed, rank, -np.inf)

@@ -20,7 +20,7 @@ from handfirst.training.loop.config import first_complaint
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.models.folder import next_folder, save_words
+from handfirst.training.models.folder import next_folder, read_tokenizer, save_words
 from handfirst.training.systems.gesture_text.config import default_words
 from handfirst.training.systems.gesture_text.feature import mean_feature
 from handfirst.training.systems.gesture_text.model_folder import (
@@ -93,7 +93,7 @@ class PhaseMaker:
     @property
     def samples(self) -> GestureSamples:
         """Of either stage."""
-        return GestureSamples(self._source.settings, self._options, self._source.tokenizer)
+        return GestureSamples(self._source.settings, self._options, read_tokenizer(self._source.folder))
 
     def stage(self) -> GestureStage:
         """With the networks of the folder; only what the phase trains wants gradients."""
@@ -106,7 +106,7 @@ class PhaseMaker:
         fusion = source.fusion(options.gesture).requires_grad_(options.TRAINS == "fusion")
         model = GestureModel(unet, fusion, source.feature(options.gesture))
         encoders = Encoders(source.autoencoder(), source.text_encoder(), settings.latent)
-        empty = torch.from_numpy(token_ids(source.tokenizer, "", settings.text)[0])[None]
+        empty = torch.from_numpy(token_ids(read_tokenizer(source.folder), "", settings.text)[0])[None]
         return GestureStage(GestureTask(model, settings, options), settings, encoders, empty)
 
     def write(self, stage: Stage, training: dict[str, Any], out: Path) -> None:
