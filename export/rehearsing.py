@@ -1,12 +1,12 @@
 """A whole loop twice, on torch and on a bundle's own graphs: the engines for either, and how far apart they may be.
 
-One network is in memory at a time, so those that a step needs take turns: slower, but a full-size pair would not fit
-beside its own files. Knows no system.
+One network is in memory at a time, or those that a step needs together: a full-size pair would not fit beside its own
+files, but to open a ControlNet and its UNet anew in every step takes longer than the steps. Knows no system.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Array, Engine, wanted_outputs
@@ -44,11 +44,18 @@ class TorchEngine:
         self._part = None
 
 
-def torch_engines(makers: Mapping[str, PartMaker], bundle: Bundle, rounded: bool) -> Mapping[str, Engine]:
+Together = Sequence[Sequence[str]]
+"""Roles that a step needs together; every other role is open by itself."""
+
+
+def torch_engines(
+    makers: Mapping[str, PartMaker], bundle: Bundle, rounded: bool, together: Together = ()
+) -> Mapping[str, Engine]:
     """A model's parts, with the specs that a bundle of it has.
 
     Args:
         rounded: whether the bundle's graphs hold weights rounded to float16.
+        together: which are open at the same time.
     """
 
     def opens(role: str) -> Engine:
@@ -57,13 +64,13 @@ def torch_engines(makers: Mapping[str, PartMaker], bundle: Bundle, rounded: bool
             round_weights(part.module)
         return TorchEngine(part)
 
-    return _one_by_one(bundle, opens)
+    return _in_turns(bundle, together, opens)
 
 
-def bundle_engines(bundle: Bundle) -> Mapping[str, Engine]:
+def bundle_engines(bundle: Bundle, together: Together = ()) -> Mapping[str, Engine]:
     """A bundle's own, on what runs its precision here."""
     engine = ENGINE[coarsest(bundle)]
-    return _one_by_one(bundle, lambda role: bundle.engine(role, engine))
+    return _in_turns(bundle, together, lambda role: bundle.engine(role, engine))
 
 
 def coarsest(bundle: Bundle) -> Precision:
@@ -90,7 +97,12 @@ def agreed(bundle: Bundle, expected: Array, got: Array, what: str, note: str = "
     return figure
 
 
-def _one_by_one(bundle: Bundle, opens: Callable[[str], Engine]) -> Mapping[str, Engine]:
-    """One open at a time."""
+def _in_turns(bundle: Bundle, together: Together, opens: Callable[[str], Engine]) -> Mapping[str, Engine]:
+    """One open at a time, or one group; of a group the largest first, as opening takes memory of its own."""
     specs = {role: entry.spec for role, entry in bundle.manifest.engines.items()}
-    return lazy_engines(specs, [(role,) for role in specs], lambda roles: {role: opens(role) for role in roles})
+    alone = [(role,) for role in specs if not any(role in group for group in together)]
+
+    def opened(roles: Sequence[str]) -> dict[str, Engine]:
+        return {role: opens(role) for role in sorted(roles, key=bundle.size, reverse=True)}
+
+    return lazy_engines(specs, [*together, *alone], opened)

@@ -78,3 +78,18 @@ def test_golden_tensors_are_torchs(parts: dict[str, Part]) -> None:
     np.testing.assert_array_equal(golden["text_encoder.out.context"], reference(part, {"ids": ids})["context"])
     coarse = golden_tensors(parts["mask_head"])["mask_head.in.feature"] * 16
     np.testing.assert_array_equal(coarse, np.round(coarse))
+
+
+def test_golden_tensors_are_a_trial(parts: dict[str, Part], graph: bytes) -> None:
+    part = parts["mask_head"]
+    trial = gate.golden_trial("mask_head", golden_tensors(part) | golden_tensors(parts["text_encoder"]))
+    assert list(trial.inputs) == ["feature"] and list(trial.outputs) == ["mask"]
+    error = 1e-4 * float(np.ptp(trial.outputs["mask"]))
+    off = Graph(part.role, part.spec, sabotaged(graph, error))
+    assert gate.measure(off, [trial]) == pytest.approx(80, abs=0.5)
+
+
+def test_heavy_parts_are_tried_with_two_rows_alone(parts: dict[str, Part], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(trial.inputs["feature"]) for trial in gate.run_trials(parts["mask_head"])] == [1, 2, 6]
+    monkeypatch.setattr(gate, "HEAVY", 10)
+    assert [len(trial.inputs["feature"]) for trial in gate.run_trials(parts["mask_head"])] == [2]

@@ -16,6 +16,7 @@ from handfirst.export.rehearsing import agreed, bundle_engines, torch_engines
 from handfirst.export.systems.two_stage.parts import Networks, part_makers
 from handfirst.runtime.systems.two_stage.job import demo_pose
 from handfirst.runtime.systems.two_stage.request import Request, Result
+from handfirst.runtime.systems.two_stage.roles import STAGES
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 
@@ -37,8 +38,8 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
     Raises:
         UserError: they are too far apart; says how far.
     """
-    expected = _render(model.settings, torch_engines(part_makers(model), bundle, rounded), tokenizer)
-    got = _render(model.settings, bundle_engines(bundle), tokenizer)
+    expected = _render(model.settings, torch_engines(part_makers(model), bundle, rounded, STAGES), tokenizer)
+    got = _render(model.settings, bundle_engines(bundle, STAGES), tokenizer)
     note = f" ({np.mean(expected.mask != got.mask):.1%} of the hand mask differs)"
     return agreed(bundle, expected.latents, got.latents, "the two-stage loop", note)
 
