@@ -74,7 +74,7 @@ def draw(report: dict[str, Any], file: Path) -> None:
         axis.set_title(f"seconds against {field}", fontsize=9)
         axis.set_xlabel(field)
         axis.set_ylim(bottom=0)
-    axes[-1].legend(fontsize=6)
+    axes[0].figure.legend(*axes[1].get_legend_handles_labels(), fontsize=6, loc="outside right upper")
     figure.savefig(file, dpi=110)
 
 
