@@ -57,7 +57,12 @@ def draw(report: dict[str, Any], file: Path) -> None:
         "size": [each for each in jobs[1:] if each["job"]["batch"] == 1 and each["job"]["steps"] == short(jobs)],
         "batch": [each for each in jobs[1:] if each["job"]["size"] == usual and each["job"]["steps"] == short(jobs)],
     }
-    figure, axes = plt.subplots(1, 4, figsize=(17, 4.6), layout="constrained", width_ratios=(1.5, 1, 1, 1))
+    panels = {field: shown for field, shown in panels.items() if len(shown) > 1}
+    shares = (1.5, *(1 for _ in panels))
+    _, axes = plt.subplots(
+        1, len(shares), figsize=(4 * len(shares) + 2, 4.6), layout="constrained", width_ratios=shares, squeeze=False
+    )
+    figure, axes = axes[0, 0].figure, axes[0]
     there = {name: told for name, told in jobs[0]["contenders"].items() if "missing" not in told}
     axes[0].barh(list(there), [1000 * told["seconds_a_step"] for told in there.values()], color=[*map(colour, there)])
     for place, told in enumerate(there.values()):
@@ -74,7 +79,8 @@ def draw(report: dict[str, Any], file: Path) -> None:
         axis.set_title(f"seconds against {field}", fontsize=9)
         axis.set_xlabel(field)
         axis.set_ylim(bottom=0)
-    axes[0].figure.legend(*axes[1].get_legend_handles_labels(), fontsize=6, loc="outside right upper")
+    if panels:
+        figure.legend(*axes[1].get_legend_handles_labels(), fontsize=6, loc="outside right upper")
     figure.savefig(file, dpi=110)
 
 
