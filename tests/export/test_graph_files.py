@@ -21,7 +21,6 @@ from handfirst.export.graph_files import read_graph, serialise, write_graph
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part
 from handfirst.export.systems.two_stage.parts import part_makers
-from handfirst.export.to_onnx import to_onnx
 
 pytestmark = pytest.mark.long
 
@@ -76,10 +75,10 @@ def test_a_bundle_with_weights_apart_works_and_lists_every_file(
 
 
 @pytest.mark.parametrize(("precision", "worst"), [("float16", 45), ("bfloat16", 25)])
-def test_half_precision_takes_and_gives_float32(precision: str, worst: float, tmp_path: Path) -> None:
+def test_half_precision_takes_and_gives_float32(precision: str, worst: float, exports: Exports, tmp_path: Path) -> None:
     part = part_makers(tiny_model())["hand_unet"]()  # its own: the weights are converted in place
     trials = gate.run_trials(part)
-    files = write_graph(to_onnx(part, form=form_of(part, precision)), tmp_path, part.role)
+    files = write_graph(exports.to_onnx(part, form=form_of(part, precision)), tmp_path, part.role)
     graph = read_graph(tmp_path, files, part.role, part.spec, precision)
     proto = onnx.load_from_string(graph.model)
     kind = {"float16": onnx.TensorProto.FLOAT16, "bfloat16": onnx.TensorProto.BFLOAT16}[precision]

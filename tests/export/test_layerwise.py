@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
+from support.exports import Exports
 from support.gpu_graphs import GpuGraph
 from support.tiny_model import save_tiny_model, tiny_model
 
@@ -114,10 +115,10 @@ def test_what_cannot_be_looked_into_is_said(gpu_graphs: dict[str, GpuGraph], mon
         graph_values(graph, inputs)
 
 
-def test_weights_of_other_files_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_other_files_come_along(exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handfirst.export.graph_files.INLINE_LIMIT", 1)
     part = head()
-    files = write_graph(to_onnx(part, "float32"), tmp_path, part.role)
+    files = write_graph(exports.to_onnx(part, "float32"), tmp_path, part.role)
     graph = read_graph(tmp_path, files, part.role, part.spec, "float32")
     assert files.data and graph.data
     inputs = example(part, 2)

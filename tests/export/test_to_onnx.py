@@ -91,11 +91,11 @@ def test_the_same_part_gives_the_same_bytes(parts: dict[str, Part], graphs: dict
 
 
 @pytest.mark.parametrize("name", [n for n in AUTOENCODERS if n != "AutoencoderTiny"])
-def test_the_other_autoencoders(name: str) -> None:
+def test_the_other_autoencoders(name: str, exports: Exports) -> None:
     found = {part.role: part for part in two_stage_parts(tiny_model(autoencoder=name))}
     for role in ("vae_encoder", "vae_decoder"):
         inputs = example(found[role], 2, cells=(3, 5))
-        (got,) = session(serialise(to_onnx(found[role], "float32"))).run(None, inputs)
+        (got,) = session(serialise(exports.to_onnx(found[role], "float32"))).run(None, inputs)
         np.testing.assert_allclose(got, torchs_own(found[role], inputs)[0], rtol=1e-3, atol=1e-4)
 
 

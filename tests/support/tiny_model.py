@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from handfirst.export.weights import round_weights
 from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
 from handfirst.runtime.systems.two_stage.settings import (
     BodySettings,
@@ -103,7 +104,10 @@ def tiny_settings(**changes: Any) -> TwoStageSettings:
 def tiny_model(
     settings: TwoStageSettings | None = None, autoencoder: str = "AutoencoderTiny", seed: int = 0
 ) -> TwoStageModel:
-    """A fresh random model, the same for the same arguments; torch's global generator is left as it was."""
+    """A fresh random model, the same for the same arguments; torch's global generator is left as it was.
+
+    Large weights are numbers that float16 holds.
+    """
     settings = settings or tiny_settings()
     text, latent = settings.text, settings.latent
     tokenizer = train_tokenizer(CAPTIONS, 300)
@@ -133,7 +137,7 @@ def tiny_model(
             training={"note": "random weights"},
         )
     for network in model.networks().values():
-        network.eval()
+        round_weights(network.eval())  # graphs that store half of the bits are then those that store all of them
     return model
 
 
