@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+T = TypeVar("T")
+R = TypeVar("R")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -31,6 +34,15 @@ def one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def spread(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """`work` of every item, in their order: in so many processes, or in this one where that is all there is."""
+    if workers == 1:
+        yield from map(work, items)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(work, items, chunksize=64)
 
 
 def begin() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from handfirst.runtime.diffusion.masks import kept_radii
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.data.workers import spread
 from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.machine import autocast, pick_device
 from handfirst.training.models.autoencoder import Autoencoder
@@ -70,9 +70,7 @@ def one_skeleton(keypoints: NDArray[np.float32], size: int) -> NDArray[np.uint8]
 def draw_skeletons(pictures: Pictures, file: Path, workers: int) -> Tensor:
     """The runtime's skeleton pictures of all people, uint8 [N, H, W, 3]; drawn once, memory-mapped afterwards."""
     if not file.exists():
-        with get_context("spawn").Pool(workers) as pool:
-            draw = partial(one_skeleton, size=pictures.size)
-            drawn = np.stack(list(pool.imap(draw, list(pictures.keypoints), chunksize=64)))
+        drawn = np.stack(list(spread(partial(one_skeleton, size=pictures.size), pictures.keypoints, workers)))
         with atomic_path(file) as temporary, temporary.open("wb") as out:
             np.save(out, drawn)
     return torch.from_numpy(np.load(file, mmap_mode="c"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.arrays import Pictures
+from handfirst.training.data.workers import spread
 from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.machine import pick_device
 from handfirst.training.models.autoencoder import Autoencoder
@@ -41,9 +41,7 @@ def _one_condition(
 def draw_conditions(pictures: Pictures, settings: TwoStageSettings, workers: int) -> Tensor:
     """c_p of all pictures, mask channels included: float16 [N, K', h, w]."""
     items = ((pictures.keypoints[i], pictures.hands[i] > 0) for i in range(len(pictures)))
-    with get_context("spawn").Pool(workers) as pool:
-        maps = pool.imap(partial(_one_condition, settings=settings), items, chunksize=64)
-        return torch.from_numpy(np.stack(list(maps)))
+    return torch.from_numpy(np.stack(list(spread(partial(_one_condition, settings=settings), items, workers))))
 
 
 def without_mask(c_p: Tensor, settings: TwoStageSettings, where: Tensor | None = None) -> Tensor:
