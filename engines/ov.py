@@ -5,8 +5,8 @@ what was compiled is kept in memory and in the cache of this machine.
 
 OpenVINO fills in external tensors by itself, from the current folder where the graph came from memory. So the checked
 bytes are always laid into a private folder (private.py) and read from there, and nothing else can reach a model. They
-are mapped, where mapped files can be deleted, and read when a shape is compiled, so their folder stays until the engine
-is closed.
+are mapped, and read when a shape is compiled; the folder goes as soon as they are, or, where mapped files cannot be
+deleted, with the engine.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class OvEngine:
         except UserError:
             self._folder.close()
             raise
-        if not graph.data:
+        if not graph.data or os.name == "posix":  # what is mapped stays; of a process that is killed nothing does
             self._folder.close()
         self._compiled: OrderedDict[_Shapes, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
