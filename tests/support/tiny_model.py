@@ -137,7 +137,9 @@ def tiny_model(
             training={"note": "random weights"},
         )
     for network in model.networks().values():
-        round_weights(network.eval())  # graphs that store half of the bits are then those that store all of them
+        network.eval()
+        if not any(parameter.is_meta for parameter in network.parameters()):
+            round_weights(network)  # graphs that store half of the bits are then those that store all of them
     return model
 
 
