@@ -129,13 +129,13 @@ class Baselines:
     def _repair(self, pose: HeldOut, sample: Sample, picture: Picture) -> Picture:
         for hand in find_hands(Request(to_pose(sample.keypoints, len(picture)), sample.caption, seed=pose.seed),
                                self._settings):  # fmt: skip
-            picture = self._repainted(hand, sample, picture)
+            picture = self._repainted(hand, picture)
         return picture
 
-    def _repainted(self, hand: Hand, sample: Sample, picture: Picture) -> Picture:
+    def _repainted(self, hand: Hand, picture: Picture) -> Picture:
         """One crop anew, put back inside its outline."""
         settings, crop = self._settings, hand.crop
-        region = self._outline(hand, sample, len(picture))
+        region = self._outline(hand)
         c_p = torch.from_numpy(hand.c_p[None]).to(pick_device())
 
         def network(x: torch.Tensor, t: torch.Tensor, both: torch.Tensor) -> torch.Tensor:
@@ -154,10 +154,9 @@ class Baselines:
         canvas = Canvas.empty(settings.body).place(drawn, region, crop.similarity)
         return paste(picture, canvas.image, canvas.mask, FEATHER)
 
-    def _outline(self, hand: Hand, sample: Sample, size: int) -> NDArray[np.bool_]:
+    def _outline(self, hand: Hand) -> NDArray[np.bool_]:
         """Where the crop's hands are by their true points, bool [S, S]."""
-        person = to_pose(sample.keypoints, size).people[hand.person]
-        points = [(hand.crop.similarity.apply(person.hand(side)), side) for side in hand.crop.sides]
+        points = [(hand.crop.similarity.apply(hand.found.hands.hand(side)), side) for side in hand.crop.sides]
         return dilate(draw_hands(points, hand.crop.size)[..., 0] > 0, AROUND)
 
     def _denoised(

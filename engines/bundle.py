@@ -111,11 +111,12 @@ class Bundle:
             has = ", ".join(self.manifest.engines) or "none"
             raise BundleError(f"{self.path}: no engine for {role}; the bundle has {has}")
         files = (entry.file, *entry.data)
+        model = self.bytes(entry.file)
         folder = self._private(entry.data) if entry.data else None
         graph = Graph(
             role=role,
             spec=entry.spec,
-            model=self.bytes(entry.file),
+            model=model,
             data={name: folder.bytes(name) if folder else self.bytes(name) for name in entry.data},
             folder=folder,
             precision=entry.precision,
