@@ -18,8 +18,9 @@ FLAGS = [
 PATIENCE_MS = 120_000
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
+    """Closed with its module: while Playwright's driver is open, its event loop runs, and asyncio starts no other."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no browser is installed: apt-get install chromium")
@@ -30,7 +31,7 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server():
     """Of the embedded model alone."""
     with serving(demo_bundle_path(), "--limit", "steps=40") as running:
