@@ -86,7 +86,8 @@ class TestDoors:
 
         page = open_page(route=lambda page: page.route("**/v1/**", guard))
         page.get_by_role("textbox", name="Token").fill("a-token-of-this-server")
-        page.get_by_role("button", name="Go on").click()
+        with page.expect_response(lambda answer: "/v1/" in answer.url and answer.ok):
+            page.get_by_role("button", name="Go on").click()
         expect(page.locator("#render")).to_be_enabled()
         assert heard[0] is None and heard[-1] == "Bearer a-token-of-this-server"
 
