@@ -133,6 +133,7 @@ def test_another_list_of_canvases_has_other_keys(model: Path) -> None:
         return keeper.identity
 
     found = [identity(), identity(buckets=2.0), identity(buckets=("64x64", "48x80"))]
+    assert identity(buckets="64x64,48x80") == found[2]  # as `prepare --buckets` takes them
     assert len(set(found)) == 3 and identity(buckets=2.0) == found[1]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from handfirst.training.data.augment import Colours
 from handfirst.training.loop.options import Block, LoopOptions, MemoryOptions, Precision, ShardOptions
@@ -86,6 +86,13 @@ class BodyOptions(FineTuneOptions):
     buckets: float | tuple[str, ...] | None = None
     """Canvases of several shapes, of which every example gets the one that fits it best: those of the model's area up
     to this ratio of two sides, or these ("448x576", width first). None: the model's own square, as the paper."""
+
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _as_prepare_has_them(cls, value: Any) -> Any:
+        """Also "512x512,448x576", as `handfirst prepare` takes them."""
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
     kept_region: Literal["precise", "expanded"] = "precise"
     """Which cells are blended in training: those of the true mask (paper, eq. 11), or of the mask dilated as far as
     the sampler dilates it at that time step (section III-D)."""
