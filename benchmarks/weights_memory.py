@@ -44,7 +44,8 @@ def main() -> None:
             command = [sys.executable, __file__, "--way", way, folder, str(size)]
             found = subprocess.run(command, capture_output=True, text=True)
             lines = found.stdout.splitlines()
-            told[way] = json.loads(lines[-1]) if lines else {"failed": found.stderr.strip().splitlines()[-1][:300]}
+            said = found.stderr.strip().replace(f"{folder}/", "").splitlines()[-1:]
+            told[way] = json.loads(lines[-1]) if lines else {"failed": "".join(said)[:300]}
             print(way, told[way], flush=True)
     report = {"weights_bytes": size, "ways": told, "machine": machine(("onnxruntime", "openvino"))}
     atomic_write_bytes(options.out, (json.dumps(report, indent=1) + "\n").encode())
