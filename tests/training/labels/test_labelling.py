@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from support.fake_gpus import label
 if __name__ == "__main__":
-    label(Path({out!r}))
+    label(Path({out!r}), seconds=0.3)  # long enough that a busy machine still kills it midway
 """
 
 
