@@ -60,6 +60,7 @@ class TestTheServer:
 
     def test_it_lives_and_counts(self, server):
         assert server.http.get("/healthz").json() == server.http.get("/readyz").json() == {"ok": True}
+        server.until(server.ask(**tiles(0))["id"])  # one worker, in order: what other tests asked for has ended too
         before = server.http.get("/metrics").text
         server.until(server.ask(**tiles(0))["id"])
         after = server.http.get("/metrics").text
