@@ -1,20 +1,24 @@
 """How many training samples a core makes in a second: reading, decoding, colours, conditions, at 512 x 512.
 
-    python benchmarks/data_throughput.py        # -> benchmarks/results/data-throughput.json; one core, a minute
+    python benchmarks/data_throughput.py        # -> benchmarks/results/data-throughput.json; two minutes on quiet cores
 
 What `handfirst train` runs in its workers, without any network. A GPU that trains at RATE samples a second on CORES
 cores is fed where one core makes RATE / CORES samples; the figures say by how much. Parts are timed alone as well, to
-show where the time goes.
+show where the time goes. Stage 2 is measured out of shards and out of kept latents (--keep-latents), in turns: in one
+process, and by the clock in a worker process on each core of this machine, with the memory that a worker comes to need.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,10 @@ import numpy as np
 import torch
 from full_size import machine
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from handfirst.engines.files import atomic_write_bytes
+from handfirst.engines.installed import usable_cores
 from handfirst.runtime.pose.skeleton import draw_skeleton
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.augment import Colours, recolour
@@ -33,7 +39,7 @@ from handfirst.training.data.procedural.sample import SAMPLERS
 from handfirst.training.data.shards import Shards, open_shards
 from handfirst.training.data.store import Store
 from handfirst.training.loop.kept import KeptSamples, example_key
-from handfirst.training.loop.samples import Mixture, Pick, TrainingSamples
+from handfirst.training.loop.samples import Mixture, Pick, Sample, TrainingSamples, alone
 from handfirst.training.models.text_encoder import train_tokenizer
 from handfirst.training.systems.two_stage.conditions import hand_condition, kept_cells, to_pose
 from handfirst.training.systems.two_stage.kept import BodyKeeper
@@ -143,17 +149,61 @@ def measure_kept(samples: TrainingSamples, make: BodySamples, seconds: float) ->
     keys = [example_key(keeper.identity, samples.sources, Pick(0, i)) for i in range(len(shards))]
     store.put(dict(zip(keys, contents, strict=True)))
     kept = KeptSamples(samples.sources, samples.mixture, keeper.drawer(), 0, store, keeper.identity)
-    ways = {"of_shards": samples.__getitem__, "of_kept": kept.__getitem__}
+    ways: dict[str, Dataset[Sample]] = {"of_shards": samples, "of_kept": kept}
     spent: dict[str, list[float]] = {way: [] for way in ways}
+    worked: dict[str, list[Worked]] = {way: [] for way in ways}
     for _ in range(3):
-        for way, draw in ways.items():
-            spent[way].append(timed(draw, seconds / 6))
+        for way, dataset in ways.items():
+            spent[way].append(timed(dataset.__getitem__, seconds / 6))
+            worked[way].append(worked_through(dataset, seconds))
     medians = {way: statistics.median(times) for way, times in spent.items()}
+    rates = {way: statistics.median(each.rate for each in some) for way, some in worked.items()}
+    grown = {way: statistics.median(each.grown_mb for each in some) for way, some in worked.items()}
     return {
         "bytes_per_example": round(statistics.mean(map(len, contents))),
         "milliseconds_per_sample": {way: round(value, 2) for way, value in medians.items()},
         "times_as_many_samples": round(medians["of_shards"] / medians["of_kept"], 2),
+        "workers": {
+            "number": usable_cores(),
+            "samples_per_second": {way: round(rate, 1) for way, rate in rates.items()},
+            "times_as_many_samples": round(rates["of_kept"] / rates["of_shards"], 2),
+            "memory_grown_mb_of_each": {way: round(value, 1) for way, value in grown.items()},
+        },
     }
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What worker processes did: samples a second by the clock, and the most that one's memory grew."""
+
+    rate: float
+    grown_mb: float
+
+
+@dataclass
+class Watched(Dataset[Sample]):
+    """The same samples; each tells the most memory that its process has needed so far."""
+
+    samples: Dataset[Sample]
+
+    def __getitem__(self, place: int) -> Sample:
+        sample = self.samples[place]
+        return {**sample, "peak_mb": np.float64(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+
+
+def worked_through(samples: Dataset[Sample], seconds: float) -> Worked:
+    """A worker process on each core, as training has them; the clock runs from when all have given their first."""
+    workers = usable_cores()
+    loader = DataLoader(
+        Watched(samples), sampler=islice(count(), 10**9), batch_size=8, num_workers=workers, worker_init_fn=alone
+    )
+    batches = iter(loader)
+    first = [next(batches)["peak_mb"].min().item() for _ in range(workers)]
+    started, made, peak = time.monotonic(), 0, 0.0
+    while (spent := time.monotonic() - started) < seconds:
+        batch = next(batches)
+        made, peak = made + len(batch["peak_mb"]), max(peak, batch["peak_mb"].max().item())
+    return Worked(made / spent, peak - min(first))
 
 
 def timed(work: Callable[[int], Any], seconds: float) -> float:

@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from handfirst.engines.errors import UserError
+from handfirst.engines.installed import usable_cores
 from handfirst.runtime.cli.bars import Throughput
 from handfirst.training.data.example import Example
 from handfirst.training.data.shards import Shards
@@ -156,8 +157,9 @@ def fill(
     accelerator.wait_for_everyone()  # all have looked before anybody writes
     if missing:
         loader = DataLoader(
-            _Missing(sources, missing, keeper), TOGETHER, num_workers=workers, collate_fn=list, worker_init_fn=alone
-        )
+            _Missing(sources, missing, keeper), TOGETHER, num_workers=min(workers, usable_cores()), collate_fn=list,
+            worker_init_fn=alone,
+        )  # fmt: skip
         shown = None if show and accelerator.is_main_process else False
         with Throughput("latents", len(mine), len(mine) - len(missing), show=shown) as bar:
             for number, prepared in enumerate(loader):

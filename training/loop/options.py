@@ -106,7 +106,7 @@ class ShardOptions(LoopOptions):
     """Denoising steps of the pictures on a sample sheet."""
     save_every: int | None = Field(500, ge=1)
     workers: int = Field(4, ge=0)
-    """Processes that read and draw, per training process; 0: none beside it."""
+    """Processes that read and draw, per training process, at most one for each core; 0: none beside it."""
     keep_latents: bool | None = None
     """Whether what the autoencoder makes of each example is kept on disk, in the run's folder (of stage 2, where
     colours do not change); None: where the training sees its examples more than once."""

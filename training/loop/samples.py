@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from handfirst.engines.errors import UserError
+from handfirst.engines.installed import usable_cores
 from handfirst.training.data.example import Example
 from handfirst.training.data.shards import Shards
 from handfirst.training.loop.feed import Share
@@ -257,6 +258,7 @@ class _Places:
 
 
 def _load(samples: Any, batches: Iterable[list[int]], workers: int, pin: bool) -> Iterator[Batch]:
+    workers = min(workers, usable_cores())  # more only wait for each other, and torch warns of them
     loader = DataLoader(
         samples,
         batch_sampler=batches,

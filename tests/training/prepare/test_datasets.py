@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.datasets import write_hagrid, write_interhand
+from support.datasets import write_hagrid, write_interhand, write_wholebody
 from support.many_pictures import multiply_hagrid, multiply_reinterhand, spoil
 from support.more_datasets import write_reinterhand
-from support.tiny_labellers import write_sam
+from support.tiny_labellers import write_blip, write_sam
 from typer.testing import CliRunner
 
 from handfirst.training.data.example import Example, decode
@@ -107,3 +107,15 @@ def test_as_many_as_were_asked_for_although_two_in_a_hundred_are_broken(tmp_path
         assert counts["looked_at"] - sum(counts["failed"].values()) >= 84
     assert sum(sum(report["sources"][s]["failed"].values()) for s in ("hagrid", "reinterhand")) >= 2
     assert not (tmp_path / "out" / "candidates").exists()
+
+
+def test_a_source_of_which_only_the_validation_split_is_there_says_so(tmp_path: Path) -> None:
+    write_wholebody(tmp_path / "coco", count=2)
+    words = [f"--from=wholebody={tmp_path / 'coco'}:2", "--sam", str(write_sam(tmp_path / "sam")), "--size", "64"]
+    words += ["--captioner", str(write_blip(tmp_path / "blip"))]
+    done = CliRunner().invoke(app, ["body", str(tmp_path / "out"), *words, "--workers", "1", "--smallest-mask", "0"])
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert report["val"]["examples"] == 2 and not report["train"]["examples"]
+    assert any("belongs to its validation split" in line for line in report["remarks"])
+    assert not any("not one example" in line for line in report["remarks"])

@@ -92,7 +92,9 @@ def _remarks(plan: Plan, made: Mapping[str, Tally]) -> list[str]:
             if reason in REMEDY:
                 out.append(f"{label}: {count:,} pictures left out ({reason}); {REMEDY[reason]}")
         tally = made.get(label)
-        if source.looked_at and (tally is None or not tally.examples):
+        if source.drawn["val"] and not source.drawn["train"]:
+            out.append(f"{label}: all that is of use belongs to its validation split; put its training split beside it")
+        elif source.looked_at and (tally is None or not tally.examples):
             out.append(f"{label}: not one example was made of {source.looked_at:,} pictures")
         if tally and (words := tally.kinds["caption"]["words"]):
             out.append(f"{label}: {words:,} captions say no more than the key points do; {REMEDY['no caption']}")
