@@ -145,7 +145,7 @@ def measure_kept(samples: TrainingSamples, make: BodySamples, seconds: float) ->
     (shards,) = samples.sources
     keeper = BodyKeeper(make, NoNetwork())  # type: ignore[arg-type]
     store = Store(shards.files[0].with_name("latents.sqlite"))
-    contents = keeper.finish([keeper.prepare(shards.read(i)) for i in range(len(shards))], torch.device("cpu"))
+    contents = keeper.finish([keeper.prepare(shards.read(i), i) for i in range(len(shards))], torch.device("cpu"))
     keys = [example_key(keeper.identity, samples.sources, Pick(0, i)) for i in range(len(shards))]
     store.put(dict(zip(keys, contents, strict=True)))
     kept = KeptSamples(samples.sources, samples.mixture, keeper.drawer(), 0, store, keeper.identity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,9 +47,13 @@ class Share:
     def places(self, first: int, last: int) -> Iterator[int]:
         """The places of this process in the steps first .. last - 1, micro-batch after micro-batch."""
         for step in range(first, last):
-            for part in range(self.parts):
-                start = step * self.batch + (part * self.processes + self.rank) * self.size
+            for start in self.starts(step):
                 yield from range(start, start + self.size)
+
+    def starts(self, step: int) -> Iterator[int]:
+        """The first place of each of its micro-batches in a step."""
+        for part in range(self.parts):
+            yield step * self.batch + (part * self.processes + self.rank) * self.size
 
 
 class Feed(Protocol):
@@ -67,7 +71,8 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class StepFeed:
-    """Whole batches, each made from its step's index where it is used: for one process."""
+    """Whole batches, each made from its step's index where it is used; every process makes all of it and takes its
+    share, so that any number of processes and parts learns from the same samples."""
 
     make: Callable[[int], Any]
     epoch: int | None = None
@@ -76,13 +81,22 @@ class StepFeed:
         """Endless.
 
         Raises:
-            UserError: a batch would have to be cut.
+            UserError: a batch of more than tensors would have to be cut.
         """
-        if share.parts * share.processes > 1:
-            raise UserError(
-                f"expected one process that takes its batch in one part, got {share.processes} x {share.parts}"
-            )
-        return map(self.make, itertools.count(first))
+        for step in itertools.count(first):
+            yield from _own(self.make(step), share)
+
+
+def _own(batch: Any, share: Share) -> Iterator[Any]:
+    """The micro-batches of one process: rows of every tensor of a dataclass."""
+    if share.parts * share.processes == 1:
+        yield batch
+        return
+    rows = {field.name: getattr(batch, field.name) for field in fields(batch)} if is_dataclass(batch) else {}
+    if not rows or not all(isinstance(value, Tensor) for value in rows.values()):
+        raise UserError(f"expected one process that takes its batch in one part, got {share.processes} x {share.parts}")
+    for start in share.starts(0):
+        yield replace(batch, **{name: value[start : start + share.size] for name, value in rows.items()})
 
 
 class Draws:

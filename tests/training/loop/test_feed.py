@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
 from handfirst.training.data.example import Example
 from handfirst.training.data.shards import Shards
-from handfirst.training.loop.feed import Share
+from handfirst.training.loop.feed import Share, StepFeed
 from handfirst.training.loop.samples import (
     HeldOutSamples,
     Mixture,
@@ -102,3 +103,31 @@ def test_held_out_samples_are_spread_over_examples_and_times() -> None:
     assert times[0] < 20 and times[-1] > 980
     assert max(np.diff(times)) < 3 * 1000 / 90
     assert [held[i]["draw"] for i in range(9)] == [s["draw"] for s in found[:9]]
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A batch whose samples are their own places."""
+
+    place: torch.Tensor
+    other: torch.Tensor
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5))
+def test_a_whole_batch_is_shared_as_samples_of_shards_are(processes: int, parts: int, size: int, first: int) -> None:
+    batch = processes * parts * size
+    whole = torch.arange(batch)
+    feed = StepFeed(lambda step: Numbered(step * batch + whole, -whole))
+    for rank in range(processes):
+        share = Share(batch, parts, processes, rank)
+        batches = feed.batches(first, share, torch.device("cpu"))
+        got = [next(batches) for _ in range(2 * parts)]
+        assert torch.cat([each.place for each in got]).tolist() == list(share.places(first, first + 2))
+        assert all(len(each.place) == size and ((each.place + each.other) % batch == 0).all() for each in got)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused() -> None:
+    feed = StepFeed(lambda step: [step])
+    assert next(feed.batches(3, Share(4), torch.device("cpu"))) == [3]
+    with pytest.raises(UserError, match="expected one process that takes its batch in one part, got 2 x 1"):
+        next(feed.batches(0, Share(4, processes=2), torch.device("cpu")))

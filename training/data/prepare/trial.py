@@ -4,7 +4,7 @@ In rounds: a round's candidates are those that the draw misses, given the verdic
 into blocks, the pieces of work that processes and machines are given; a block's verdicts are a file of their own, so
 that whatever is killed is looked at again by the block. Which round holds which candidates follows from the verdicts
 alone, never from who found them. A drawn picture is read twice, now and for its shard: 1.6 times the time of an
-example (benchmarks/results/prepare-cost.json, one round of 24 examples on a busy core), the same memory.
+example, the same memory (benchmarks/results/prepare-cost.json).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Latents are kept as the autoencoder gives them, in its own precision and before they are standardised, so that a step
 computes what it would have computed. Of the paper's 36,500 examples in bfloat16 that is 2.4 GB; skeleton and hands, of
-rendered people, add 35 kB to each. Measured on one core at 512 pixels: 6.8 times as many samples as out of the shards
-(benchmarks/results/kept-latents.json).
+rendered people, add 35 kB to each. At 512 pixels a core makes 6.6 times as many samples of them as out of the shards
+(benchmarks/results/data-throughput.json).
 """
 
 from __future__ import annotations
