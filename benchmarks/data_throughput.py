@@ -4,7 +4,7 @@
 
 What `handfirst train` runs in its workers, without any network. A GPU that trains at RATE samples a second on CORES
 cores is fed where one core makes RATE / CORES samples; the figures say by how much. Parts are timed alone as well, to
-show where the time goes. Stage 2 is measured out of shards and out of kept latents (--keep-latents), in turns: in one
+show where the time goes. Stage 2 is measured out of shards and out of kept latents (keep_latents), in turns: in one
 process, and by the clock in a worker process on each core of this machine, with the memory that a worker comes to need.
 """
 
