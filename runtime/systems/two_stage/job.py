@@ -22,8 +22,8 @@ from handfirst.runtime.systems.two_stage.fitting import Armless
 from handfirst.runtime.systems.two_stage.request import CloseUp, Request
 
 PROMPT = (
-    "a person with short black hair and tan skin, wearing a yellow t-shirt and blue trousers, "
-    "left hand open palm, right hand flat hand, plain teal background"
+    "a portrait of a person, short black hair, tan skin, yellow long-sleeve top, "
+    "left hand palm, right hand one, plain teal background"
 )
 
 
