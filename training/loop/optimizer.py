@@ -5,6 +5,7 @@ The optimizer is AdamW, Adafactor, or Muon for the matrices of hidden layers bes
 Muon makes every singular value of a matrix's update alike, so that no direction of a layer learns last. Measured on the
 demo's autoencoder: after 200 steps as far as AdamW after more than 400, at 1.1 times its time a step. torch's Muon
 takes matrices only: a convolution [out, in, kh, kw] is one of out rows, and its matrix shares the weights' memory.
+Where the machine has no bfloat16, muon.py takes its place: torch's computes in nothing else.
 Source: K. Jordan, Muon (2024); torch.optim.Muon.
 """
 
@@ -19,6 +20,8 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from handfirst.training.loop.machine import computes_in
+from handfirst.training.loop.muon import Float32Muon
 from handfirst.training.loop.options import LoopOptions
 
 LEAST = 8  # input and output channels of a hidden layer; less is a border, of colours or the like
@@ -67,10 +70,10 @@ class MuonBesideAdamW(torch.optim.Optimizer):
         groups = [{"params": rest, "lr": options.lr}, {"params": hidden, "lr": options.matrix_lr}]
         super().__init__([{**group, "initial_lr": group["lr"]} for group in groups], {})
         self._pairs = [(weight, nn.Parameter(as_matrix(weight.detach()))) for weight in hidden]
-        decay = options.weight_decay
+        decay, muon = options.weight_decay, torch.optim.Muon if computes_in("auto") == "bf16" else Float32Muon
         self._parts: dict[str, torch.optim.Optimizer] = {
             "adamw": torch.optim.AdamW(rest, lr=options.lr, betas=options.betas, weight_decay=decay, fused=True),
-            "muon": torch.optim.Muon([matrix for _, matrix in self._pairs], lr=options.matrix_lr, weight_decay=decay),
+            "muon": muon([matrix for _, matrix in self._pairs], lr=options.matrix_lr, weight_decay=decay),
         }
 
     @torch.no_grad()

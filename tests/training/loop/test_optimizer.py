@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from handfirst.training.loop import optimizer as chosen
+from handfirst.training.loop.muon import Float32Muon, orthogonal
 from handfirst.training.loop.optimizer import as_matrix, build_optimizer, hidden_weights, learning_rate, scale
 from handfirst.training.loop.options import LoopOptions
 
@@ -30,7 +32,10 @@ def test_hidden_layers_are_those_with_channels_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_step_is_torchs_muon_on_the_matrix_and_adamw_on_the_rest(memory_format: torch.memory_format) -> None:
+def test_a_step_is_torchs_muon_on_the_matrix_and_adamw_on_the_rest(
+    memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "computes_in", lambda _: "bf16")
     module = network().to(memory_format=memory_format)
     reference = network()
     conv, rest = reference[1].weight, [p for p in reference.parameters() if p.shape != (16, 8, 3, 3)]
@@ -56,6 +61,40 @@ def test_a_step_is_torchs_muon_on_the_matrix_and_adamw_on_the_rest(memory_format
     assert all(p.grad is None for p in module.parameters())
     for a, b in zip(module.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=2e-3, rtol=0)  # bfloat16 inside of Muon, another order of columns
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (24, 24)])
+def test_in_float32_it_is_torchs_muon_but_for_bfloat16s_rounding(shape: tuple[int, int]) -> None:
+    draws = torch.Generator().manual_seed(2)
+    start = torch.randn(shape, generator=draws)
+    mine, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizers = [kind([p], lr=0.02, weight_decay=0.1) for kind, p in ((Float32Muon, mine), (torch.optim.Muon, theirs))]
+    for _ in range(4):
+        mine.grad = torch.randn(shape, generator=draws)
+        theirs.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert (mine - theirs).norm() < 0.02 * (theirs - start).norm()
+    told = optimizers[0].state_dict()
+    optimizers[1].load_state_dict(told)  # a checkpoint of either goes on with the other
+    assert set(told["state"][0]) == {"momentum_buffer"}
+
+
+def test_an_update_is_nearly_orthogonal_and_has_the_matrixs_own_directions() -> None:
+    matrix = torch.randn(12, 30, generator=torch.Generator().manual_seed(3))
+    update = orthogonal(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
+    assert update.dtype == torch.float32
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    values = u.T @ update @ vt.T
+    assert torch.allclose(values, torch.diag(torch.diag(values)), atol=1e-3)
+    assert (values.diag() > 0.6).all() and (values.diag() < 1.25).all()  # Jordan's coefficients do not converge to 1
+
+
+def test_without_bfloat16_it_is_float32s(monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer, kind in (("no", Float32Muon), ("bf16", torch.optim.Muon)):
+        monkeypatch.setattr(chosen, "computes_in", lambda _, answer=answer: answer)
+        made = build_optimizer(network(), OPTIONS)
+        assert isinstance(made, chosen.MuonBesideAdamW) and type(made._parts["muon"]) is kind
 
 
 def test_a_matrix_is_a_view_in_either_memory_format() -> None:
