@@ -22,14 +22,14 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from plan import Step, carry_out, left_of, pin
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.topology import FINGERS
@@ -51,21 +51,11 @@ SHOWN = 12
 def main() -> None:
     """Does what is left and this environment can do; then the table, as far as there is anything to tell."""
     options = parsed()
-    left = [step for step in plan(options) if not step[2].exists()]
-    for name, needs, _, _ in left:
-        print(f"left: {name} ({needs})")
+    left = left_of(plan(options))
     if options.dry_run:
         return
-    pin(options)
-    for name, needs, done, work in left:
-        if find_spec(needs) is None:
-            print(f"not here: {name}; it needs {needs}, run the same line where that is installed", file=sys.stderr)
-            continue
-        started = time.time()
-        work()
-        if not done.exists():
-            sys.exit(f"stopped in: {name}; the same line goes on")
-        print(f"done: {name} in {(time.time() - started) / 60:.1f} min", flush=True)
+    pin(options.work, budget(options))
+    carry_out(left)
     report(options)
 
 
@@ -87,34 +77,23 @@ def budget(options: argparse.Namespace) -> dict[str, int]:
     return {name: value for name, value in vars(options).items() if name not in ("work", "out", "dry_run")}
 
 
-def pin(options: argparse.Namespace) -> None:
-    """What is in the folder was made with one budget."""
-    file = options.work / "budget.json"
-    if not file.exists():
-        options.work.mkdir(parents=True, exist_ok=True)
-        atomic_write_bytes(file, json.dumps(budget(options)).encode())
-    if (begun := json.loads(file.read_text())) != budget(options):
-        sys.exit(f"{options.work} was begun with {begun}; give the same, or another --work")
-
-
-def plan(options: argparse.Namespace) -> Iterator[tuple[str, str, Path, Any]]:
-    """(name, package it needs, the file that is there when it is done, what does it)."""
+def plan(options: argparse.Namespace) -> Iterator[Step]:
     work: Path = options.work
     shards = work / "shards"
-    yield "render hands", "numba", shards / "done", lambda: render(shards, options.hands)
+    yield Step("render hands", "numba", shards / "done", partial(render, shards, options.hands))
     for arm in ARMS:
         for seed in range(options.seeds):
             place = work / f"{arm}-{seed}"
             model, bundle = place / "run" / "model", place / "bundle"
-            yield f"train {arm} {seed}", "torch", model, lambda p=place, a=arm, s=seed: train(p, a, s, shards, options)
-            yield f"export {arm} {seed}", "onnxscript", bundle, lambda m=model, b=bundle: export(m, b)
+            yield Step(f"train {arm} {seed}", "torch", model, partial(train, place, arm, seed, shards, options))
+            yield Step(f"export {arm} {seed}", "onnxscript", bundle, partial(export, model, bundle))
     for kind, place in shown(options):
-        what = kind == "true"
-        yield (
-            f"draw {place.name}", "numba" if what else "onnxruntime", place / "done",
-            lambda k=kind, p=place: render_truth(p, options.pictures) if k == "true" else sample(k, p, options),
-        )  # fmt: skip
-        yield f"look at {place.name}", "mediapipe", place / "seen.json", lambda p=place: look(p)
+        if kind == "true":
+            needs, work_ = "numba", partial(render_truth, place, options.pictures)
+        else:
+            needs, work_ = "onnxruntime", partial(sample, kind, place, options)
+        yield Step(f"draw {place.name}", needs, place / "done", work_)
+        yield Step(f"look at {place.name}", "mediapipe", place / "seen.json", partial(look, place))
 
 
 def shown(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:

@@ -24,8 +24,7 @@ import argparse
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +33,7 @@ from typing import Any
 import cv2
 import numpy as np
 from hand1000_judging import figures, judged, kid_h, look, mean_angles, pictures_of, read_png, told, write_png
+from plan import Step, carry_out, left_of, pin
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.topology import HANDS
@@ -50,28 +50,15 @@ AT_ONCE = 8
 SHOWN = 10
 """Pictures of a row of the sheet."""
 
-Step = tuple[str, str, Path, Callable[[], None]]
-"""(name, package it needs, the file that is there when it is done, what does it)."""
-
 
 def main() -> None:
     """Does what is left and this environment can do; then the table, as far as there is anything to tell."""
     options = parsed()
-    left = [step for step in plan(options) if not step[2].exists()]
-    for name, needs, _, _ in left:
-        print(f"left: {name} ({needs})")
+    left = left_of(plan(options))
     if options.dry_run:
         return
-    pin(options)
-    for name, needs, done, work in left:
-        if find_spec(needs) is None:
-            print(f"not here: {name}; it needs {needs}, run the same line where that is installed", file=sys.stderr)
-            continue
-        started = time.time()
-        work()
-        if not done.exists():
-            sys.exit(f"stopped in: {name}; the same line goes on")
-        print(f"done: {name} in {(time.time() - started) / 60:.1f} min", flush=True)
+    pin(options.work, budget(options))
+    carry_out(left)
     report(options)
 
 
@@ -99,32 +86,18 @@ def budget(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name not in apart}
 
 
-def pin(options: argparse.Namespace) -> None:
-    """What is in the folder was made with one budget."""
-    file = options.work / "budget.json"
-    if not file.exists():
-        options.work.mkdir(parents=True, exist_ok=True)
-        atomic_write_bytes(file, json.dumps(budget(options)).encode())
-    if (begun := json.loads(file.read_text())) != budget(options):
-        sys.exit(f"{options.work} was begun with {begun}; give the same, or another --work")
-
-
 def plan(options: argparse.Namespace) -> Iterator[Step]:
     work: Path = options.work
     start = work / "start"
-    yield "begin", "torch", start, lambda: begin(options, start)
+    yield Step("begin", "torch", start, partial(begin, options, start))
     for gesture in options.gestures:
         place = work / gesture
         shards = place / "shards"
-        yield f"render {gesture}", "numba", shards / "done", partial(render, shards, gesture, options)
+        yield Step(f"render {gesture}", "numba", shards / "done", partial(render, shards, gesture, options))
         feature = place / "feature" / "model"
         said = {"rank": options.rank}
-        yield (
-            f"feature of {gesture}",
-            "torch",
-            feature,
-            partial(train, "feature", start, place, "feature", said, options),
-        )
+        work_ = partial(train, "feature", start, place, "feature", said, options)
+        yield Step(f"feature of {gesture}", "torch", feature, work_)
         both = options.embedding_steps + options.tuning_steps
         for name, stage, model, said in (
             ("plain", "tuning", feature, {"steps": both, "share": 1.0}),
@@ -132,23 +105,20 @@ def plan(options: argparse.Namespace) -> Iterator[Step]:
             ("hand1000", "tuning", place / "embedding" / "model", {"steps": options.tuning_steps}),
         ):
             done = place / name / "model"
-            yield f"{name} of {gesture}", "torch", done, partial(train, stage, model, place, name, said, options)
+            work_ = partial(train, stage, model, place, name, said, options)
+            yield Step(f"{name} of {gesture}", "torch", done, work_)
     for arm in ARMS[1:]:
-        yield f"export {arm}", "onnxscript", work / f"bundle-{arm}", partial(export, arm, options)
+        yield Step(f"export {arm}", "onnxscript", work / f"bundle-{arm}", partial(export, arm, options))
     for gesture in options.gestures:
         place = work / gesture
-        yield (
-            f"true {gesture}",
-            "numba",
-            place / "pictures-true" / "done",
-            partial(render_truth, place, gesture, options),
-        )
+        work_ = partial(render_truth, place, gesture, options)
+        yield Step(f"true {gesture}", "numba", place / "pictures-true" / "done", work_)
         for arm in ARMS:
             done = place / f"pictures-{arm}" / "done"
-            yield f"draw {arm} {gesture}", "onnxruntime", done, partial(sample, arm, gesture, options)
+            yield Step(f"draw {arm} {gesture}", "onnxruntime", done, partial(sample, arm, gesture, options))
         for kind in ("true", *ARMS):
             folder = place / f"pictures-{kind}"
-            yield f"look at {kind} {gesture}", "mediapipe", folder / "seen.json", partial(look, folder)
+            yield Step(f"look at {kind} {gesture}", "mediapipe", folder / "seen.json", partial(look, folder))
 
 
 def begin(options: argparse.Namespace, out: Path) -> None:

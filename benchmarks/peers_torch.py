@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, StableDiffusionControlNetPipeline
+from diffusers import StableDiffusionControlNetPipeline
 from peers_model import GUIDANCE, Inputs, Model, network
 from peers_own import Latents, Mark
 
@@ -23,6 +25,9 @@ class Diffusers:
     def __init__(
         self, model: Model, threads: int, dtype: torch.dtype = torch.float32, compiled: bool = False, interval: int = 1
     ) -> None:
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+        from support.ddim import ddim
+
         torch.set_num_threads(threads)
         half = dtype == torch.bfloat16
         layout = torch.channels_last if half else torch.contiguous_format
@@ -33,8 +38,9 @@ class Diffusers:
             unet, controlnet = (torch.compile(each, dynamic=False) for each in (unet, controlnet))
         self._dtype = dtype
         self._pipeline = StableDiffusionControlNetPipeline(
-            vae=None, text_encoder=None, tokenizer=None, unet=unet, controlnet=controlnet, scheduler=scheduler(model),
-            safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+            vae=None, text_encoder=None, tokenizer=None, unet=unet, controlnet=controlnet,
+            scheduler=ddim(model.settings.schedule), safety_checker=None, feature_extractor=None,
+            requires_safety_checker=False,
         )  # fmt: skip
         self._pipeline.set_progress_bar_config(disable=True)
         self._cache = _deep_cache(self._pipeline, interval) if interval > 1 else None
@@ -70,22 +76,6 @@ class Diffusers:
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._dtype)
-
-
-def scheduler(model: Model) -> DDIMScheduler:
-    """DDIM as the model's settings have it."""
-    s = model.settings.schedule
-    return DDIMScheduler(
-        num_train_timesteps=s.train_steps,
-        beta_start=s.beta_start,
-        beta_end=s.beta_end,
-        beta_schedule=s.betas,
-        prediction_type=s.prediction,
-        timestep_spacing=s.spacing,
-        steps_offset=s.steps_offset,
-        set_alpha_to_one=s.set_alpha_to_one,
-        clip_sample=False,
-    )
 
 
 def _deep_cache(pipeline: Any, interval: int) -> Any:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from plan import Step, carry_out, left_of
 
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pictures import encode
@@ -59,18 +60,10 @@ WINDOWS = 20
 def main() -> None:
     """Does what is left and this environment can do, then writes what there is."""
     options = parsed()
-    left = [step for step in plan(options) if not step[2].exists()]
-    for name, needs, _, _ in left:
-        print(f"left: {name} ({needs})")
+    left = left_of(plan(options))
     if options.dry_run:
         return
-    for name, needs, done, work in left:
-        if find_spec(needs) is None:
-            print(f"not here: {name}; it needs {needs}, run the same line where that is installed", file=sys.stderr)
-            continue
-        work()
-        if not done.exists():
-            sys.exit(f"stopped in: {name}; the same line goes on")
+    carry_out(left)
     report(options)
 
 
@@ -89,17 +82,16 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def plan(options: argparse.Namespace) -> Iterator[tuple[str, str, Path, Callable[[], object]]]:
-    """(name, package that it needs, the file that is there when it is done, what does it)."""
+def plan(options: argparse.Namespace) -> Iterator[Step]:
     work: Path = options.work
-    yield "train the single stage", "torch", work / "single" / "done", lambda: train(options)
+    yield Step("train the single stage", "torch", work / "single" / "done", partial(train, options))
     for name in BASELINES:
         folder = work / "pictures" / name
-        yield f"paint {name}", "torch", folder / "done", lambda n=name: paint(n, options)
+        yield Step(f"paint {name}", "torch", folder / "done", partial(paint, name, options))
     for name in (OURS, *BASELINES):
-        yield f"judge {name}", "mediapipe", work / "judged" / name / "done", lambda n=name: judge(n, options)
+        yield Step(f"judge {name}", "mediapipe", work / "judged" / name / "done", partial(judge, name, options))
     for name in (OURS, *BASELINES, TRUE):
-        yield f"detect {name}", "mediapipe", work / "detected" / f"{name}.json", lambda n=name: detect(n, options)
+        yield Step(f"detect {name}", "mediapipe", work / "detected" / f"{name}.json", partial(detect, name, options))
 
 
 def train(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import hand1000
 import hand1000_judging as judging
+from plan import pin
 
 
 def straight_hand() -> np.ndarray:
@@ -83,10 +84,10 @@ def test_the_plan_names_every_step_once(tmp_path: Path) -> None:
         work=tmp_path, base=tmp_path, gestures=["ok", "fist"], rank=8, embedding_steps=3, tuning_steps=5, batch=2,
         people=4, pictures=2, sample_steps=2, config="demo", inception=None, out=tmp_path, dry_run=True,
     )  # fmt: skip
-    names = [name for name, _, _, _ in hand1000.plan(options)]
+    names = [step.name for step in hand1000.plan(options)]
     assert len(set(names)) == len(names) == 1 + 2 * 5 + 2 + 2 * (1 + 3 + 4)
     assert names[:6] == ["begin", "render ok", "feature of ok", "plain of ok", "embedding of ok", "hand1000 of ok"]
-    hand1000.pin(options)
+    pin(tmp_path, hand1000.budget(options))
     options.pictures = 3
     with pytest.raises(SystemExit, match="was begun with"):
-        hand1000.pin(options)
+        pin(tmp_path, hand1000.budget(options))

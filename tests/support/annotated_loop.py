@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
+from support.ddim import ddim
 
 
 @torch.no_grad()
@@ -14,13 +14,7 @@ def diffusers_loop(denoiser, settings, told, seed: int, steps: int, guidance: fl
     Args:
         told: what the network is told without and with, tensors of one row each, or (None, None).
     """
-    schedule = settings.schedule
-    scheduler = DDIMScheduler(
-        schedule.train_steps, schedule.beta_start, schedule.beta_end, schedule.betas, clip_sample=False,
-        set_alpha_to_one=schedule.set_alpha_to_one, steps_offset=schedule.steps_offset,
-        prediction_type=schedule.prediction, timestep_spacing=schedule.spacing,
-    )  # fmt: skip
-    scheduler.set_timesteps(steps)
+    scheduler = ddim(settings.schedule, steps)
     generator = torch.Generator().manual_seed(seed)
     shape = (settings.channels, settings.cells, settings.cells)
     # one draw for the whole run, as a stream of the runtime's is: torch's generator gives other numbers in pieces

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
 from scipy import ndimage
+from support.ddim import ddim
 from support.tiny_model import CAPTIONS
 
 from handfirst.engines.verify import psnr
@@ -71,23 +71,6 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))
 
 
-def scheduler(model: TwoStageModel, steps: int) -> DDIMScheduler:
-    s = model.settings.schedule
-    out = DDIMScheduler(
-        num_train_timesteps=s.train_steps,
-        beta_start=s.beta_start,
-        beta_end=s.beta_end,
-        beta_schedule=s.betas,
-        prediction_type=s.prediction,
-        timestep_spacing=s.spacing,
-        steps_offset=s.steps_offset,
-        set_alpha_to_one=s.set_alpha_to_one,
-        clip_sample=False,
-    )
-    out.set_timesteps(steps)
-    return out
-
-
 def signed(image: np.ndarray) -> torch.Tensor:
     return torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1
 
@@ -108,7 +91,7 @@ def reference_hands(model: TwoStageModel, request: Request) -> list[HandResult]:
         maps = torch.cat([heat_maps(crop.similarity.apply(person.hand(side)), group), torch.zeros(1, 64, 64)])
         small = F.interpolate(maps[None].float(), size=(16, 16), mode="bilinear", align_corners=False)
         c_p = F.pixel_unshuffle(small, 2)
-        steps = scheduler(model, request.steps)
+        steps = ddim(model.settings.schedule, request.steps)
         x_t = noise(part_seed(request.seed, f"hand-0-{side}"), 1, 4, 8, 8)
         both = contexts(model, ["", request.prompt])
         for t in steps.timesteps:
@@ -141,7 +124,7 @@ def reference_body(
     skeleton = torch.tensor(draw_skeleton(pose, pose.width, pose.height)).permute(2, 0, 1).float() / 255
     hint = torch.cat([skeleton, 1 - torch.tensor(mask)[None].float()])[None]
     rows, columns = pose.height // 8, pose.width // 8
-    steps, both = scheduler(model, total), contexts(model, ["", request.prompt])
+    steps, both = ddim(model.settings.schedule, total), contexts(model, ["", request.prompt])
     eps_0 = noise(request.seed, 1, 4, rows, columns)
     x_t, widest = eps_0, 50 / 512 * min(pose.width, pose.height)
     times = [int(t) for t in steps.timesteps]

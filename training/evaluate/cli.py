@@ -122,6 +122,11 @@ def judge(
         Path | None, typer.Option(help="Weights of the FID network, for KID of hand crops.", metavar="FILE")
     ] = None,
     into: Annotated[Path | None, typer.Option(help="A table of several bundles to join.", metavar="FILE.json")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="The first pictures and their true renders, as one (.png, .jpg).", metavar="FILE"),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print one table, for a README.")] = False,
     resamples: Annotated[int, typer.Option(min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     progress: options.Progress = None,
@@ -130,6 +135,8 @@ def judge(
     """Judge a bundle on held-out poses, beside their true renders; run again to go on or to add a judge."""
     output.folder_target(out)
     from handfirst.runtime.cli.bars import Bars
+    from handfirst.training.evaluate.judging import readme
+    from handfirst.training.evaluate.judging.held_out import held_out
     from handfirst.training.evaluate.judging.painting import Changes
     from handfirst.training.evaluate.judging.run import Recipe, judge_all
     from handfirst.training.evaluate.judging.table import Table, print_rows, read_table, write_table
@@ -139,6 +146,12 @@ def judge(
         raise UserError("give either --bundle or --pictures: one table is about one of them")
     if pictures is not None and set_:
         raise UserError("--set changes how a bundle paints: leave it out with --pictures")
+    if markdown and json:
+        raise UserError("give either --markdown or --json: both say what is printed")
+    if sheet is not None:
+        if sheet.suffix.lower() not in readme.ENCODERS:
+            raise UserError(f"--sheet: expected a file name that ends in .png or .jpg, got '{sheet}'")
+        output.file_target(sheet, sheet.suffix.lower())
     common = read_table(into) if into is not None and into.exists() else Table()
     recipe = Recipe(
         bundle, pictures, system, people, hands, steps, engine, Changes.read(set_ or ()), rtmlib, inception,
@@ -148,8 +161,13 @@ def judge(
         table = judge_all(recipe, out, bars.update)
     if into is not None:
         write_table(into, common.joined(table))
+    if sheet is not None:
+        readme.write_sheet(sheet, out, held_out(people, hands))
     if json:
         output.print_json(table.model_dump(mode="json"))
+        return
+    if markdown:
+        print(readme.markdown(table.rows))
         return
     print_rows(table.rows)
     print(out / "table.json")

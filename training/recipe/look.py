@@ -1,7 +1,7 @@
 """A look at a run while it trains: held-out hands and people as its last checkpoints draw them, with a few figures.
 
 Reads what the run has saved and nothing of the running processes; writes LOOK.png and a line of looks.jsonl. Judges
-nothing by landmarks (benchmarks/demo_quality.py does that on an exported model).
+nothing by landmarks (`handfirst evaluate judge` does that on an exported model).
 """
 
 from __future__ import annotations

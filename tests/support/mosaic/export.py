@@ -71,15 +71,9 @@ def load_alike(networks):
 
 def reference(networks, settings, colour, seed):
     """The loop once more, with torch's noise and diffusers' scheduler: tiles float32 [4, h, w]."""
-    from diffusers import DDIMScheduler
+    from support.ddim import ddim
 
-    schedule = settings.schedule
-    scheduler = DDIMScheduler(
-        schedule.train_steps, schedule.beta_start, schedule.beta_end, schedule.betas, clip_sample=False,
-        set_alpha_to_one=schedule.set_alpha_to_one, steps_offset=schedule.steps_offset,
-        prediction_type=schedule.prediction, timestep_spacing=schedule.spacing,
-    )  # fmt: skip
-    scheduler.set_timesteps(settings.steps)
+    scheduler = ddim(settings.schedule, settings.steps)
     shape = (1, CHANNELS, settings.side, settings.side)
     x_t = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     for t in scheduler.timesteps:

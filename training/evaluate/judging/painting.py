@@ -1,4 +1,4 @@
-"""What is made of a held-out pose: by a system's own painter (training/systems), or by something else before.
+"""What is made of a held-out pose, by a system's own painter (training/systems) or by something else before; as files.
 
 Knows nothing about judges, or about any system.
 """
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.errors import UserError
+from handfirst.engines.files import atomic_write_bytes
 from handfirst.engines.manifest import Manifest
+from handfirst.runtime.pictures import encode
 from handfirst.training.data.procedural.sample import Sample
 from handfirst.training.evaluate.judging.held_out import HAND_SIZE, HeldOut
 from handfirst.training.evaluate.pictures import PictureFile, files_by_key, read_picture
@@ -130,3 +132,31 @@ def painter_of(bundle: Bundle, changes: Changes, steps: int | None, engine: str,
         raise UserError(f"{bundle.path}: expected the system {' or '.join(PAINTERS)}, got {system}; give --pictures")
     painter: Painter = importlib.import_module(PAINTERS[system]).open_painter(bundle, changes, steps, engine, threads)
     return painter
+
+
+PARTS = ("given", "kept", "mask")
+"""Of what was painted, beside the picture itself."""
+
+
+def read_painted(folder: Path, key: str) -> Painted | None:
+    """What `write_painted` has written, if it has."""
+    whole, files = folder / f"{key}.png", {name: folder / f"{key}.{name}.png" for name in PARTS}
+    if not whole.exists():
+        return None
+    read = {name: read_picture(PictureFile(f, name == "given"), f.name) for name, f in files.items() if f.exists()}
+    masks = {name: mask > 0 for name, mask in read.items() if name != "given"}
+    return Painted(read_picture(PictureFile(whole), key), read.get("given"), **masks)
+
+
+def write_painted(folder: Path, key: str, painted: Painted) -> None:
+    """KEY.png, which is written last, and beside it KEY.PART.png of each part that there is."""
+    for name in PARTS:
+        if (part := getattr(painted, name)) is not None:
+            write_picture(folder / f"{key}.{name}.png", part)
+    write_picture(folder / f"{key}.png", painted.image)
+
+
+def write_picture(path: Path, image: Image | Mask) -> None:
+    """A PNG, which appears whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(path, encode(image))

@@ -20,18 +20,26 @@ from handfirst.engines.bundle import Bundle, demo_bundle_path
 from handfirst.engines.choice import AUTO, choose
 from handfirst.engines.errors import UserError
 from handfirst.engines.files import atomic_write_bytes, sha256
-from handfirst.runtime.pictures import encode
 from handfirst.runtime.profile.machine import machine
 from handfirst.training.data.procedural.sample import Sample
 from handfirst.training.evaluate.judging import crops, hands, pixels
 from handfirst.training.evaluate.judging.held_out import HeldOut, Kind, held_out, list_digest, render
 from handfirst.training.evaluate.judging.judges import NAMES, Judge, open_judges
 from handfirst.training.evaluate.judging.looks import Look, look
-from handfirst.training.evaluate.judging.painting import Changes, FolderPainter, Painted, Painter, painter_of
+from handfirst.training.evaluate.judging.painting import (
+    Changes,
+    FolderPainter,
+    Painted,
+    Painter,
+    painter_of,
+    read_painted,
+    write_painted,
+    write_picture,
+)
 from handfirst.training.evaluate.judging.pixels import PixelLook, look_at_pixels, true_look
 from handfirst.training.evaluate.judging.table import Judged, Row, Table, model_digest, read_table, row_of, write_table
 from handfirst.training.evaluate.measure import Measure, figure
-from handfirst.training.evaluate.pictures import PictureFile, files_by_key, read_picture
+from handfirst.training.evaluate.pictures import files_by_key
 from handfirst.training.evaluate.quality import Update
 from handfirst.training.evaluate.score import Sampling
 
@@ -190,34 +198,16 @@ def _pixels(out: Path, pose: HeldOut, painted: Painted, sample: Sample) -> Pixel
     if pose.kind == "people":
         for name, image in (("made", painted.image), ("true", sample.rgb)):
             for i, crop in enumerate(crops.hand_crops_of(image, sample)):
-                _write_picture(out / "crops" / name / f"{pose.key}-{i}.png", crop)
+                write_picture(out / "crops" / name / f"{pose.key}-{i}.png", crop)
     return PixelsSeen(made=look_at_pixels(painted, sample), true=true_look(sample))
-
-
-PARTS = ("given", "kept", "mask")  # beside the picture itself, which is written last
 
 
 def _painted(out: Path, pose: HeldOut, sample: Sample, painter: Painter) -> Painted | None:
     """From the folder, or painted now."""
-    folder = out / "pictures"
-    files = {name: folder / f"{pose.key}.{name}.png" for name in PARTS}
-    whole = folder / f"{pose.key}.png"
-    if whole.exists():
-        read = {name: read_picture(PictureFile(f, name == "given"), f.name) for name, f in files.items() if f.exists()}
-        masks = {name: mask > 0 for name, mask in read.items() if name != "given"}
-        return Painted(read_picture(PictureFile(whole), pose.key), read.get("given"), **masks)
-    painted = painter.paint(pose, sample)
-    if painted is not None:
-        for name, file in files.items():
-            if (part := getattr(painted, name)) is not None:
-                _write_picture(file, part if part.dtype == np.uint8 else part * np.uint8(255))
-        _write_picture(whole, painted.image)
+    painted = read_painted(out / "pictures", pose.key)
+    if painted is None and (painted := painter.paint(pose, sample)) is not None:
+        write_painted(out / "pictures", pose.key, painted)
     return painted
-
-
-def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_bytes(path, encode(image))
 
 
 def looked_at(out: Path) -> dict[str, frozenset[str]]:

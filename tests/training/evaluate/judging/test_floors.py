@@ -111,5 +111,4 @@ def test_the_results_are_those_of_the_embedded_bundle(bundle: Bundle) -> None:
     embedded = model_digest(bundle.manifest)
     judged = read_table(RESULTS / "judge.json")
     assert embedded in {each.model for each in judged.judged.values()}
-    assert json.loads((RESULTS / "demo.json").read_text())["bundle"]["model"] == embedded
     assert embedded in {row["model"] for row in json.loads((RESULTS / "colours.json").read_text())}
