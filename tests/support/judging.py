@@ -64,6 +64,10 @@ class Truthful:
         """Always."""
         return True
 
+    def body(self, image: NDArray[np.uint8], shoulders: NDArray[np.float64]) -> bool:
+        """Always."""
+        return True
+
 
 class Blind:
     """A judge that sees nothing."""
@@ -75,5 +79,9 @@ class Blind:
         return ()
 
     def face(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> bool:
+        """Never."""
+        return False
+
+    def body(self, image: NDArray[np.uint8], shoulders: NDArray[np.float64]) -> bool:
         """Never."""
         return False

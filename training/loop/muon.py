@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Float32Muon(torch.optim.Muon):
-    """The same arguments, state and groups as torch's; Nesterov's momentum and Jordan's scale of the update, as there."""
+    """The same arguments, state and groups as torch's; Nesterov's momentum and Jordan's scale of the update, too."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]

@@ -20,7 +20,7 @@ from handfirst.training.evaluate.measure import Measure, Weights, mean_of
 
 PCK = 0.1  # of the longer side of the true hand's box
 HAND_SIGMAS = SIGMAS[LEFT_HAND]  # COCO-WholeBody gives both hands the same
-METRICS = ("hand_found", "hand_pck", "hand_ap", "fingers_right", "side_right", "view_right", "face_found")
+METRICS = ("hand_found", "hand_pck", "hand_ap", "fingers_right", "side_right", "view_right", "face_found", "body_found")
 
 
 def hand_measures(looks: Sequence[Look]) -> list[Measure]:
@@ -40,6 +40,7 @@ def hand_measures(looks: Sequence[Look]) -> list[Measure]:
         mean_of("side_right", "left or right as asked, of hands found", "higher", of_found(_side)),
         mean_of("view_right", "palm or back as asked, of hands found", "higher", of_found(_view)),
         mean_of("face_found", "faces found", "higher", [[] if k.face is None else [float(k.face)] for k in looks]),
+        mean_of("body_found", "bodies found", "higher", [[] if k.body is None else [float(k.body)] for k in looks]),
     ]
 
 

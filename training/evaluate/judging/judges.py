@@ -1,4 +1,4 @@
-"""Judges: what looks at a square around a hand, or at a picture with a face, and says what it sees.
+"""Judges: what looks at a square around a hand, or at a picture with a face and a body, and says what it sees.
 
 MediaPipe is the judge (`eval` extra). A second opinion comes from RTMDet and RTMPose through rtmlib, with ONNX files
 that the user has; their adapter was run on made files of that layout only. Both learnt from photographs, so that every
@@ -15,13 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.pose.photo import solutions
-from handfirst.runtime.pose.topology import FACE, SIDES, Side
+from handfirst.runtime.pose.topology import FACE, SHOULDERS, SIDES, Side
 from handfirst.training.evaluate.detect import CONFIDENCE, cut
 
 Image = NDArray[np.uint8]
@@ -29,6 +30,9 @@ Points = NDArray[np.float64]
 Pair = tuple[float, float]
 Twenty1 = Annotated[tuple[Pair, ...], Field(min_length=21, max_length=21)]
 MOST_HANDS = 2
+BODY_SIDE = 384  # pixels: what a picture is enlarged to before bodies are looked for
+POSE_SHOULDERS = 11, 12  # of MediaPipe Pose's landmarks, in the order of SHOULDERS
+SHOULDER_REACH = 0.5  # of the shoulders' width: how near both must be to their places
 
 
 class SeenHand(BaseModel):
@@ -66,9 +70,13 @@ class Judge(Protocol):
         """Whether there is a face in uint8 RGB [H, W, 3] where the true one is, points [68, 2], NaN = unknown."""
         ...
 
+    def body(self, image: Image, shoulders: Points) -> bool:
+        """Whether there is a body whose shoulders lie where the true ones do, [2, 2], left before right."""
+        ...
+
 
 class MediaPipeJudge:
-    """MediaPipe Hands and Face Detection, each at confidence .5."""
+    """MediaPipe Hands, Face Detection and Pose, each at confidence .5."""
 
     def __init__(self) -> None:
         mediapipe = solutions()
@@ -77,6 +85,9 @@ class MediaPipeJudge:
             static_image_mode=True, max_num_hands=MOST_HANDS, model_complexity=1, min_detection_confidence=CONFIDENCE
         )
         self._face = mediapipe.face_detection.FaceDetection(model_selection=0, min_detection_confidence=CONFIDENCE)
+        self._pose = mediapipe.pose.Pose(
+            static_image_mode=True, model_complexity=1, min_detection_confidence=CONFIDENCE
+        )
 
     def hands(self, square: Image) -> tuple[SeenHand, ...]:
         """The scores are those of handedness: it gives no others."""
@@ -95,6 +106,17 @@ class MediaPipeJudge:
     def face(self, image: Image, points: Points) -> bool:
         """In the square around the true face."""
         return bool(self._face.process(cut(image, points)[0]).detections)
+
+    def body(self, image: Image, shoulders: Points) -> bool:
+        """In the whole picture, enlarged."""
+        height, width = image.shape[:2]
+        scale = max(1.0, BODY_SIDE / max(height, width))
+        large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        found = self._pose.process(np.ascontiguousarray(large)).pose_landmarks
+        if found is None:
+            return False
+        marks = [found.landmark[i] for i in POSE_SHOULDERS]
+        return in_reach(np.array([(mark.x * width, mark.y * height) for mark in marks]), shoulders)
 
 
 RTM_FILES = {
@@ -147,6 +169,12 @@ class RtmlibJudge:
         _, scores = self._models["whole_body"](np.ascontiguousarray(image[..., ::-1]))
         return bool(np.mean(scores[0][FACE]) >= SEEN)
 
+    def body(self, image: Image, shoulders: Points) -> bool:
+        """Where both shoulders are seen."""
+        points, scores = self._models["whole_body"](np.ascontiguousarray(image[..., ::-1]))
+        at = list(SHOULDERS)
+        return bool((scores[0][at] >= SEEN).all()) and in_reach(points[0][at], shoulders)
+
 
 def _input_size(role: str, file: str) -> tuple[int, int]:
     """Of a detector height and width, of the others width and height: what rtmlib wants; a square one fits both."""
@@ -154,6 +182,12 @@ def _input_size(role: str, file: str) -> tuple[int, int]:
 
     height, width = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).get_inputs()[0].shape[2:]
     return (int(height), int(width)) if role == "hand_detector" else (int(width), int(height))
+
+
+def in_reach(found: Points, true: Points) -> bool:
+    """Shoulders [2, 2], found and true: whether both lie within SHOULDER_REACH of the true ones' distance."""
+    reach = SHOULDER_REACH * float(np.linalg.norm(true[0] - true[1]))
+    return bool((np.linalg.norm(found - true, axis=1) <= reach).all())
 
 
 def _share(value: Any) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from handfirst.runtime.geometry import Similarity
-from handfirst.runtime.pose.topology import SIDES, Side
+from handfirst.runtime.pose.topology import SHOULDERS, SIDES, Side
 from handfirst.training.data.procedural.sample import Sample
 from handfirst.training.evaluate.average_precision import box_area
 from handfirst.training.evaluate.detect import cut_out, square_around
@@ -61,10 +61,11 @@ class HandLook(_Model):
 
 
 class Look(_Model):
-    """One picture: a square for each hand; whether a face was seen, None where there is no true one."""
+    """One picture: a square for each hand; whether a face and a body were seen, None where there is no true one."""
 
     hands: tuple[HandLook, ...]
     face: bool | None
+    body: bool | None = None  # looks of older tables have none
 
 
 def whole_hands(sample: Sample) -> tuple[Side, ...]:
@@ -92,7 +93,9 @@ def look(judge: Judge, image: Image, sample: Sample, kind: Kind) -> Look:
         true = [there[0], *(hand for hand in there[1:] if _centre_in_square(hand))]
         looks.append(HandLook(true=tuple(true), seen=judge.hands(cut_out(image, to_square, SQUARE))))
     face = judge.face(image, person.face) if np.isfinite(person.face).all(1).any() else None
-    return Look(hands=tuple(looks), face=face)
+    shoulders = person.body[list(SHOULDERS)]
+    body = judge.body(image, shoulders) if kind == "people" and np.isfinite(shoulders).all() else None
+    return Look(hands=tuple(looks), face=face, body=body)
 
 
 def _centre_in_square(hand: TrueHand) -> bool:

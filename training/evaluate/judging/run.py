@@ -45,7 +45,7 @@ from handfirst.training.evaluate.score import Sampling
 
 ASKED: dict[Kind, tuple[str, ...]] = {
     "people": (*hands.METRICS, *(name for name in pixels.METRICS if name != "mask_iou")),
-    "hands": (*(name for name in hands.METRICS if name != "face_found"), "mask_iou"),
+    "hands": (*(name for name in hands.METRICS if name not in ("face_found", "body_found")), "mask_iou"),
 }
 """What is asked about a set; anything else makes no sense there."""
 NOTHING = "no picture of this set has anything to measure"

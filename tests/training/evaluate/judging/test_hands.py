@@ -41,6 +41,7 @@ def test_a_judge_that_tells_the_truth(hand: Sample) -> None:
     found = judged(Truthful(hand), hand)
     assert (found["hand_found"], found["hand_pck"], found["side_right"], found["view_right"]) == (1, 1, 1, 1)
     assert found["hand_ap"] == pytest.approx(1)
+    assert found["body_found"] is None
     assert found["face_found"] is None  # there is none to find
 
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
 from handfirst.training.evaluate.cli import app
-from handfirst.training.evaluate.judging import judges, run
+from handfirst.training.evaluate.judging import hands, judges, run
 from handfirst.training.evaluate.judging.held_out import held_out, render
 from handfirst.training.evaluate.judging.judges import NO_MEDIAPIPE, NO_MODELS, SeenHand
 from handfirst.training.evaluate.judging.paired import differences
-from handfirst.training.evaluate.judging.run import ASKED, Recipe, judge_all
+from handfirst.training.evaluate.judging.run import Recipe, judge_all
 from handfirst.training.evaluate.judging.table import Table, read_table
 from handfirst.training.evaluate.score import Sampling
 
@@ -42,6 +42,10 @@ class Counting:
         return (seen(open_hand(80, 80)),)
 
     def face(self, image: NDArray[np.uint8], points: NDArray[np.float64]) -> bool:
+        """Always."""
+        return True
+
+    def body(self, image: NDArray[np.uint8], shoulders: NDArray[np.float64]) -> bool:
         """Always."""
         return True
 
@@ -73,14 +77,14 @@ def rows_of(table: Table, judge: str) -> dict[tuple[str, str], float | None]:
 def test_the_renders_are_as_good_as_themselves(monkeypatch, renders, tmp_path) -> None:
     table = judge_with(monkeypatch, {"mediapipe": Counting()}, renders, tmp_path)
     rows = [row for row in table.rows if row.judge == "stand-in 1"]
-    assert {row.metric for row in rows if row.set == "people"} == set(ASKED["people"][:7])
+    assert {row.metric for row in rows if row.set == "people"} == set(hands.METRICS)
     assert {row.set for row in rows} == {"people", "people-bust", "hands", "hands-palm", "hands-back"}
     for row in table.rows:
         if row.value is not None and row.renders is not None:
             assert row.value == row.renders
             assert row.share == (1 if row.renders else None)
     found = rows_of(table, "stand-in")
-    assert found["people", "face_found"] == found["hands", "hand_found"] == 1
+    assert found["people", "face_found"] == found["people", "body_found"] == found["hands", "hand_found"] == 1
     assert rows_of(table, "pixels")["people", "background_colour"] == 1
     assert rows_of(table, "pixels")["hands", "mask_iou"] is None  # pictures of others come without masks
     assert (table.rows[0].system, set(table.judged)) == ("renders", {table.rows[0].digest})

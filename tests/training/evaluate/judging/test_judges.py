@@ -23,9 +23,18 @@ def test_mediapipe_names_sides_as_in_a_mirror(monkeypatch) -> None:
     label = SimpleNamespace(classification=[SimpleNamespace(label="Left", score=1.00001)])
     found = SimpleNamespace(multi_hand_landmarks=[marks], multi_handedness=[label])
     faces = SimpleNamespace(process=lambda _: SimpleNamespace(detections=None))
+    large: list[tuple[int, ...]] = []
+
+    def pose(image: np.ndarray) -> SimpleNamespace:
+        large.append(image.shape)
+        return SimpleNamespace(
+            pose_landmarks=SimpleNamespace(landmark=[SimpleNamespace(x=i / 20, y=0.5) for i in range(33)])
+        )
+
     library = SimpleNamespace(
         hands=SimpleNamespace(Hands=lambda **_: SimpleNamespace(process=lambda _: found)),
         face_detection=SimpleNamespace(FaceDetection=lambda **_: faces),
+        pose=SimpleNamespace(Pose=lambda **_: SimpleNamespace(process=pose)),
     )
     monkeypatch.setattr(judges, "solutions", lambda: library)
     monkeypatch.setattr(judges, "version", lambda _: "0.10.21")
@@ -34,6 +43,12 @@ def test_mediapipe_names_sides_as_in_a_mirror(monkeypatch) -> None:
     assert (judge.name, hand.side, hand.score) == ("MediaPipe 0.10.21", "right", 1)
     np.testing.assert_allclose(hand.array(), np.stack([np.arange(21), np.full(21, 128)], 1))
     assert not judge.face(SQUARE, np.array([[10.0, 10.0], [20.0, 20.0]]))
+    shoulders = np.array([[11 / 20 * 256, 128], [12 / 20 * 256, 128]])  # Pose's landmarks 11 and 12
+    assert judge.body(SQUARE, shoulders) and large == [(384, 384, 3)]
+    assert judge.body(SQUARE, shoulders + np.array([0, 6.3])) and not judge.body(
+        SQUARE, shoulders + np.array([0, 6.5])
+    )  # of 12.8 apart
+    assert not judge.body(SQUARE, shoulders[::-1])
 
 
 class FakeModel:
@@ -41,6 +56,7 @@ class FakeModel:
 
     boxes = np.array([[0.0, 0.0, 10.0, 10.0]])
     face = 0.4
+    shoulders = 0.0
 
     def __init__(self, file: str, model_input_size: tuple[int, int], **_: object) -> None:
         self.role, self.size = Path(file).stem, model_input_size
@@ -52,6 +68,7 @@ class FakeModel:
         count = 21 if self.role == "hand" else 133
         scores = np.zeros((1, count))
         scores[0, 23:91] = self.face
+        scores[0, 5:7] = self.shoulders
         return np.full((1, count, 2), 7.0), scores if count == 133 else np.full((1, 21), 0.5)
 
 
@@ -77,6 +94,13 @@ def test_rtmlib_finds_a_face_by_the_mean_of_its_points(rtm, monkeypatch) -> None
     assert rtm.face(SQUARE, np.zeros((68, 2)))
     monkeypatch.setattr(FakeModel, "face", 0.29)
     assert not rtm.face(SQUARE, np.zeros((68, 2)))
+
+
+def test_rtmlib_finds_a_body_by_its_shoulders(rtm, monkeypatch) -> None:
+    assert not rtm.body(SQUARE, np.array([[7.0, 7.0], [27.0, 7.0]]))  # no score
+    monkeypatch.setattr(FakeModel, "shoulders", 0.3)
+    assert not rtm.body(SQUARE, np.array([[7.0, 7.0], [27.0, 7.0]]))  # the right one is seen elsewhere
+    assert rtm.body(SQUARE, np.array([[7.0, 7.0], [7.0, 7.0]]))
 
 
 def test_the_library_itself_reads_files_of_the_real_layout(tmp_path: Path) -> None:
