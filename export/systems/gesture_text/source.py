@@ -15,8 +15,8 @@ from handfirst.export.source import FolderSource, refuse_loras, refuse_preview, 
 from handfirst.export.systems.gesture_text.decisions import decisions
 from handfirst.export.systems.gesture_text.parts import part_makers
 from handfirst.export.systems.gesture_text.rehearsal import rehearse
-from handfirst.runtime.systems.gesture_text.fusion import write_gesture
-from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset
+from handfirst.runtime.diffusion.gesture import asset, write_gesture
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 from handfirst.training.models.adapters import has_adapter
 from handfirst.training.systems.gesture_text.model_folder import ADAPTER, GestureTextFolder
 

@@ -19,12 +19,11 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.diffusion.settings import GestureSettings, LatentSettings, ScheduleSettings, TextSettings
 from handfirst.runtime.systems.gesture_text.settings import (
     SYSTEM,
     AdapterSettings,
     Defaults,
-    GestureSettings,
     GestureTextSettings,
 )
 from handfirst.training.loop.config import first_complaint

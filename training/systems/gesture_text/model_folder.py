@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.systems.gesture_text.settings import FEATURE, SYSTEM, GestureSettings, GestureTextSettings
+from handfirst.runtime.diffusion.settings import FEATURE, GestureSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureTextSettings
 from handfirst.training.models.adapters import CONFIG, has_adapter
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.folder import (
@@ -101,7 +102,7 @@ class GestureTextFolder(SystemFolder[GestureTextSettings]):
 
     def fusion(self, name: str) -> nn.Module:
         """As it was trained, or fresh; raises as `unet`."""
-        made = fresh_fusion(self.settings.embedding, self.gesture(name))
+        made = fresh_fusion(self.settings.text.values, self.gesture(name))
         if (file := self.place(name) / FUSION).is_file():
             with reading(self.folder):
                 made.load_state_dict(load_file(file))

@@ -10,8 +10,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from handfirst.runtime.systems.gesture_text.fusion import FrozenRandom
-from handfirst.runtime.systems.gesture_text.settings import FEATURE, GestureSettings
+from handfirst.runtime.diffusion.gesture import FrozenRandom
+from handfirst.runtime.diffusion.settings import FEATURE, GestureSettings
 
 
 class LowRankFusion(nn.Module):

@@ -8,9 +8,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.gesture import gesture_prompt
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.pose.topology import SIDES, Side
-from handfirst.runtime.systems.gesture_text.fusion import gesture_prompt
 from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 from handfirst.training.data.example import Example, fit
 from handfirst.training.loop.samples import Sample

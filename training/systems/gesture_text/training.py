@@ -13,8 +13,9 @@ import torch
 from pydantic import ValidationError
 
 from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.settings import GestureSettings
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureSettings, GestureTextSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureTextSettings
 from handfirst.training.data.example import Example
 from handfirst.training.loop.config import first_complaint
 from handfirst.training.loop.task import Stage
