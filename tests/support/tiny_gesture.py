@@ -13,16 +13,16 @@ from support.tiny_annotated import tiny_base
 
 from handfirst.runtime.diffusion.settings import GestureSettings
 from handfirst.runtime.systems.gesture_text.settings import SYSTEM
+from handfirst.training.gestures.folder import save_feature, save_fusion
+from handfirst.training.gestures.fusion import LowRankFusion
+from handfirst.training.gestures.options import default_words
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.folder import save_words
-from handfirst.training.systems.gesture_text.config import Base, default_words, new_model
+from handfirst.training.systems.gesture_text.config import Base, new_model
 from handfirst.training.systems.gesture_text.model_folder import (
     ADAPTER,
     GestureTextFolder,
-    save_feature,
-    save_fusion,
 )
-from handfirst.training.systems.gesture_text.networks import LowRankFusion
 
 RANK = 2
 """Of the adapters, and of the low-rank fusion."""

@@ -24,8 +24,9 @@ from handfirst.runtime.systems.gesture_text.settings import (
     AdapterSettings,
     GestureTextSettings,
 )
+from handfirst.training.gestures.fusion import FrozenFusion, LowRankFusion
 from handfirst.training.systems.gesture_text.fed import UNIT, FedUNet, Layout
-from handfirst.training.systems.gesture_text.networks import FrozenFusion, GestureModel, LowRankFusion
+from handfirst.training.systems.gesture_text.networks import GestureModel
 
 L, D, R = 3, 4, 2
 N = L * D
