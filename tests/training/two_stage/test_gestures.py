@@ -21,6 +21,8 @@ from handfirst.runtime.pose.topology import HANDS
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.data.shards import open_shards
+from handfirst.training.gestures.feature import mean_feature
+from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.loop.run import Data, train_stage
 from handfirst.training.systems import stages_of
 from handfirst.training.systems.two_stage.gestures import EmbeddingMaker
@@ -68,9 +70,8 @@ def test_two_stages_and_what_each_leaves_alone(shards: Path, hands: list[Example
     assert {name: after[name] for name in before} == before and set(after) == {*before, added}
     said = ModelFolder(first).settings.gesture("ok")
     assert (said.words, said.rank, said.mu) == ("making the ok hand gesture", 3, 0.7)
-    seen = [next(s for s in ("left", "right") if each.attributes["side"] in (s, "both")) for each in hands]
-    xy = np.mean([each.keypoints[HANDS[side]][:, :2] / 64 for each, side in zip(hands, seen, strict=True)], 0)
-    np.testing.assert_allclose(np.load(first / added).reshape(21, 3)[:, :2], xy, rtol=1e-5, atol=1e-6)
+    told = json.loads((first / "training.json").read_text())["ok feature"]
+    assert 0 < told["pictures"] <= len(hands) and np.load(first / added).shape == (63,)
 
     second = run("embedding", first, shards, tmp_path / "b")
     learnt = weights(second)
@@ -82,6 +83,14 @@ def test_two_stages_and_what_each_leaves_alone(shards: Path, hands: list[Example
     third = run_hand(second, shards, tmp_path / "c")  # other hands: a fusion that was learnt with the old ones goes
     assert (third / added).exists() and not (third / "gestures/ok/fusion.safetensors").exists()
     assert ModelFolder(third).settings.gesture_names == ("ok",)
+
+
+def test_a_feature_of_crops_by_hand(hands: list[Example]) -> None:
+    found, count = mean_feature(hands, FeatureOptions(gesture="ok"))
+    points = [each.keypoints[HANDS["left" if each.attributes["side"] == "left" else "right"]] for each in hands]
+    whole = [rows[:, :2] / 64 for rows in points if (rows[:, 2] > 0).all()]
+    assert count == len(whole) > 0
+    np.testing.assert_allclose(found.reshape(21, 3)[:, :2], np.mean(whole, 0), rtol=1e-5, atol=1e-6)
 
 
 def run_hand(model: Path, shards: Path, out: Path) -> Path:
