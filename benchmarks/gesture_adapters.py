@@ -30,8 +30,8 @@ from handfirst.export.part import Part
 from handfirst.export.systems.gesture_text.parts import part_makers
 from handfirst.export.to_onnx import to_onnx
 from handfirst.export.weights import round_weights
+from handfirst.runtime.diffusion.settings import GestureSettings
 from handfirst.runtime.profile.machine import machine
-from handfirst.runtime.systems.gesture_text.settings import GestureSettings
 from handfirst.training.recipe.base import run_base
 from handfirst.training.systems.gesture_text.config import Base, new_model
 from handfirst.training.systems.gesture_text.fed import FedUNet

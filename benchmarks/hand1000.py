@@ -198,7 +198,7 @@ def render_truth(place: Path, gesture: str, options: argparse.Namespace) -> None
 def sample(arm: str, gesture: str, options: argparse.Namespace) -> None:
     """PNGs by number; those that are there are not drawn again. The base hears the same words, and no gesture."""
     import handfirst
-    from handfirst.runtime.systems.gesture_text.fusion import gesture_prompt
+    from handfirst.runtime.diffusion.gesture import gesture_prompt
     from handfirst.runtime.systems.gesture_text.request import GestureRequest
 
     bundle = options.work / f"bundle-{'plain' if arm == 'base' else arm}"

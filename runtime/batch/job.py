@@ -28,6 +28,8 @@ _LATER = (
     "solver",
     "hand_solver",
     "speed",
+    "gesture",
+    "mu",
     "close_up",
     "armless",
 )

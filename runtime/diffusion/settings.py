@@ -1,4 +1,4 @@
-"""What models of any system have in common: a noise schedule, latents, a text encoder.
+"""What models of any system have in common: a noise schedule, latents, a text encoder, gestures in words.
 
 Part of what a model *is*: training writes it, the manifest carries it, the runtime obeys it. Source of the defaults:
 Stable Diffusion 1.5.
@@ -7,12 +7,14 @@ Stable Diffusion 1.5.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from handfirst.engines.errors import BundleError
 from handfirst.engines.manifest import Manifest
+from handfirst.runtime.errors import RequestError
 
 
 class Settings(BaseModel):
@@ -71,6 +73,53 @@ class TextSettings(Settings):
     begin: int = Field(49406, ge=0, lt=1 << 24)
     end: int = Field(49407, ge=0, lt=1 << 24)
     pad: int = Field(49407, ge=0, lt=1 << 24)
+
+    @property
+    def values(self) -> int:
+        """Numbers of a prompt's embedding, vec(E)."""
+        return self.length * self.width
+
+
+FEATURE = 63
+"""Numbers of a gesture's feature: x, y, z of 21 points."""
+MOST_GESTURES = 99
+
+
+class GestureSettings(Settings):
+    """One gesture (gesture.py); its numbers are an asset of its name."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    words: str = Field(min_length=1, max_length=200)
+    """What a prompt ends in."""
+    fusion: Literal["low-rank", "frozen-random"] = "low-rank"
+    """Trained; or the published one: random, never trained, made again from its seed instead of stored."""
+    rank: int = Field(64, ge=1, le=4096)
+    """Of the low-rank fusion."""
+    seed: int = Field(0, ge=0)
+    """Of the frozen random one."""
+
+    def values(self, text: TextSettings) -> int:
+        """Numbers of its feature and its fusion."""
+        return FEATURE + (self.rank * (2 * text.values + FEATURE) if self.fusion == "low-rank" else 0)
+
+
+def names_of(gestures: Sequence[GestureSettings]) -> tuple[str, ...]:
+    """Of the gestures.
+
+    Raises:
+        ValueError: one is there twice.
+    """
+    names = tuple(gesture.name for gesture in gestures)
+    if len(set(names)) != len(names):
+        raise ValueError("gestures: expected different names")
+    return names
+
+
+def check_gesture(gesture: str | None, names: Sequence[str]) -> None:
+    """Raises a RequestError for a gesture that is none of the model's, and lists those."""
+    if gesture is not None and gesture not in names:
+        has = f"one of {', '.join(names)}" if names else "none, as this model has no gestures"
+        raise RequestError(f"gesture: expected {has}, got {gesture!a:.60}")
 
 
 S = TypeVar("S", bound=Settings)

@@ -3,6 +3,8 @@
 Every engine treats its rows one by one, so that what a picture looks like can be worked out by hand.
 """
 
+from types import MappingProxyType
+
 import numpy as np
 from support.fake_engine import FakeEngine
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -145,11 +147,11 @@ class Tape:
         return self.function(inputs)
 
 
-def model(settings=SETTINGS, **functions):
+def model(settings=SETTINGS, gestures=MappingProxyType({}), **functions):
     """The system, and a tape per engine. `functions` replace engines by role."""
     tapes = {role: Tape(functions.get(role, FUNCTIONS[role])) for role in FUNCTIONS}
     engines = {role: FakeEngine(spec(role), role, tape) for role, tape in tapes.items()}
-    return TwoStage(settings, engines, tokenizer()), tapes
+    return TwoStage(settings, engines, tokenizer(), gestures=gestures), tapes
 
 
 def hand(x, y, side=16.0):

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from support.tiny_annotated import tiny_base
 
-from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureSettings
+from handfirst.runtime.diffusion.settings import GestureSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM
+from handfirst.training.gestures.folder import save_feature, save_fusion
+from handfirst.training.gestures.fusion import LowRankFusion
+from handfirst.training.gestures.options import default_words
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.folder import save_words
-from handfirst.training.systems.gesture_text.config import Base, default_words, new_model
+from handfirst.training.systems.gesture_text.config import Base, new_model
 from handfirst.training.systems.gesture_text.model_folder import (
     ADAPTER,
     GestureTextFolder,
-    save_feature,
-    save_fusion,
 )
-from handfirst.training.systems.gesture_text.networks import LowRankFusion
 
 RANK = 2
 """Of the adapters, and of the low-rank fusion."""
@@ -37,7 +38,7 @@ def write_tiny_gestures(folder: Path, *names: str) -> Path:
         gestures.append(GestureSettings(name=name, words=default_words(name), rank=RANK))
         with torch.random.fork_rng():
             torch.manual_seed(number)
-            fusion = LowRankFusion(source.settings.embedding, RANK)
+            fusion = LowRankFusion(source.settings.text.values, RANK)
             torch.nn.init.normal_(fusion.U, std=0.5)
             save_fusion(folder, name, fusion)
             adapted = add_adapter(source.unet(), RANK, 2.0 * RANK, source.settings.adapter.layers)

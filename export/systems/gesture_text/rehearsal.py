@@ -16,11 +16,11 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
 from handfirst.export.rehearsing import agreed, bundle_engines, torch_engines
 from handfirst.export.systems.gesture_text.parts import part_makers
+from handfirst.runtime.diffusion.gesture import double_fused, read_gestures
 from handfirst.runtime.diffusion.noise import part_seed, randn
 from handfirst.runtime.diffusion.sampler import Prediction, denoise
 from handfirst.runtime.diffusion.table import Schedule, ddim_table
-from handfirst.runtime.systems.gesture_text.fusion import double_fused, read_gesture
-from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 from handfirst.training.systems.gesture_text.model_folder import GestureTextFolder
 
 STEPS = 2
@@ -52,8 +52,8 @@ def _denoised(settings: GestureTextSettings, bundle: Bundle, engines: Mapping[st
     adapter = np.zeros(settings.adapter.values, np.float32)
     if settings.gestures:
         first = settings.gestures[0]
-        gesture = read_gesture(bundle.asset(asset(first.name)), settings, first, str(bundle.path))
-        adapter = gesture.adapter
+        gesture = read_gestures(bundle, [first], settings.text, settings.adapter.values)[first.name]
+        adapter = gesture.more
         if first.fusion == "low-rank":  # the random one takes minutes at full size, and has no weights to be wrong
             context = double_fused(context, gesture.fused(context), settings.defaults.mu)
 

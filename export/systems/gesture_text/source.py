@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from handfirst.engines.bundle import Bundle
-from handfirst.engines.errors import UserError
+from handfirst.export.gestures import gesture_asset
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import PartMaker
 from handfirst.export.source import FolderSource, refuse_loras, refuse_preview, refuse_sizes
 from handfirst.export.systems.gesture_text.decisions import decisions
 from handfirst.export.systems.gesture_text.parts import part_makers
 from handfirst.export.systems.gesture_text.rehearsal import rehearse
-from handfirst.runtime.systems.gesture_text.fusion import write_gesture
-from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset
+from handfirst.runtime.diffusion.gesture import asset
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 from handfirst.training.models.adapters import has_adapter
 from handfirst.training.systems.gesture_text.model_folder import ADAPTER, GestureTextFolder
 
@@ -43,7 +41,8 @@ class Source(FolderSource[GestureTextFolder]):
     def assets(self) -> Mapping[str, tuple[str, bytes]]:
         """A file for every gesture: its feature, its fusion and its adapter; raises a UserError where half precision
         cannot hold them."""
-        return {asset(name): (f"{asset(name)}.npy", self._numbers(name)) for name in self.settings.names}
+        weights = self._options.weights
+        return {asset(name): gesture_asset(name, self._model.values(name), weights) for name in self.settings.names}
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -65,13 +64,3 @@ class Source(FolderSource[GestureTextFolder]):
     def rehearse(self, bundle: Bundle) -> float:
         """One picture, two steps."""
         return rehearse(self._model, bundle, self._options.rounded)
-
-    def _numbers(self, name: str) -> bytes:
-        values, half = self._model.values(name), self._options.weights == "float16"
-        largest = float(np.abs(values).max())
-        if not largest <= float(np.finfo(np.float16 if half else np.float32).max):
-            raise UserError(
-                f"gesture {name}: expected numbers that {self._options.weights} can hold, got {largest:.3g}; "
-                "export it with --weights float32, or train it again with a lower lr"
-            )
-        return write_gesture(values, half)

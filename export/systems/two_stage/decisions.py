@@ -16,7 +16,7 @@ def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision
     """Channel orders, the mask rule, the blend and the like, by name."""
     hand, body, condition = settings.hand, settings.body, settings.hand.condition
     cells = hand.size // settings.latent.factor
-    return {
+    told = {
         "condition_channels": (
             f"{FINGERS} of the left hand; {FINGERS} of the right hand; the user's mask, zeros where there is none"
         ),
@@ -61,3 +61,9 @@ def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision
             else f"stored in {precision}"
         ),
     }
+    if settings.gestures:
+        told["gestures"] = (
+            "hands are told E'' = mu E + (1 - mu) F of their prompt, which ends in the gesture's words; the body "
+            "is told the prompt as it was said, and guidance leads away from the negative prompt, unfused"
+        )
+    return told

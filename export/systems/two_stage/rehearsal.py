@@ -14,6 +14,7 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
 from handfirst.export.rehearsing import agreed, bundle_engines, torch_engines
 from handfirst.export.systems.two_stage.parts import Networks, part_makers
+from handfirst.runtime.diffusion.gesture import Gesture, read_gestures
 from handfirst.runtime.systems.two_stage.job import demo_pose
 from handfirst.runtime.systems.two_stage.request import Request, Result
 from handfirst.runtime.systems.two_stage.roles import STAGES
@@ -38,15 +39,20 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
     Raises:
         UserError: they are too far apart; says how far.
     """
-    expected = _render(model.settings, torch_engines(part_makers(model), bundle, rounded, STAGES), tokenizer)
-    got = _render(model.settings, bundle_engines(bundle, STAGES), tokenizer)
+    gestures = read_gestures(bundle, model.settings.gestures, model.settings.text)
+    expected = _render(model.settings, torch_engines(part_makers(model), bundle, rounded, STAGES), tokenizer, gestures)
+    got = _render(model.settings, bundle_engines(bundle, STAGES), tokenizer, gestures)
     note = f" ({np.mean(expected.mask != got.mask):.1%} of the hand mask differs)"
     return agreed(bundle, expected.latents, got.latents, "the two-stage loop", note)
 
 
-def _render(settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes) -> Result:
-    system = TwoStage(settings, engines, tokenizer)
+def _render(
+    settings: TwoStageSettings, engines: Mapping[str, Engine], tokenizer: bytes, gestures: Mapping[str, Gesture]
+) -> Result:
+    """One picture, of the first gesture whose fusion has weights that could be wrong."""
+    system = TwoStage(settings, engines, tokenizer, gestures=gestures)
+    told = next((each.name for each in settings.gestures if each.fusion == "low-rank"), None)
     try:
-        return system.render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS, hand_steps=STEPS))
+        return system.render(Request(pose=demo_pose(), prompt=PROMPT, steps=STEPS, hand_steps=STEPS, gesture=told))
     finally:
         system.close()

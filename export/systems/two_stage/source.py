@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from handfirst.engines.bundle import Bundle
+from handfirst.export.gestures import gesture_asset
 from handfirst.export.options import ExportOptions
 from handfirst.export.part import Part, PartMaker
 from handfirst.export.systems.two_stage.decisions import decisions
@@ -17,8 +17,10 @@ from handfirst.export.systems.two_stage.parts import part_makers, preview_decode
 from handfirst.export.systems.two_stage.presets import few_steps
 from handfirst.export.systems.two_stage.rehearsal import rehearse
 from handfirst.export.systems.two_stage.sizes import chosen, free_canvas
+from handfirst.runtime.diffusion.gesture import asset
 from handfirst.runtime.systems.two_stage.roles import PREVIEW
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
+from handfirst.training.gestures.folder import has_fusion, read_numbers
 from handfirst.training.systems.two_stage.model_folder import ModelFolder
 
 
@@ -28,8 +30,6 @@ class Source:
     Raises:
         UserError: it is none, or the options do not fit it.
     """
-
-    assets: Mapping[str, tuple[str, bytes]] = MappingProxyType({})
 
     def __init__(self, folder: Path, options: ExportOptions) -> None:
         self._model = ModelFolder(folder)
@@ -52,9 +52,21 @@ class Source:
         return self._model.training | ({"loras": self._merged.told()} if self._options.loras else {})
 
     @property
+    def assets(self) -> Mapping[str, tuple[str, bytes]]:
+        """A file for every gesture: its feature and its fusion; raises a UserError where half precision cannot hold
+        them."""
+        weights, folder, text = self._options.weights, self._model.folder, self.settings.text
+        values = {each.name: read_numbers(folder, each, text).numpy() for each in self.settings.gestures}
+        return {asset(name): gesture_asset(name, numbers, weights) for name, numbers in values.items()}
+
+    @property
     def warnings(self) -> Sequence[str]:
-        """Of LoRA files that may not suit the networks."""
-        return self._merged.warnings
+        """Of LoRA files that may not suit the networks, and of gestures that were not trained to the end."""
+        idle = [each.name for each in self.settings.gestures if not has_fusion(self._model.folder, each)]
+        return (
+            *self._merged.warnings,
+            *(f"gesture {name}: no fusion was trained with these hands; its words alone are heard" for name in idle),
+        )
 
     @property
     def tokenizer(self) -> bytes:

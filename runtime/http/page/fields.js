@@ -5,6 +5,7 @@ import { $, make } from "./dom.js";
 const NAMES = {
   negative_prompt: "Not in the picture",
   hand_prompt: "Hands look like",
+  mu: "Share of the words beside a gesture, 0 to 1",
   guidance: "Guidance",
   hand_guidance: "Guidance of the hands",
   eta: "Eta, 0 to 1",
@@ -32,7 +33,8 @@ export function showFields(bundle, limits) {
   $("prompt").maxLength = limits.text;
   $("steps").placeholder = defaults.steps ?? "";
   $("steps").max = limits.work.steps ?? 1000;
-  const shown = Object.entries(properties).filter(([name]) => !ELSEWHERE.includes(name));
+  const idle = bundle.settings.gestures?.length ? [] : ["gesture", "mu"];
+  const shown = Object.entries(properties).filter(([name]) => ![...ELSEWHERE, ...idle].includes(name));
   $("fields").replaceChildren(...shown.map(([name, schema]) => field(name, resolved(schema, bundle.fields), defaults)));
   const { widths, heights } = bundle.settings.body ?? {};
   if (widths && heights) $("fields").append(side("width", widths), side("height", heights));

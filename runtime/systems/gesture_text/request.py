@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.asking import real, whole
+from handfirst.runtime.diffusion.settings import check_gesture
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 
@@ -80,9 +81,7 @@ class GestureRequest:
         Raises:
             RequestError: a gesture that it has not, or too many steps.
         """
-        if self.gesture is not None and self.gesture not in settings.names:
-            has = f"one of {', '.join(settings.names)}" if settings.names else "none, as this model has no gestures"
-            raise RequestError(f"gesture: expected {has}, got {self.gesture!a:.60}")
+        check_gesture(self.gesture, settings.names)
         defaults = settings.defaults.model_dump()
         if self.gesture is None:
             defaults.pop("mu")

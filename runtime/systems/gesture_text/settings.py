@@ -7,17 +7,21 @@ defaults: Hand1000 (arXiv 2408.15461) and its published programs.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from handfirst.engines.manifest import Manifest
-from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, Settings, TextSettings, settings_of
+from handfirst.runtime.diffusion.settings import (
+    MOST_GESTURES,
+    GestureSettings,
+    LatentSettings,
+    ScheduleSettings,
+    Settings,
+    TextSettings,
+    names_of,
+    settings_of,
+)
 
 SYSTEM = "gesture-text"
-FEATURE = 63
-"""Numbers of a gesture's feature: x, y, z of 21 points."""
-MOST_GESTURES = 99
 
 
 class Defaults(Settings):
@@ -40,20 +44,6 @@ class AdapterSettings(Settings):
     """Numbers of one gesture's: both factors of every layer, one after the other."""
 
 
-class GestureSettings(Settings):
-    """One gesture; its numbers are an asset of its name."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    words: str = Field(min_length=1, max_length=200)
-    """What a prompt ends in."""
-    fusion: Literal["low-rank", "frozen-random"] = "low-rank"
-    """Trained; or the published one: random, never trained, made again from its seed instead of stored."""
-    rank: int = Field(64, ge=1, le=4096)
-    """Of the low-rank fusion."""
-    seed: int = Field(0, ge=0)
-    """Of the frozen random one."""
-
-
 class GestureTextSettings(Settings):
     """All of it, as one block of the manifest."""
 
@@ -70,24 +60,18 @@ class GestureTextSettings(Settings):
     def _fits(self) -> GestureTextSettings:
         if self.size % self.latent.factor:
             raise ValueError(f"size must be a multiple of {self.latent.factor}, got {self.size}")
-        if len(set(self.names)) != len(self.names):
-            raise ValueError("gestures: expected different names")
+        names_of(self.gestures)
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the gestures."""
-        return tuple(gesture.name for gesture in self.gestures)
+        return names_of(self.gestures)
 
     @property
     def cells(self) -> int:
         """Side of the latents."""
         return self.size // self.latent.factor
-
-    @property
-    def embedding(self) -> int:
-        """Numbers of a prompt's embedding, vec(E)."""
-        return self.text.length * self.text.width
 
     def gesture(self, name: str) -> GestureSettings:
         """By its name, which is one of `names`."""
@@ -95,13 +79,7 @@ class GestureTextSettings(Settings):
 
     def values(self, gesture: GestureSettings) -> int:
         """Numbers of a gesture's asset."""
-        low_rank = gesture.rank * (2 * self.embedding + FEATURE) if gesture.fusion == "low-rank" else 0
-        return FEATURE + low_rank + self.adapter.values
-
-
-def asset(name: str) -> str:
-    """What a gesture's asset is called in the manifest."""
-    return f"gesture_{name}"
+        return gesture.values(self.text) + self.adapter.values
 
 
 def read_settings(manifest: Manifest) -> GestureTextSettings:

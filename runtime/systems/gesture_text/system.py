@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,19 @@ from handfirst.engines.bundle import Bundle
 from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Array, Engine
 from handfirst.runtime.diffusion.codec import Codec
+from handfirst.runtime.diffusion.gesture import Gesture, Gestures, read_gestures
 from handfirst.runtime.diffusion.noise import Streams
 from handfirst.runtime.diffusion.sampler import Guided, Latents, Prediction, Step, denoise
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
-from handfirst.runtime.diffusion.text import CACHED_PROMPTS, Text
+from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.running import host, run_rows
 from handfirst.runtime.system import Progress, Resident
-from handfirst.runtime.systems.gesture_text.fusion import (
-    Gesture,
-    double_fused,
-    gesture_prompt,
-    read_gesture,
-)
 from handfirst.runtime.systems.gesture_text.request import GestureRequest, GestureResult
 from handfirst.runtime.systems.gesture_text.roles import ROLES, check_roles
-from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, asset, read_settings
-from handfirst.runtime.timing.spans import Clock, span
+from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings, read_settings
+from handfirst.runtime.timing.spans import Clock
 
 
 class GestureText(Loaded):
@@ -62,11 +57,11 @@ class GestureText(Loaded):
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
         super().__init__(engines, bundle, engine)
         self.settings = settings
-        self._gestures = gestures
+        self._adapters = {name: gesture.more for name, gesture in gestures.items()}
         self._schedule = Schedule(settings.schedule)
         self._codec = Codec(None, self._engines["vae_decoder"], settings.latent)
         self._text = Text(tokenizer, settings.text, self._engines["text_encoder"])
-        self._fused = lru_cache(CACHED_PROMPTS)(self._fuse)
+        self._gestures = Gestures(settings.gestures, gestures, self._text)
 
     @classmethod
     def of(cls, bundle: Bundle, engine: str, threads: int | None, resident: Resident) -> GestureText:
@@ -74,10 +69,7 @@ class GestureText(Loaded):
         manifest = bundle.manifest
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
-        gestures = {
-            each.name: read_gesture(bundle.asset(asset(each.name)), settings, each, str(bundle.path))
-            for each in settings.gestures
-        }
+        gestures = read_gestures(bundle, settings.gestures, settings.text, settings.adapter.values)
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
         engines = open_resident(bundle, ROLES, [(role,) for role in ROLES], chosen.engine, threads, resident)
         return cls(settings, engines, bundle.tokenizer(), gestures, bundle, chosen)
@@ -147,28 +139,19 @@ class GestureText(Loaded):
 
     def context(self, request: GestureRequest) -> NDArray[np.float32]:
         """E'' float32 [L, D] of a resolved request; E where it names no gesture."""
-        words = self._words(request)
-        (context,) = self._text.contexts([words])
-        if request.gesture is None:
-            return np.asarray(context)
-        return double_fused(context, self._fused(request.gesture, words), given(request.mu))
-
-    def _fuse(self, gesture: str, words: str) -> NDArray[np.float32]:
-        (context,) = self._text.contexts([words])
-        with span("fusion"):
-            return self._gestures[gesture].fused(context)
+        if request.gesture is not None:
+            return self._gestures.context(request.prompt or "", request.gesture, given(request.mu))
+        (context,) = self._text.contexts([self._words(request)])
+        return np.asarray(context)
 
     def _words(self, request: GestureRequest) -> str:
         prompt = request.prompt or ""
-        return prompt if request.gesture is None else gesture_prompt(prompt, self._ending(request.gesture))
-
-    def _ending(self, gesture: str) -> str:
-        return self.settings.gesture(gesture).words
+        return prompt if request.gesture is None else self._gestures.prompt(prompt, request.gesture)
 
     def _adapter(self, gesture: str | None) -> NDArray[np.float32]:
         if gesture is None:
             return np.zeros(self.settings.adapter.values, np.float32)
-        return self._gestures[gesture].adapter
+        return self._adapters[gesture]
 
     def _preview(self, x_0: Latents) -> NDArray[np.uint8]:
         return np.asarray(self._codec.sketch(x_0)[0])

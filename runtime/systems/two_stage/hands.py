@@ -17,6 +17,7 @@ from handfirst.engines.engine import Engine, Placed
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.device import DeviceLoop
 from handfirst.runtime.diffusion.device_loops import Launches, Loops, Rows, bound, place_contexts
+from handfirst.runtime.diffusion.gesture import gesture_prompt
 from handfirst.runtime.diffusion.launch import Launch, common_lane
 from handfirst.runtime.diffusion.loop_shape import loop_shape
 from handfirst.runtime.diffusion.masks import binarise
@@ -45,7 +46,8 @@ class Hand:
     Attributes:
         found: where it is on the canvas, which hands it holds, and whose.
         c_p: the condition, float32 [K', h, w].
-        prompt, negative_prompt, seed: its own.
+        prompt, negative_prompt, seed: its own; with a gesture the prompt ends in the gesture's words.
+        gesture: what is fused into the prompt's embedding, and the share mu of that embedding's own.
     """
 
     found: Found
@@ -53,6 +55,7 @@ class Hand:
     prompt: str
     negative_prompt: str
     seed: int
+    gesture: tuple[str, float] | None = None
 
     @property
     def crop(self) -> HandCrop:
@@ -75,6 +78,7 @@ def find_hands(request: Request, settings: TwoStageSettings) -> tuple[Hand, ...]
             prompt=_prompt(found, request, settings),
             negative_prompt=request.negative_prompt,
             seed=part_seed(request.seed, found.name),
+            gesture=None if request.gesture is None else (request.gesture, float(request.mu or 0)),
         )
         for found in find_crops(request, settings)
     )
@@ -204,4 +208,5 @@ def _condition(found: Found, mask: NDArray[np.bool_] | None, settings: TwoStageS
 
 def _prompt(found: Found, request: Request, settings: TwoStageSettings) -> str:
     words = f"{hand_words(found.hands, found.crop)}, " if settings.hand.view_words else ""
-    return words + (request.hand_prompt or request.prompt)
+    prompt = words + (request.hand_prompt or request.prompt)
+    return prompt if request.gesture is None else gesture_prompt(prompt, settings.gesture(request.gesture).words)

@@ -48,6 +48,8 @@ class JobFields(BaseModel):
     prompt: str
     negative_prompt: str = ""
     hand_prompt: str | None = None
+    gesture: Text | None = None
+    mu: Real | None = None
     seed: Whole = 0
     steps: Whole | None = None
     guidance: Real | None = None

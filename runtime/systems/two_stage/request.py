@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.asking import real, whole
 from handfirst.runtime.diffusion.masks import BlendRule
+from handfirst.runtime.diffusion.settings import check_gesture
 from handfirst.runtime.diffusion.solvers import Solver, check_steps
 from handfirst.runtime.diffusion.speed import Speed
 from handfirst.runtime.diffusion.table import Schedule
@@ -35,7 +36,7 @@ ASKED = (
     *("prompt", "negative_prompt", "hand_prompt", "seed", "steps", "hand_steps"),
     *("guidance", "hand_guidance", "solver", "hand_solver", "eta", "speed", "blend", "feather", "close_up", "armless"),
 )
-"""What a picture tells of its request; the pose is too long for that."""
+"""What a picture tells of its request, and of these where there is one: gesture, mu. The pose is too long for that."""
 
 Loop = tuple[tuple[int, int], tuple[object, ...]]
 
@@ -85,6 +86,11 @@ class Request:
     armless: Armless = "leave"
     """What becomes of hands whose elbow or wrist is missing; see `Armless`. None is made up unasked: most are missing
     because they lie outside the picture, and there training has none either."""
+    gesture: str | None = None
+    """One of the model's, which all hands are told beside their prompt; the key points still say where every joint is.
+    None: the prompt alone."""
+    mu: float | None = None
+    """Share of the hand prompt's own embedding beside a gesture, 0 .. 1; None: the gesture's own."""
     size: tuple[int, int] | None = None
     """Width and height of the picture in pixels, where the model leaves them free; None: the model's own."""
 
@@ -98,6 +104,8 @@ class Request:
         _check_text("negative_prompt", self.negative_prompt, empty=True)
         if self.hand_prompt is not None:
             _check_text("hand_prompt", self.hand_prompt)
+        if self.gesture is not None:
+            _check_text("gesture", self.gesture)
         if self.hand_mask is not None:
             _check_mask(self.hand_mask, (self.pose.height, self.pose.width))
         for name, said, known in (
@@ -118,9 +126,12 @@ class Request:
             "hand_guidance": None if self.hand_guidance is None else real("hand_guidance", self.hand_guidance, 100),
             "eta": None if self.eta is None else real("eta", self.eta, 1),
             "feather": real("feather", self.feather, 64),
+            "mu": None if self.mu is None else real("mu", self.mu, 1),
         }
         for name, value in numbers.items():
             object.__setattr__(self, name, value)  # NumPy's numbers become Python's
+        if self.mu is not None and self.gesture is None:
+            raise RequestError(f"mu: expected it beside a gesture, got {self.mu} without one")
         if self.size is not None:
             object.__setattr__(self, "size", _size(self.size))
 
@@ -144,8 +155,9 @@ class Request:
 
         Raises:
             RequestError: if it asks for more steps than the model or the solver has, an eta where no stage has one, a
-                size that the model does not paint, or arms to all hands and there are none.
+                size that the model does not paint, a gesture that it has not, or arms to all hands and there are none.
         """
+        check_gesture(self.gesture, settings.gesture_names)
         defaults = settings.defaults
         width, height = canvas_of(self.size, settings.body)
         solver, steps = self.solver or defaults.solver, self.steps or defaults.steps
@@ -172,6 +184,7 @@ class Request:
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
             eta=eta_of(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
+            mu=settings.gesture(self.gesture).mu if self.gesture and self.mu is None else self.mu,
         )
 
 
@@ -277,4 +290,7 @@ class Result:
     def asked(self) -> dict[str, Any]:
         """The request's words and numbers, defaults filled in, and the picture's width and height in pixels."""
         height, width = self.mask.shape
-        return {**{name: getattr(self.request, name) for name in ASKED}, "width": width, "height": height}
+        said = {name: getattr(self.request, name) for name in ASKED}
+        if self.request.gesture is not None:
+            said |= {"gesture": self.request.gesture, "mu": self.request.mu}
+        return {**said, "width": width, "height": height}

@@ -40,6 +40,7 @@ LABELS = {
     "controlnet": "ControlNet",
     "body_unet": "body UNet",
     "hint_drawing": "draw skeleton",
+    "fusion": "fusion of gestures",
 }
 
 

@@ -7,17 +7,20 @@ Source of the defaults: the paper, and where it is silent the values of Stable D
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from handfirst.engines.manifest import Manifest
 from handfirst.engines.spec import AxisLimits
 from handfirst.runtime.diffusion.settings import (
+    MOST_GESTURES,
+    GestureSettings,
     LatentSettings,
     ScheduleSettings,
     Settings,
     TextSettings,
+    names_of,
     settings_of,
 )
 from handfirst.runtime.diffusion.solvers import Solver
@@ -157,6 +160,13 @@ class Defaults(Settings):
     hand_solver: Solver | None = None
 
 
+class HandGesture(GestureSettings):
+    """A gesture that the hands' prompts may tell."""
+
+    mu: float = Field(0.7, ge=0, le=1)
+    """Share of the prompt's own embedding, where a request says nothing; the rest is the fused one's."""
+
+
 class TwoStageSettings(Settings):
     """All of it, as one block of the manifest."""
 
@@ -166,6 +176,15 @@ class TwoStageSettings(Settings):
     hand: HandSettings = HandSettings()
     body: BodySettings = BodySettings()
     defaults: Defaults = Defaults()
+    gestures: tuple[HandGesture, ...] = Field((), max_length=MOST_GESTURES)
+
+    @model_serializer(mode="wrap")
+    def _as_before_gestures(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model without gestures is written as one was before there were any: older packages open it."""
+        written: dict[str, Any] = handler(self)
+        if not self.gestures:
+            del written["gestures"]
+        return written
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> TwoStageSettings:
@@ -182,10 +201,20 @@ class TwoStageSettings(Settings):
                 raise ValueError(f"{name}: expected multiples of {factor} up to {LARGEST_SIDE}, got {limits}")
         if self.hand.condition.grid // self.hand.condition.fold != self.hand.size // factor:
             raise ValueError("condition.grid / condition.fold must equal hand.size / latent.factor")
+        names_of(self.gestures)
         self.hand.mask_head.pool(factor)
         if (cells := self.hand.size // factor) % self.hand.mask_head.stride:
             raise ValueError(f"mask_head: source 'up_block' needs an even number of latent cells, got {cells} a side")
         return self
+
+    @property
+    def gesture_names(self) -> tuple[str, ...]:
+        """Of the gestures."""
+        return names_of(self.gestures)
+
+    def gesture(self, name: str) -> HandGesture:
+        """By its name, which is one of `gesture_names`."""
+        return self.gestures[self.gesture_names.index(name)]
 
     def on_canvas(self, width: int, height: int) -> TwoStageSettings:
         """The same model with another canvas in pixels, which its limits must allow (request.py asks them)."""

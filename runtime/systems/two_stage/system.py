@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from handfirst.engines.choice import Choice, choose
 from handfirst.engines.engine import Engine
 from handfirst.runtime.diffusion.codec import Codec
 from handfirst.runtime.diffusion.device_loops import Launches, Loops
+from handfirst.runtime.diffusion.gesture import Gesture, Gestures, read_gestures
 from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.solvers import step_table
 from handfirst.runtime.diffusion.speed import planned
@@ -75,6 +77,7 @@ class TwoStage(Loaded):
         tokenizer: a `tokenizer.json`.
         bundle: where they came from, if from one.
         engine: what runs them, and why.
+        gestures: by the names in the settings.
 
     Raises:
         BundleError: if engines or tokenizer do not fit the settings.
@@ -87,12 +90,14 @@ class TwoStage(Loaded):
         tokenizer: bytes,
         bundle: Bundle | None = None,
         engine: Choice = GIVEN,
+        gestures: Mapping[str, Gesture] = MappingProxyType({}),
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
         super().__init__(engines, bundle, engine)
         self.settings = settings
         self._schedule = Schedule(settings.schedule)
         self._text = Text(tokenizer, settings.text, self._engines["text_encoder"])
+        self._gestures = Gestures(settings.gestures, gestures, self._text)
         self._loops: tuple[Loops[Launches], Loops[Launches]] = (Loops(), Loops())  # of all sizes of canvas
         self._make_stages()
 
@@ -109,9 +114,10 @@ class TwoStage(Loaded):
         manifest = bundle.manifest
         settings = read_settings(manifest)
         check_roles(settings, {role: entry.spec for role, entry in manifest.engines.items()})
+        gestures = read_gestures(bundle, settings.gestures, settings.text)
         chosen = choose(engine, sum(file.size for file in manifest.files.values()))
         engines = open_resident(bundle, roles_of(manifest.engines), STAGES, chosen.engine, threads, resident)
-        return cls(settings, engines, bundle.tokenizer(), bundle, chosen)
+        return cls(settings, engines, bundle.tokenizer(), bundle, chosen, gestures)
 
     def _make_stages(self) -> None:
         engines, settings = self._engines, self.settings
@@ -185,7 +191,8 @@ class TwoStage(Loaded):
             found = [find_hands(request, self.settings) for request in requests]
             hands = tuple(chain.from_iterable(found))
             hand_table, body_table = self._tables(requests[0])
-            hand_contexts, body_contexts = self._guided(hands, hand_table), self._guided(requests, body_table)
+            hand_contexts = self._gestured(hands, self._guided(hands, hand_table))
+            body_contexts = self._guided(requests, body_table)
         yield Progress("text", 1, 1, lambda: Canvas.empty(self.settings.body).image)
 
         made: list[HandResult] = []
@@ -264,6 +271,14 @@ class TwoStage(Loaded):
         return Guided(
             {"context": conditional}, {"context": self._text.contexts([each.negative_prompt for each in asked])}
         )
+
+    def _gestured(self, hands: Sequence[Hand], guided: Guided) -> Guided:
+        """E'' for E of the prompts whose hands are told a gesture; what guidance leads away from stays as it is."""
+        told = guided.conditional["context"].copy()
+        for i, hand in enumerate(hands):
+            if hand.gesture is not None:
+                told[i] = self._gestures.context(hand.prompt, *hand.gesture)
+        return Guided({"context": told}, guided.unconditional)
 
     def _preview_hands(self, hands: Sequence[Hand], step: Step) -> NDArray[np.uint8]:
         """The hands of the first picture as they stand, in place; grey where it has none."""

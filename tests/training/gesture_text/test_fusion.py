@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.noise import Uniforms
-from handfirst.runtime.systems.gesture_text.fusion import (
+from handfirst.runtime.diffusion.gesture import (
     FrozenRandom,
     Gesture,
     LowRank,
@@ -19,13 +18,15 @@ from handfirst.runtime.systems.gesture_text.fusion import (
     read_gesture,
     write_gesture,
 )
+from handfirst.runtime.diffusion.noise import Uniforms
+from handfirst.runtime.diffusion.settings import GestureSettings
 from handfirst.runtime.systems.gesture_text.settings import (
     AdapterSettings,
-    GestureSettings,
     GestureTextSettings,
 )
+from handfirst.training.gestures.fusion import FrozenFusion, LowRankFusion
 from handfirst.training.systems.gesture_text.fed import UNIT, FedUNet, Layout
-from handfirst.training.systems.gesture_text.networks import FrozenFusion, GestureModel, LowRankFusion
+from handfirst.training.systems.gesture_text.networks import GestureModel
 
 L, D, R = 3, 4, 2
 N = L * D
@@ -71,7 +72,7 @@ def test_the_random_map_is_torchs_fresh_linear_layer(seed: int) -> None:
 def test_the_random_map_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     E, g = floats(0, N), floats(1, 63)
     whole = FrozenRandom(3)(E, g)
-    monkeypatch.setattr("handfirst.runtime.systems.gesture_text.fusion.TOGETHER", 5 * (N + 63) + 1)
+    monkeypatch.setattr("handfirst.runtime.diffusion.gesture.TOGETHER", 5 * (N + 63) + 1)
     np.testing.assert_allclose(FrozenRandom(3)(E, g), whole, rtol=1e-5, atol=1e-6)
 
 
@@ -153,10 +154,10 @@ def test_what_a_bundle_holds_of_a_gesture_comes_back() -> None:
     )  # fmt: skip
     low, random = said.gestures
     values = floats(0, said.values(low))
-    read = read_gesture(write_gesture(values, half=False), said, low, "here")
+    read = read_gesture(write_gesture(values, half=False), low, said.text, "here", 5)
     assert isinstance(read.fuse, LowRank)
-    flat = [read.feature, read.fuse.V.ravel(), read.fuse.U.ravel(), read.adapter]
+    flat = [read.feature, read.fuse.V.ravel(), read.fuse.U.ravel(), read.more]
     np.testing.assert_array_equal(np.concatenate(flat), values)
     assert said.values(random) == 63 + 5
-    again = read_gesture(write_gesture(floats(1, 68), half=True), said, random, "here")
-    assert again.fuse == FrozenRandom(3) and len(again.adapter) == 5
+    again = read_gesture(write_gesture(floats(1, 68), half=True), random, said.text, "here", 5)
+    assert again.fuse == FrozenRandom(3) and len(again.more) == 5

@@ -25,12 +25,14 @@ from handfirst.runtime.pose.topology import HANDS, SIDES
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.writer import render_dataset
 from handfirst.training.data.shards import open_shards
+from handfirst.training.gestures.feature import centred, mean_feature, true_points
+from handfirst.training.gestures.folder import read_feature
+from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.loop.run import Data, train_stage
 from handfirst.training.systems import stages_of
 from handfirst.training.systems.gesture_text.config import Base, new_model, parse_features
-from handfirst.training.systems.gesture_text.feature import centred, mean_feature, true_points
-from handfirst.training.systems.gesture_text.model_folder import GestureTextFolder, gather, read_feature
-from handfirst.training.systems.gesture_text.options import EmbeddingOptions, FeatureOptions, TuningOptions
+from handfirst.training.systems.gesture_text.model_folder import GestureTextFolder, gather
+from handfirst.training.systems.gesture_text.options import EmbeddingOptions, TuningOptions
 from handfirst.training.systems.gesture_text.training import PhaseMaker
 
 
@@ -122,7 +124,7 @@ class Landmarks:
 
 def test_a_feature_of_what_mediapipe_sees(people: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
     hands = SimpleNamespace(hands=SimpleNamespace(Hands=Landmarks()))
-    monkeypatch.setattr("handfirst.training.systems.gesture_text.feature.solutions", lambda: hands)
+    monkeypatch.setattr("handfirst.training.gestures.feature.solutions", lambda: hands)
     found, count = mean_feature(people, FeatureOptions(gesture="ok", points="mediapipe"))
     assert count == 3  # pictures 1, 3 and 5
     np.testing.assert_allclose(found.reshape(21, 3), [(3 + i, 0.5, -i) for i in range(21)])

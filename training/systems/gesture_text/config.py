@@ -19,25 +19,22 @@ from tokenizers import Tokenizer
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.diffusion.settings import LatentSettings, ScheduleSettings, TextSettings
+from handfirst.runtime.diffusion.settings import GestureSettings, LatentSettings, ScheduleSettings, TextSettings
 from handfirst.runtime.systems.gesture_text.settings import (
     SYSTEM,
     AdapterSettings,
     Defaults,
-    GestureSettings,
     GestureTextSettings,
 )
+from handfirst.training.gestures.folder import read_feature, save_feature
+from handfirst.training.gestures.options import default_words
 from handfirst.training.loop.config import first_complaint
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.folder import next_folder, reading, save_words
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.systems.gesture_text.fed import Layout
-from handfirst.training.systems.gesture_text.model_folder import (
-    read_autoencoder,
-    read_feature,
-    save_feature,
-)
+from handfirst.training.systems.gesture_text.model_folder import read_autoencoder
 
 UNTRAINED: dict[str, Any] = {"note": "no gesture was trained"}
 
@@ -105,11 +102,6 @@ def parse_features(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
             raise UserError(f"--gesture {text[:80]}: expected NAME=FILE.npy, every name once")
         features[name] = read_feature(Path(file))
     return features
-
-
-def default_words(name: str) -> str:
-    """What a gesture's prompts end in where nobody says."""
-    return f"making the {name.replace('_', ' ')} hand gesture"
 
 
 def new_model(

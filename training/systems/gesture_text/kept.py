@@ -12,10 +12,11 @@ import torch
 
 from handfirst.training.data.example import Example, fit
 from handfirst.training.data.store import key_of
+from handfirst.training.gestures.feature import sides_of
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.samples import Sample
 from handfirst.training.models.encoders import Encoders
-from handfirst.training.systems.gesture_text.samples import GestureSamples, sides_of
+from handfirst.training.systems.gesture_text.samples import GestureSamples
 
 VERSION = b"gesture 1"
 

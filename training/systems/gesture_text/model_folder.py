@@ -4,7 +4,7 @@
     settings.json      what the model is (GestureTextSettings)
     training.json      what it cost (free form)
     unet/ vae/ text_encoder/ tokenizer.json
-    gestures/NAME/     feature.npy (float32 [63]); fusion.safetensors and adapter/ (peft's own form), once trained
+    gestures/NAME/     gestures/folder.py; and adapter/ (peft's own form), once trained
 
 Knows nothing about training or export; it only saves and loads.
 """
@@ -20,12 +20,22 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.runtime.systems.gesture_text.settings import FEATURE, SYSTEM, GestureSettings, GestureTextSettings
+from handfirst.runtime.diffusion.settings import GestureSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureTextSettings
+from handfirst.training.gestures.folder import (
+    FEATURE_FILE,
+    find_gesture,
+    place_of,
+    read_feature,
+    read_fusion,
+    read_numbers,
+    save_fusion,
+)
 from handfirst.training.models.adapters import CONFIG, has_adapter
 from handfirst.training.models.autoencoder import Autoencoder
 from handfirst.training.models.folder import (
@@ -38,9 +48,8 @@ from handfirst.training.models.folder import (
 )
 from handfirst.training.pretrained.folder import read_folder
 from handfirst.training.systems.gesture_text.fed import Layout
-from handfirst.training.systems.gesture_text.networks import LowRankFusion, fresh_fusion
 
-GESTURES, FEATURE_FILE, FUSION, ADAPTER = "gestures", "feature.npy", "fusion.safetensors", "adapter"
+ADAPTER = "adapter"
 
 
 class GestureTextFolder(SystemFolder[GestureTextSettings]):
@@ -82,18 +91,8 @@ class GestureTextFolder(SystemFolder[GestureTextSettings]):
             return CLIPTextModel(CLIPTextConfig.from_pretrained(self.folder / "text_encoder", local_files_only=True))
 
     def gesture(self, name: str) -> GestureSettings:
-        """One of the model's.
-
-        Raises:
-            UserError: it has no such gesture; lists those there are.
-        """
-        if name not in self.settings.names:
-            has = ", ".join(self.settings.names) or "none"
-            raise UserError(
-                f"gesture {name!a:.60}: expected one of the model's ({has}); the stage 'feature' adds one, and so does "
-                f"'handfirst init {SYSTEM} --gesture NAME=FILE.npy'"
-            )
-        return self.settings.gesture(name)
+        """One of the model's; raises a UserError where it has no such gesture, and lists those there are."""
+        return find_gesture(self.settings.gestures, name)
 
     def feature(self, name: str) -> Tensor:
         """g float32 [63]; raises as `unet`."""
@@ -101,11 +100,7 @@ class GestureTextFolder(SystemFolder[GestureTextSettings]):
 
     def fusion(self, name: str) -> nn.Module:
         """As it was trained, or fresh; raises as `unet`."""
-        made = fresh_fusion(self.settings.embedding, self.gesture(name))
-        if (file := self.place(name) / FUSION).is_file():
-            with reading(self.folder):
-                made.load_state_dict(load_file(file))
-        return made
+        return read_fusion(self.folder, self.gesture(name), self.settings.text)
 
     def layout(self) -> Layout:
         """Of the model's adapters.
@@ -135,22 +130,12 @@ class GestureTextFolder(SystemFolder[GestureTextSettings]):
 
     def values(self, name: str) -> NDArray[np.float32]:
         """All that a bundle holds of a gesture: g, V, U and the adapter; raises as `unet`."""
-        parts = [self.feature(name), self.adapter(name)]
-        fusion = self.fusion(name)
-        if isinstance(fusion, LowRankFusion):
-            trained = (self.place(name) / FUSION).is_file()
-            factors = (fusion.V, fusion.U) if trained else (torch.zeros_like(fusion.V), fusion.U)
-            parts[1:1] = [factor.detach().flatten() for factor in factors]
-        return torch.cat(parts).numpy()
+        fused = read_numbers(self.folder, self.gesture(name), self.settings.text)
+        return torch.cat([fused, self.adapter(name)]).numpy()
 
     def place(self, name: str) -> Path:
         """The folder of a gesture."""
         return place_of(self.folder, name)
-
-
-def place_of(folder: Path, name: str) -> Path:
-    """The folder of a gesture in a model folder."""
-    return folder / GESTURES / name
 
 
 def read_autoencoder(folder: Path) -> Autoencoder:
@@ -163,38 +148,10 @@ def read_autoencoder(folder: Path) -> Autoencoder:
         return Autoencoder(read_folder(autoencoder_class(folder / "vae"), folder / "vae")).eval()
 
 
-def read_feature(file: Path) -> NDArray[np.float32]:
-    """A mean feature in the published layout: an .npy of 63 numbers, or of 21 x 3.
-
-    Raises:
-        UserError: no such file, or another array.
-    """
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise UserError(f"{file}: expected an .npy file of {FEATURE} numbers, got none that can be read") from error
-    if not isinstance(array, np.ndarray) or array.size != FEATURE or array.dtype.kind not in "fiu":
-        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
-        raise UserError(f"{file}: expected {FEATURE} numbers (x, y, z of 21 points), got {got}")
-    flat = array.reshape(-1).astype(np.float32)
-    if not np.isfinite(flat).all():
-        raise UserError(f"{file}: expected {FEATURE} finite numbers, got NaN or infinity")
-    return flat
-
-
-def save_feature(folder: Path, name: str, feature: NDArray[np.float32]) -> None:
-    """A gesture's feature into a model folder; what was learnt with another one goes."""
-    place = place_of(folder, name)
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    np.save(place / FEATURE_FILE, feature.astype(np.float32))
-
-
-def save_fusion(folder: Path, name: str, fusion: nn.Module) -> None:
+def save_tuned_for(folder: Path, name: str, fusion: nn.Module) -> None:
     """A gesture's fusion; an adapter that was tuned for another one goes."""
-    place = place_of(folder, name)
-    shutil.rmtree(place / ADAPTER, ignore_errors=True)
-    save_file({key: tensor.detach().contiguous() for key, tensor in fusion.state_dict().items()}, place / FUSION)
+    shutil.rmtree(place_of(folder, name) / ADAPTER, ignore_errors=True)
+    save_fusion(folder, name, fusion)
 
 
 def gather(models: Sequence[Path], out: Path) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from handfirst.engines.errors import UserError
+from handfirst.runtime.diffusion.gesture import gesture_prompt
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.pose.topology import SIDES, Side
-from handfirst.runtime.systems.gesture_text.fusion import gesture_prompt
 from handfirst.runtime.systems.gesture_text.settings import GestureTextSettings
 from handfirst.training.data.example import Example, fit
+from handfirst.training.gestures.feature import sides_of
 from handfirst.training.loop.samples import Sample
-from handfirst.training.systems.gesture_text.options import PhaseOptions
+from handfirst.training.systems.gesture_text.options import TextPhaseOptions
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class GestureSamples:
     """
 
     settings: GestureTextSettings
-    options: PhaseOptions
+    options: TextPhaseOptions
     tokenizer: Tokenizer
 
     def draw(self, example: Example, rng: np.random.Generator) -> Sample:
@@ -56,22 +55,3 @@ class GestureSamples:
     def _sample(self, example: Example, t: int, gestured: bool, rng: np.random.Generator) -> Sample:
         sides_of(example, self.options.gesture)
         return {"rgb": fit(example, self.settings.size).rgb, **self.told(example.caption, t, gestured, rng)}
-
-
-def sides_of(example: Example, gesture: str) -> tuple[Side, ...]:
-    """Which hands of an example make the gesture.
-
-    Raises:
-        UserError: none does.
-    """
-    said = example.attributes
-    sides = tuple(side for side in SIDES if said.get(f"{side}_hand") == gesture)
-    if not sides and said.get("gesture") == gesture:
-        sides = tuple(side for side in SIDES if said.get("side") in (side, "both"))
-    if not sides:
-        shown = said.get("gesture") or ", ".join(said.get(f"{side}_hand", "?") for side in SIDES)
-        raise UserError(
-            f"{example.key}: expected pictures of the gesture {gesture} alone, got {shown[:60]}; render or prepare a "
-            "data set of that gesture"
-        )
-    return sides

@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.system import Counting, StageKind, StageMaker
 from handfirst.training.systems.gesture_text.options import (
     EmbeddingOptions,
-    FeatureOptions,
-    PhaseOptions,
+    TextPhaseOptions,
     TuningOptions,
 )
 
@@ -23,7 +23,7 @@ def open_feature(model: Path, options: FeatureOptions) -> Counting:
     return FeatureMaker(model, options)
 
 
-def open_phase(model: Path, options: PhaseOptions) -> StageMaker:
+def open_phase(model: Path, options: TextPhaseOptions) -> StageMaker:
     """The second or the third."""
     from handfirst.training.systems.gesture_text.training import PhaseMaker
 

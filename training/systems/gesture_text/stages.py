@@ -20,7 +20,7 @@ from handfirst.training.models.ddim import ddim, guide
 from handfirst.training.models.encoders import Encoders
 from handfirst.training.systems.gesture_text.kept import GestureKeeper
 from handfirst.training.systems.gesture_text.networks import GestureModel
-from handfirst.training.systems.gesture_text.options import PhaseOptions
+from handfirst.training.systems.gesture_text.options import TextPhaseOptions
 from handfirst.training.systems.gesture_text.samples import GestureSamples
 
 
@@ -48,7 +48,7 @@ class GestureTask(Task):
 
     model: GestureModel
 
-    def __init__(self, model: GestureModel, settings: GestureTextSettings, options: PhaseOptions) -> None:
+    def __init__(self, model: GestureModel, settings: GestureTextSettings, options: TextPhaseOptions) -> None:
         super().__init__(f"{options.gesture} {options.TRAINS}", model)
         self.noising = Noising(settings.schedule, options.snr_cap, options.min_snr)
         self.share = options.share

@@ -10,28 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
-from handfirst.runtime.systems.gesture_text.settings import SYSTEM, GestureSettings, GestureTextSettings
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM
 from handfirst.training.data.example import Example
-from handfirst.training.loop.config import first_complaint
+from handfirst.training.gestures.feature import mean_feature
+from handfirst.training.gestures.folder import place_of, save_feature, with_gesture
+from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
 from handfirst.training.models.folder import next_folder, read_tokenizer, save_words
-from handfirst.training.systems.gesture_text.config import default_words
-from handfirst.training.systems.gesture_text.feature import mean_feature
 from handfirst.training.systems.gesture_text.model_folder import (
     ADAPTER,
     GestureTextFolder,
-    place_of,
-    save_feature,
-    save_fusion,
+    save_tuned_for,
 )
 from handfirst.training.systems.gesture_text.networks import GestureModel
-from handfirst.training.systems.gesture_text.options import FeatureOptions, PhaseOptions
+from handfirst.training.systems.gesture_text.options import TextPhaseOptions
 from handfirst.training.systems.gesture_text.samples import GestureSamples
 from handfirst.training.systems.gesture_text.stages import GestureStage, GestureTask
 
@@ -53,19 +50,7 @@ class FeatureMaker:
             UserError: an example of another gesture, no hand in any, or one gesture too many.
         """
         source, options, name = self._source, self._options, self._options.gesture
-        gesture = GestureSettings(
-            name=name,
-            words=options.words or default_words(name),
-            fusion=options.fusion,
-            rank=options.rank,
-            seed=options.seed,
-        )
-        others = tuple(each for each in source.settings.gestures if each.name != name)
-        changed = {**source.settings.model_dump(), "gestures": (*others, gesture)}
-        try:
-            settings = GestureTextSettings.model_validate(changed)
-        except ValidationError as error:
-            raise UserError(first_complaint(error)) from error
+        settings = with_gesture(source.settings, source.settings.gestures, options)
         feature, pictures = mean_feature(examples, options)
         told = {f"{name} feature": {"pictures": pictures, "options": options.model_dump(mode="json")}}
         with next_folder(out, source.folder) as folder:
@@ -80,7 +65,7 @@ class PhaseMaker:
         UserError: the folder is no such model, has no such gesture, or its fusion has nothing to train.
     """
 
-    def __init__(self, model: Path, options: PhaseOptions) -> None:
+    def __init__(self, model: Path, options: TextPhaseOptions) -> None:
         self._source, self._options = GestureTextFolder(model), options
         if self._source.gesture(options.gesture).fusion == "frozen-random" and options.TRAINS == "fusion":
             raise UserError(
@@ -116,7 +101,7 @@ class PhaseMaker:
         told = {f"{name} {key}": value for key, value in training.items()}
         with next_folder(out, source.folder) as folder:
             if self._options.TRAINS == "fusion":
-                save_fusion(folder, name, model.fusion)
+                save_tuned_for(folder, name, model.fusion)
             else:
                 save_adapter(model.unet, place_of(folder, name) / ADAPTER)
             save_words(SYSTEM, source.settings, {**source.training, **told}, folder)

@@ -5,6 +5,7 @@
     tokenizer.json     the tokenizers library's own format
     vae/ text_encoder/ hand_unet/ mask_head/ body_unet/ controlnet/    config.json and safetensors each
     hand_unet_adapter/ body_unet_adapter/    where one was trained: peft's own form, merged whenever the UNet is read
+    gestures/NAME/     where the model has some (training/gestures/folder.py)
 
 Read whole by `load_model`, or one network at a time by `ModelFolder`: a full-size model is 10 GB in float32. Knows
 nothing about training or export; it only saves and loads.
@@ -88,8 +89,13 @@ def save_model(model: TwoStageModel, folder: Path) -> None:
     save_hand(model.hand, folder)
     model.body.unet.save_pretrained(folder / "body_unet")
     model.body.controlnet.save_pretrained(folder / "controlnet")
-    (folder / "training.json").write_text(json.dumps(model.training, indent=1))
-    (folder / "settings.json").write_text(model.settings.model_dump_json(indent=1))
+    save_words(model.settings, model.training, folder)
+
+
+def save_words(settings: TwoStageSettings, training: dict[str, Any], folder: Path) -> None:
+    """training.json and, last, settings.json."""
+    (folder / "training.json").write_text(json.dumps(training, indent=1))
+    (folder / "settings.json").write_text(settings.model_dump_json(indent=1))
 
 
 def save_hand(hand: HandGenerator, folder: Path) -> None:

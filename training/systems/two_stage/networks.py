@@ -6,7 +6,6 @@ about the loop.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from handfirst.engines.spec import AxisLimits
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.training.data.buckets import Size, chosen
+from handfirst.training.gestures.folder import FUSION
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, has_adapter, save_adapter
@@ -27,7 +27,13 @@ from handfirst.training.models.folder import config_of, next_folder
 from handfirst.training.systems.two_stage.body_outpainter import BodyOutpainter, build_base_unet, build_controlnet
 from handfirst.training.systems.two_stage.config import TrainingConfig, changed_settings
 from handfirst.training.systems.two_stage.hand_generator import HandGenerator, build_hand_generator, build_mask_head
-from handfirst.training.systems.two_stage.model_folder import ADAPTER, ModelFolder, save_hand, save_mask_head
+from handfirst.training.systems.two_stage.model_folder import (
+    ADAPTER,
+    ModelFolder,
+    save_hand,
+    save_mask_head,
+    save_words,
+)
 from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
 from handfirst.training.systems.two_stage.samples import BodySamples, HandSamples
 from handfirst.training.systems.two_stage.stages import BodyStage, HandStage, OnShards
@@ -150,14 +156,13 @@ def write_model(
             _write_hand(source, task, options, folder)
         else:
             _write_body(source, task, options, folder)
-        (folder / "training.json").write_text(json.dumps({**source.training, **training}, indent=1))
-        (folder / "settings.json").write_text(stage.settings.model_dump_json(indent=1))
+        save_words(stage.settings, {**source.training, **training}, folder)
 
 
 def _replaced(task: HandTask | BodyTask, options: FineTuneOptions) -> tuple[str, ...]:
-    """Folders of the source that are not copied, because they are written."""
+    """What of the source is not copied, because it is written; or learnt with another hand generator."""
     if isinstance(task, HandTask):
-        return ("mask_head", f"hand_unet{ADAPTER}") if options.adapter else ("mask_head", "hand_unet*")
+        return ("mask_head", FUSION, f"hand_unet{ADAPTER}" if options.adapter else "hand_unet*")
     return (f"body_unet{ADAPTER}",) if options.adapter else ("controlnet",)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from handfirst.training.data.augment import Colours
+from handfirst.training.gestures.options import PhaseOptions as GesturePhase
 from handfirst.training.loop.options import Block, LoopOptions, MemoryOptions, Precision, ShardOptions
 
 
@@ -75,6 +76,16 @@ class HandOptions(FineTuneOptions, HandTerms):
     """Stage 1, the hand generator."""
 
     steps: int | None = Field(30_000, ge=1)
+
+
+class EmbeddingOptions(GesturePhase, HandTerms):
+    """The fusion of a gesture into the hands' prompts; the hand generator is frozen."""
+
+    steps: int | None = Field(10_000, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    text_dropout: float = Field(0.0, ge=0, le=0)
+    """None is dropped: the empty prompt is never fused, so that nothing would be learnt from it."""
+    colours: Colours = Colours(shift_probability=0, contrast_probability=0)
 
 
 class BodyOptions(FineTuneOptions):

@@ -26,7 +26,7 @@ from handfirst.training.systems.two_stage.conditions import (
     kept_cells,
     to_pose,
 )
-from handfirst.training.systems.two_stage.options import BodyOptions, HandOptions
+from handfirst.training.systems.two_stage.options import BodyOptions, EmbeddingOptions, HandOptions
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class HandSamples:
     """
 
     settings: TwoStageSettings
-    options: HandOptions
+    options: HandOptions | EmbeddingOptions
     tokenizer: Tokenizer
 
     def draw(self, example: Example, rng: np.random.Generator) -> Sample:

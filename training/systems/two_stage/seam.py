@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from handfirst.training.system import StageKind, StageMaker
-from handfirst.training.systems.two_stage.options import BodyOptions, FineTuneOptions, HandOptions
+from handfirst.training.gestures.options import FeatureOptions
+from handfirst.training.system import Counting, StageKind, StageMaker
+from handfirst.training.systems.two_stage.options import BodyOptions, EmbeddingOptions, FineTuneOptions, HandOptions
 
 CONFIGS = files("handfirst.training.systems.two_stage") / "configs"
 
@@ -16,6 +17,20 @@ def open_stage(model: Path, options: FineTuneOptions) -> StageMaker:
     from handfirst.training.systems.two_stage.networks import TwoStageMaker  # with it come torch and diffusers
 
     return TwoStageMaker(model, options)
+
+
+def open_feature(model: Path, options: FeatureOptions) -> Counting:
+    """A gesture's mean feature for a model folder."""
+    from handfirst.training.systems.two_stage.gestures import FeatureMaker
+
+    return FeatureMaker(model, options)
+
+
+def open_embedding(model: Path, options: EmbeddingOptions) -> StageMaker:
+    """A gesture's fusion for a model folder."""
+    from handfirst.training.systems.two_stage.gestures import EmbeddingMaker
+
+    return EmbeddingMaker(model, options)
 
 
 STAGES = {
@@ -30,5 +45,15 @@ STAGES = {
         BodyOptions,
         open_stage,
         {"paper": CONFIGS / "paper-body.toml"},
+    ),
+    "feature": StageKind(
+        "The mean hand feature of a gesture's hand crops, for --gesture; nothing is optimised.",
+        FeatureOptions,
+        open_feature,
+    ),
+    "embedding": StageKind(
+        "The fusion of feature and the hands' prompts, with the hand generator frozen.",
+        EmbeddingOptions,
+        open_embedding,
     ),
 }

@@ -21,6 +21,7 @@ from handfirst.training.loop.task import Drawn, Stage
 from handfirst.training.losses import add_noise
 from handfirst.training.models.ddim import Kept
 from handfirst.training.models.encoders import Encoders
+from handfirst.training.systems.two_stage.hand_generator import HandGenerator
 from handfirst.training.systems.two_stage.kept import BodyKeeper
 from handfirst.training.systems.two_stage.samples import BodySamples
 from handfirst.training.systems.two_stage.sampling import sample_bodies, sample_hands
@@ -82,9 +83,9 @@ class HandStage(OnShards):
 
     def draw(self, samples: Batch, steps: int, seed: int) -> Drawn:
         """Hands drawn from nothing but their key points and words; their masks against the true hands'."""
-        empty = self._empty(samples["c_p"].device)
+        empty, (model, told) = self._empty(samples["c_p"].device), self.drawing(samples)
         x_0, mask = sample_hands(
-            self.task.model, samples["c_p"], self.encoders.contexts(samples["plain"]), empty,
+            model, samples["c_p"], told, empty,
             self.settings, steps, self.settings.defaults.hand_guidance, seed,
         )  # fmt: skip
         hands = self._hands(mask)
@@ -94,6 +95,10 @@ class HandStage(OnShards):
             samples["rgb"].cpu().numpy(),
         )
         return Drawn(rows, {"drawn_mask_iou": overlap(hands, samples["mask"] > 0)})
+
+    def drawing(self, samples: Batch) -> tuple[HandGenerator, Tensor]:
+        """What draws, and the contexts [B, L, D] that it is told."""
+        return self.task.model, self.encoders.contexts(samples["plain"])
 
     def _hands(self, mask: Tensor) -> Tensor:
         """The mask head's output [B, 1, H, W] -> bool [B, H, W], by the runtime's threshold."""

@@ -7,10 +7,11 @@ import pytest
 from handfirst.engines.errors import BundleError
 from handfirst.engines.spec import EngineSpec, TensorSpec
 from handfirst.runtime.batch.job import job_fields
+from handfirst.runtime.diffusion.settings import GestureSettings
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.systems.gesture_text import seam
 from handfirst.runtime.systems.gesture_text.request import GestureRequest
-from handfirst.runtime.systems.gesture_text.settings import AdapterSettings, GestureSettings, GestureTextSettings
+from handfirst.runtime.systems.gesture_text.settings import AdapterSettings, GestureTextSettings
 
 SETTINGS = GestureTextSettings(
     size=64,

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.pose.photo import enlarged, solutions
-from handfirst.runtime.pose.topology import HANDS
+from handfirst.runtime.pose.topology import HANDS, SIDES, Side
 from handfirst.training.data.example import Example
-from handfirst.training.systems.gesture_text.options import FeatureOptions
-from handfirst.training.systems.gesture_text.samples import sides_of
+from handfirst.training.gestures.options import FeatureOptions
 
 WRIST, MIDDLE = 0, 9
 """Ends of the palm's longest bone, in MediaPipe's order."""
@@ -81,3 +80,22 @@ def centred(points: Points) -> Points:
     """From the wrist, in lengths of the palm."""
     moved = points - points[WRIST]
     return np.asarray(moved / max(float(np.linalg.norm(moved[MIDDLE])), 1e-6))
+
+
+def sides_of(example: Example, gesture: str) -> tuple[Side, ...]:
+    """Which hands of an example make the gesture.
+
+    Raises:
+        UserError: none does.
+    """
+    said = example.attributes
+    sides = tuple(side for side in SIDES if said.get(f"{side}_hand") == gesture)
+    if not sides and said.get("gesture") == gesture:
+        sides = tuple(side for side in SIDES if said.get("side") in (side, "both"))
+    if not sides:
+        shown = said.get("gesture") or ", ".join(said.get(f"{side}_hand", "?") for side in SIDES)
+        raise UserError(
+            f"{example.key}: expected pictures of the gesture {gesture} alone, got {shown[:60]}; render or prepare a "
+            "data set of that gesture"
+        )
+    return sides
