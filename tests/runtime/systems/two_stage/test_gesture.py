@@ -1,6 +1,7 @@
 """A gesture in the hands' prompts: what the hand generator is told, by formula; what stays as it was without one."""
 
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,10 @@ def test_a_job_says_a_gesture_and_one_without_is_the_job_it_was():
     with as_file(files("handfirst.runtime.systems.two_stage") / "demo_pose.json") as pose:
         asked = seam.JOBS.request(fields, {"pose": pose})
     assert (asked.gesture, asked.mu) == ("ok", 0.25)
-    before = create_model("Before", prompt=(str, ...))(prompt="a man")
+    numbers = dict.fromkeys(("steps", "guidance", "hand_guidance", "eta"))
+    said = {"prompt": "a man", "negative_prompt": "", "hand_prompt": None, "seed": 0, **numbers}
+    said |= {"blend": "expansion", "feather": 0.0, "size": None}  # what a job said before there were gestures
+    before = create_model("Before", **{name: (Any, value) for name, value in said.items()})()
     assert content_key({}, job_fields(seam.JOBS, {"prompt": "a man"})) == content_key({}, before)
     assert content_key({}, fields) != content_key({}, before)
 
