@@ -1,6 +1,6 @@
 """The embedded bundle is no worse than it was: floors, a little below what the committed one gives on fixed poses.
 
-Four poses that the judging recipe does not use, half-length people because it learnt from those, few steps so that this
+Four poses that the judging recipe does not use, a bust and a half-length figure among them, few steps so that this
 stays quick. A bundle that takes its place must pass, and its floors belong here. And the figures that the results name
 are its own.
 """
@@ -30,16 +30,16 @@ from handfirst.training.recipe.recipe import HELD_OUT
 RESULTS = Path(__file__).parents[4] / "benchmarks" / "results"
 STEPS = 8
 POSES = (
-    HeldOut("a", "people", HELD_OUT + 2, "half"),
+    HeldOut("a", "people", HELD_OUT + 2, "bust"),
     HeldOut("b", "people", HELD_OUT + 5, "half"),
     HeldOut("c", "hands", HELD_OUT, "palm"),
     HeldOut("d", "hands", HELD_OUT + 1, "back"),
 )
 
-RECONSTRUCTION_DB = 29.2
-FACE_ERROR = 33  # mean absolute difference in a face's box, in 8-bit levels: the most
-MASK_IOU = 0.9
-CHROMA = (0.6, 1.2)  # of the picture over that of the render
+RECONSTRUCTION_DB = 34.4
+FACE_ERROR = 23  # mean absolute difference in a face's box, in 8-bit levels: the most
+MASK_IOU = 0.88
+CHROMA = (0.85, 1.25)  # of the picture over that of the render
 
 
 @pytest.fixture(scope="module")
