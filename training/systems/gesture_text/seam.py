@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+from handfirst.runtime.systems.gesture_text.settings import SYSTEM
 from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.system import Counting, StageKind, StageMaker
 from handfirst.training.systems.gesture_text.options import (
@@ -18,9 +20,11 @@ CONFIGS = files("handfirst.training.systems.gesture_text") / "configs"
 
 def open_feature(model: Path, options: FeatureOptions) -> Counting:
     """The first stage of a model folder."""
-    from handfirst.training.systems.gesture_text.training import FeatureMaker  # with it come torch and diffusers
+    from handfirst.training.gestures.maker import FeatureMaker  # with it come torch and diffusers
+    from handfirst.training.models.folder import save_words
+    from handfirst.training.systems.gesture_text.model_folder import GestureTextFolder
 
-    return FeatureMaker(model, options)
+    return FeatureMaker(GestureTextFolder(model), options, partial(save_words, SYSTEM))
 
 
 def open_phase(model: Path, options: TextPhaseOptions) -> StageMaker:

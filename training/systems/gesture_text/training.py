@@ -1,11 +1,10 @@
-"""Each stage out of a model folder, ready to be trained; and back into a model folder afterwards.
+"""Each stage that is optimised: out of a model folder, ready to be trained; and back into a model folder afterwards.
 
 What a stage does not touch is copied, not loaded. Knows nothing about the loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ import torch
 from handfirst.engines.errors import UserError
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.gesture_text.settings import SYSTEM
-from handfirst.training.data.example import Example
-from handfirst.training.gestures.feature import mean_feature
-from handfirst.training.gestures.folder import place_of, save_feature, with_gesture
-from handfirst.training.gestures.options import FeatureOptions
+from handfirst.training.gestures.folder import place_of
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.adapters import add_adapter, save_adapter
 from handfirst.training.models.encoders import Encoders
@@ -31,31 +27,6 @@ from handfirst.training.systems.gesture_text.networks import GestureModel
 from handfirst.training.systems.gesture_text.options import TextPhaseOptions
 from handfirst.training.systems.gesture_text.samples import GestureSamples
 from handfirst.training.systems.gesture_text.stages import GestureStage, GestureTask
-
-
-class FeatureMaker:
-    """The first stage: see Counting.
-
-    Raises:
-        UserError: the folder is no model of gestures in words.
-    """
-
-    def __init__(self, model: Path, options: FeatureOptions) -> None:
-        self._source, self._options = GestureTextFolder(model), options
-
-    def count(self, examples: Iterable[Example], out: Path) -> None:
-        """The folder with the gesture's mean feature; what was learnt of the gesture before goes.
-
-        Raises:
-            UserError: an example of another gesture, no hand in any, or one gesture too many.
-        """
-        source, options, name = self._source, self._options, self._options.gesture
-        settings = with_gesture(source.settings, source.settings.gestures, options)
-        feature, pictures = mean_feature(examples, options)
-        told = {f"{name} feature": {"pictures": pictures, "options": options.model_dump(mode="json")}}
-        with next_folder(out, source.folder) as folder:
-            save_feature(folder, name, feature)
-            save_words(SYSTEM, settings, {**source.training, **told}, folder)
 
 
 class PhaseMaker:

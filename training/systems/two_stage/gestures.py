@@ -1,4 +1,4 @@
-"""A gesture in the hands' prompts: its mean feature, then the fusion of both, with the whole hand generator frozen.
+"""A gesture in the hands' prompts: the fusion of its mean feature with them, with the whole hand generator frozen.
 
 What gestures in words learn (Hand1000, arXiv 2408.15461, sections 3.1 and 3.2), here for hands whose key points are
 known; no network changes, so that a model without the gesture stays what it was. Knows nothing about the loop.
@@ -6,7 +6,6 @@ known; no network changes, so that a model without the gesture stays what it was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,16 @@ from handfirst.runtime.diffusion.gesture import gesture_prompt
 from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.systems.two_stage.settings import HandGesture
 from handfirst.training.data.example import Example
-from handfirst.training.gestures.feature import mean_feature, sides_of
+from handfirst.training.gestures.feature import sides_of
 from handfirst.training.gestures.folder import (
     FEATURE_FILE,
     find_gesture,
     place_of,
     read_feature,
     read_fusion,
-    save_feature,
     save_fusion,
-    with_gesture,
 )
 from handfirst.training.gestures.fusion import double_fused
-from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.loop.samples import Batch, Sample
 from handfirst.training.loop.task import Stage
 from handfirst.training.models.encoders import Encoders
@@ -104,31 +100,6 @@ class GestureStage(HandStage):
         model = self.task.model
         assert isinstance(model, GesturedHand)
         return self.plain, model.told(self.encoders.contexts(samples["plain"]).float(), self.mu)
-
-
-class FeatureMaker:
-    """The mean feature: see Counting.
-
-    Raises:
-        UserError: the folder is no two-stage model.
-    """
-
-    def __init__(self, model: Path, options: FeatureOptions) -> None:
-        self._source, self._options = ModelFolder(model), options
-
-    def count(self, examples: Iterable[Example], out: Path) -> None:
-        """The folder with the gesture's mean feature; what was learnt of the gesture before goes.
-
-        Raises:
-            UserError: an example of another gesture, no hand in any, or one gesture too many.
-        """
-        source, options, name = self._source, self._options, self._options.gesture
-        settings = with_gesture(source.settings, source.settings.gestures, options)
-        feature, pictures = mean_feature(examples, options)
-        told = {f"{name} feature": {"pictures": pictures, "options": options.model_dump(mode="json")}}
-        with next_folder(out, source.folder) as folder:
-            save_feature(folder, name, feature)
-            save_words(settings, {**source.training, **told}, folder)
 
 
 class EmbeddingMaker:

@@ -21,9 +21,10 @@ def open_stage(model: Path, options: FineTuneOptions) -> StageMaker:
 
 def open_feature(model: Path, options: FeatureOptions) -> Counting:
     """A gesture's mean feature for a model folder."""
-    from handfirst.training.systems.two_stage.gestures import FeatureMaker
+    from handfirst.training.gestures.maker import FeatureMaker
+    from handfirst.training.systems.two_stage.model_folder import ModelFolder, save_words
 
-    return FeatureMaker(model, options)
+    return FeatureMaker(ModelFolder(model), options, save_words)
 
 
 def open_embedding(model: Path, options: EmbeddingOptions) -> StageMaker:
