@@ -67,7 +67,10 @@ def render(
     ] = None,
     eta: options.Eta = None,
     blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
-    feather: Annotated[float, typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX")] = 0.0,
+    feather: Annotated[
+        float | None,
+        typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX", show_default="the model's"),
+    ] = None,
     close_up: Annotated[CloseUp, typer.Option(help="Paint around small hands once more, larger.")] = CloseUp.off,
     armless: Annotated[
         Armless, typer.Option(help="Hands without elbow or wrist: made up, left so, or refused.")
@@ -109,7 +112,7 @@ def render(
         "hand_guidance": hand_guidance,
         "eta": eta,
         "blend": None if blend is Blend.expansion else blend.value,
-        "feather": feather or None,
+        "feather": feather,
         "close_up": None if close_up is CloseUp.off else close_up.value,
         "armless": None if armless is Armless.leave else armless.value,
         "size": size,

@@ -36,7 +36,10 @@ def decisions(settings: TwoStageSettings, weights: Weights, precision: Precision
             + ("conv_out" if hand.mask_head.source == "last" else "the last upsampler")
             + f" gets, average pool of {hand.mask_head.pool(settings.latent.factor)}"
         ),
-        "background": f"uniform grey {body.background:g} around the hands",
+        "background": (
+            f"uniform grey {body.background:g} around the hands"
+            + (f"; their outermost pixels, {body.rim:g} of their crop, in the colours further in" if body.rim else "")
+        ),
         "hint_channels": "skeleton red, green, blue in [0, 1]; 1 where the body is to be painted, 0 on the hands",
         "blend_source": (
             "kept latents are the canvas noised to the step's level with one fixed noise"

@@ -23,6 +23,7 @@ from handfirst.runtime.diffusion.noise import Streams
 from handfirst.runtime.diffusion.sampler import Guided, Known, Predict, Prediction, Step, denoise, predicting
 from handfirst.runtime.diffusion.table import StepTable
 from handfirst.runtime.geometry import paste
+from handfirst.runtime.loaded import given
 from handfirst.runtime.pose.skeleton import hint
 from handfirst.runtime.running import host, run_kept, run_rows, upload
 from handfirst.runtime.systems.two_stage.canvas import Canvas
@@ -113,7 +114,7 @@ class BodyStage:
     def finish(self, requests: Sequence[Request], canvases: Sequence[Canvas], last: Step) -> list[NDArray[np.uint8]]:
         """The pictures uint8 [H, W, 3], every hand pixel put back as it was on the canvas."""
         return [
-            paste(image, canvas.image, canvas.mask, request.feather)
+            paste(image, canvas.image, canvas.mask, given(request.feather))
             for image, canvas, request in zip(self._codec.decode(host(last.x_t)), canvases, requests, strict=True)
         ]
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from handfirst.runtime.geometry import Similarity, connected, warp
+from handfirst.runtime.geometry import Similarity, connected, nearest, warp
 from handfirst.runtime.systems.two_stage.overlap import share_out
 from handfirst.runtime.systems.two_stage.settings import BodySettings
 
@@ -68,12 +68,13 @@ class Canvas:
     @classmethod
     def build(cls, hands: Iterable[PlacedHand], settings: BodySettings) -> Canvas:
         """All hands of an image, each where its own mask is; what two masks claim is shared out (overlap.py)."""
-        return cls.empty(settings).with_hands(hands)
+        return cls.empty(settings).with_hands(hands, settings.rim)
 
-    def with_hands(self, hands: Iterable[PlacedHand], to_crops: Similarity = HERE) -> Canvas:
+    def with_hands(self, hands: Iterable[PlacedHand], rim: float, to_crops: Similarity = HERE) -> Canvas:
         """A new canvas with these hands as well, in the same manner.
 
         Args:
+            rim: BodySettings.rim.
             to_crops: this canvas's pixels -> those of the canvas that the hands' crops are of.
         """
         placed = [(hand, to_crops.then(hand.crop.similarity)) for hand in hands]
@@ -81,7 +82,8 @@ class Canvas:
         canvas = self
         shares = share_out([self._seen(hand.mask, to_crop) for hand, to_crop in placed], bones)
         for (hand, to_crop), share in zip(placed, shares, strict=True):
-            canvas = canvas._put(hand.image, share, to_crop)
+            clean = without_rim(hand.image, hand.mask, rim * len(hand.mask), 2 * to_crop.scale)
+            canvas = canvas._put(clean, share, to_crop)
         return canvas
 
     @property
@@ -113,6 +115,25 @@ class Canvas:
 def to_uint8(image: _Array) -> NDArray[np.uint8]:
     """Rounded; float64 in [0, 255]."""
     return np.rint(image).astype(np.uint8)
+
+
+def without_rim(picture: NDArray[np.uint8], mask: NDArray[np.bool_], rim: float, beyond: float) -> NDArray[np.uint8]:
+    """A hand's picture whose outermost pixels have the colours of the nearest ones further in.
+
+    What lies behind a hand in its crop shines through at its edge, and would be a ring around it elsewhere.
+
+    Args:
+        picture: uint8 [S, S, 3].
+        mask: bool [S, S], True on the hand.
+        rim: pixels from the mask's edge inwards that are not to be trusted; 0: the picture as it is. Where a hand is
+            no thicker than that, it stays as it is.
+        beyond: pixels outwards that get these colours, too, for those who average over several.
+    """
+    if rim <= 0:
+        return picture
+    inside = mask & (nearest(~mask, rim + 1)[0] > rim)
+    distance, index = nearest(inside, rim + beyond + 1)
+    return np.where(np.isfinite(distance)[..., None], picture.reshape(-1, 3)[index], picture)
 
 
 def clean_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

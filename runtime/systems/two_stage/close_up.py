@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.geometry import Similarity, nearest, warp
+from handfirst.runtime.loaded import given
 from handfirst.runtime.pose.crop import HandCrop
 from handfirst.runtime.pose.person import Pose
 from handfirst.runtime.systems.two_stage.canvas import Canvas, to_uint8
@@ -107,14 +108,15 @@ def _window(
     reach = REACH * hand.crop.side_px / settings.hand.margin
     weight = ring(placed.parts[list(hands).index(hand)], placed.mask, reach)
     painted = warp(weight > 0, back, height, width) > 0
-    enlarged = Canvas(to_uint8(warp(image, back, height, width)), (), ~painted).with_hands(hands, back)
+    enlarged = Canvas(to_uint8(warp(image, back, height, width)), (), ~painted)
+    enlarged = enlarged.with_hands(hands, settings.body.rim, back)
     people = tuple(person.moved(to_window.scale, to_window.dx, to_window.dy) for person in request.pose.people)
     asked = replace(
         request,
         pose=Pose(people, width, height),
         hand_mask=None,
         seed=part_seed(request.seed, name),
-        feather=min(64.0, request.feather * to_window.scale),
+        feather=min(64.0, given(request.feather) * to_window.scale),
     )
     return Window(picture, name, to_window, weight, enlarged, asked)
 

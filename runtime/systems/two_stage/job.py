@@ -60,7 +60,7 @@ class JobFields(BaseModel):
     hand_solver: Solver | None = None
     speed: Speed = "exact"
     blend: BlendRule = "expansion"
-    feather: Real = 0.0
+    feather: Real | None = None
     close_up: CloseUp = "off"
     armless: Armless = "leave"
     size: str | None = None

@@ -79,7 +79,7 @@ class Request:
     """Which steps may be guessed, or go without guidance; see `Speed`."""
     blend: BlendRule = "expansion"
     """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
-    feather: float = 0.0
+    feather: float | None = None
     """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
     close_up: CloseUp = "off"
     """Around which hands a second pass paints at a larger scale; see `CloseUp`, and docs/limits.md for what it does."""
@@ -125,7 +125,7 @@ class Request:
             "guidance": None if self.guidance is None else real("guidance", self.guidance, 100),
             "hand_guidance": None if self.hand_guidance is None else real("hand_guidance", self.hand_guidance, 100),
             "eta": None if self.eta is None else real("eta", self.eta, 1),
-            "feather": real("feather", self.feather, 64),
+            "feather": None if self.feather is None else real("feather", self.feather, 64),
             "mu": None if self.mu is None else real("mu", self.mu, 1),
         }
         for name, value in numbers.items():
@@ -183,6 +183,7 @@ class Request:
             **stages,
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
+            feather=defaults.feather if self.feather is None else self.feather,
             eta=eta_of(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
             mu=settings.gesture(self.gesture).mu if self.gesture and self.mu is None else self.mu,
         )

@@ -121,6 +121,9 @@ class BodySettings(Settings):
     """Skeleton RGB in [0, 1], then the area to paint (1 - hand mask)."""
     background: float = Field(0.5, ge=0, le=1)
     """Grey of the canvas around the hands."""
+    rim: float = Field(0.0, ge=0, le=0.1)
+    """Width of the hands' edge that takes its colours from further in, as a fraction of their crop's side: what lies
+    behind a hand in its own crop shines through there. Ours; the paper says nothing of it."""
     blend_source: Literal["noised", "clean"] = "noised"
     """Whether the kept region of x_t is the canvas noised to t or the clean canvas (paper, eq. 11, leaves it open)."""
     mask_reduction: Literal["area", "nearest", "max"] = "area"
@@ -154,6 +157,8 @@ class Defaults(Settings):
     guidance: float = Field(7.5, ge=0, le=100)
     hand_guidance: float = Field(7.5, ge=0, le=100)
     eta: float = Field(0.0, ge=0, le=1)
+    feather: float = Field(0.0, ge=0, le=64)
+    """Pixels over which the hands' edge fades outwards."""
     solver: Solver = "ddim"
     hand_steps: int | None = Field(None, ge=1, le=1000)
     """Where the hands need another number than the body, as when few-step weights were merged into the body alone."""

@@ -137,6 +137,16 @@ def test_kept_rows_are_the_samples_and_survive_a_kill(
         assert set(one.ring.unique().tolist()) == {0.0, 1.0} and one.told.all()
 
 
+def test_how_long_is_learnt_changes_nothing_that_is_kept(refiner: Path) -> None:
+    def identity(options: InpaintOptions) -> bytes:
+        maker = PartRefinerMaker(refiner, options)
+        return PartKeeper(maker.stage(), maker.samples, 0).identity
+
+    as_it_is = identity(InpaintOptions())
+    assert identity(InpaintOptions(minutes=3, steps=None, lr=1e-3, batch=2, workers=0)) == as_it_is
+    assert identity(InpaintOptions(ring=(0.5, 1.5))) != as_it_is
+
+
 def test_a_mirrored_pair_is_the_pair_of_the_other_hand() -> None:
     pair = sample_pair(3, 32)
     there, back = mirrored(pair), mirrored(mirrored(pair))

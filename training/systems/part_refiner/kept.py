@@ -20,7 +20,7 @@ from handfirst.training.data.example import Example
 from handfirst.training.data.store import key_of
 from handfirst.training.loop.feed import Draws, StepFeed
 from handfirst.training.loop.kept import every, example_key, fill, hash_of, kept_bytes, packed, unpacked
-from handfirst.training.loop.options import FREE
+from handfirst.training.loop.options import ShardOptions
 from handfirst.training.loop.samples import Sample, TrainingSamples
 from handfirst.training.loop.task import Stage
 from handfirst.training.systems.part_refiner.samples import InpaintSamples, RefineSamples
@@ -41,9 +41,10 @@ class PartKeeper:
 
     @property
     def identity(self) -> bytes:
+        """Of what an example is drawn by; how long and how fast is learnt from it changes nothing here."""
         said = {
             "settings": self.samples.settings.model_dump(mode="json"),
-            "options": self.samples.options.model_dump(mode="json", exclude=set(FREE)),
+            "options": self.samples.options.model_dump(mode="json", exclude=set(ShardOptions.model_fields)),
             "seed": self.seed,
         }
         return key_of(VERSION, json.dumps(said, sort_keys=True).encode(), hash_of(self.stage.encoders.autoencoder))

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 from support.cut_crops import cut
 
 from handfirst.runtime.geometry import Similarity, warp
-from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask
+from handfirst.runtime.systems.two_stage.canvas import Canvas, clean_mask, without_rim
 from handfirst.runtime.systems.two_stage.settings import BodySettings
 
 BODY = BodySettings(height=64, width=80)
@@ -135,6 +136,38 @@ def test_build_unites_masks_and_the_later_hand_is_in_front():
     assert canvas.mask.sum() == 16 * 26
     empty = Canvas.build([], BODY)
     assert not empty.mask.any()
+
+
+@given(seed=st.integers(0, 99), rim=st.floats(0.5, 4), beyond=st.floats(0, 6))
+def test_a_rim_has_the_colour_of_a_nearest_pixel_further_in(seed, rim, beyond):
+    """Against scipy's exact distances: every pixel's place is its colour, so a colour says where it came from."""
+    size = 40
+    rows, columns = np.mgrid[:size, :size]
+    image = np.stack([rows, columns, np.zeros_like(rows)], -1).astype(np.uint8)
+    mask = cv2.GaussianBlur(np.random.default_rng(seed).random((size, size)), (0, 0), 5) > 0.5
+    inside = mask & (distance_transform_edt(mask) > rim)
+    shown = without_rim(image, mask, rim, beyond)
+    if not inside.any():
+        np.testing.assert_array_equal(shown, image)
+        return
+    distance = distance_transform_edt(~inside)
+    changed = distance <= rim + beyond + 1
+    np.testing.assert_array_equal(shown[~changed], image[~changed])
+    came = shown[changed][:, :2].astype(int)
+    assert inside[tuple(came.T)].all()
+    np.testing.assert_allclose(np.linalg.norm(came - np.argwhere(changed), axis=1), distance[changed])
+
+
+def test_a_rim_that_shines_through_does_not_reach_the_canvas():
+    mask = np.zeros((32, 32), bool)
+    mask[8:24, 8:24] = True
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[10:22, 10:22] = 255
+    hand = Hand(Crop(Similarity(2.0, -21.0, -21.0)), image, mask)
+    as_it_is, clean = (Canvas.build([hand], BODY.model_copy(update={"rim": rim})) for rim in (0.0, 2 / 32))
+    np.testing.assert_array_equal(clean.mask, as_it_is.mask)
+    assert as_it_is.image[as_it_is.mask].min() == 0
+    assert (clean.image[clean.mask] == 255).all()
 
 
 def test_place_leaves_the_old_canvas_alone():

@@ -93,7 +93,7 @@ def test_frozen():
         ({"blend": "sequential"}, "blend: expected one of expansion, naive, bounding-box, got 'sequential'"),
         ({"blend": []}, "blend: "),
         ({"feather": -1}, "feather: "),
-        ({"feather": None}, "feather: "),
+        ({"feather": "soft"}, "feather: "),
     ],
 )
 def test_refused_in_one_line(fields, said):
