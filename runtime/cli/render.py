@@ -66,7 +66,9 @@ def render(
         float | None, typer.Option(help="Guidance of the hands.", show_default="the model's")
     ] = None,
     eta: options.Eta = None,
-    blend: Annotated[Blend, typer.Option(help="How the body stage keeps the hands.")] = Blend.expansion,
+    blend: Annotated[
+        Blend | None, typer.Option(help="How the body stage keeps the hands.", show_default="the model's")
+    ] = None,
     feather: Annotated[
         float | None,
         typer.Option(help="Softness of the hands' edge in pixels.", metavar="PX", show_default="the model's"),
@@ -111,7 +113,7 @@ def render(
         "guidance": guidance,
         "hand_guidance": hand_guidance,
         "eta": eta,
-        "blend": None if blend is Blend.expansion else blend.value,
+        "blend": blend and blend.value,
         "feather": feather,
         "close_up": None if close_up is CloseUp.off else close_up.value,
         "armless": None if armless is Armless.leave else armless.value,

@@ -65,7 +65,7 @@ class TestRender:
         (asked,) = system.asked
         assert system.opened == (None, "auto", None, "all")
         assert (asked.negative_prompt, asked.hand_prompt, asked.steps, asked.guidance) == ("", None, None, None)
-        assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, "expansion", None)
+        assert (asked.seed, asked.eta, asked.blend, asked.feather) == (0, None, None, None)
         assert (asked.close_up, asked.armless) == ("off", "leave")
 
     def test_a_count_numbers_files_and_seeds(self, system, here, capsys):

@@ -71,7 +71,7 @@ def reference(asked, steps=6, guidance=2.0, hand_guidance=1.5):
         x = ddim(hands, randn(part_seed(asked.seed, name), (1, 4, 4, 4)).astype(np.float64), steps, hand_guidance)
         seen = c_p.max(1, keepdims=True) + 0.01 * word({"context": given, "timestep": np.array([1])})
         canvas = canvas.place(pictures(x)[0], grown(seen[0, 0], 8) >= 0.25, crop.similarity)
-    table = mask_table(canvas.parts, steps, asked.blend, SETTINGS.body, 8)
+    table = mask_table(canvas.parts, steps, asked.blend or SETTINGS.defaults.blend, SETTINGS.body, 8)
     latents, image = painted(canvas, asked.pose, asked.seed, table, steps, guidance)
     return latents, np.where(canvas.mask[..., None], canvas.image, image)
 

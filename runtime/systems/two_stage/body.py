@@ -139,7 +139,7 @@ class BodyStage:
         body, factor = self._settings.body, self._settings.latent.factor
         with span("mask_table"):
             return [
-                _with_around(mask_table(canvas.parts, steps, request.blend, body, factor), canvas, factor)
+                _with_around(mask_table(canvas.parts, steps, given(request.blend), body, factor), canvas, factor)
                 for canvas, request in zip(canvases, requests, strict=True)
             ]
 

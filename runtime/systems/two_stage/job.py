@@ -59,7 +59,7 @@ class JobFields(BaseModel):
     solver: Solver | None = None
     hand_solver: Solver | None = None
     speed: Speed = "exact"
-    blend: BlendRule = "expansion"
+    blend: BlendRule | None = None
     feather: Real | None = None
     close_up: CloseUp = "off"
     armless: Armless = "leave"

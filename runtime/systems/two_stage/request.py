@@ -77,7 +77,7 @@ class Request:
     """Of the hands alone; None: the model's own for them, or `solver`."""
     speed: Speed = "exact"
     """Which steps may be guessed, or go without guidance; see `Speed`."""
-    blend: BlendRule = "expansion"
+    blend: BlendRule | None = None
     """How stage 2 keeps the hands: the paper's growing mask, the hand mask at every step, or its bounding box."""
     feather: float | None = None
     """Pixels over which the hands' edge fades outwards in the last paste, 0 .. 64. Hand pixels never change."""
@@ -109,7 +109,7 @@ class Request:
         if self.hand_mask is not None:
             _check_mask(self.hand_mask, (self.pose.height, self.pose.width))
         for name, said, known in (
-            ("blend", self.blend, get_args(BlendRule)),
+            ("blend", self.blend, (*get_args(BlendRule), None)),
             ("speed", self.speed, get_args(Speed)),
             ("close_up", self.close_up, get_args(CloseUp)),
             ("armless", self.armless, get_args(Armless)),
@@ -183,6 +183,7 @@ class Request:
             **stages,
             guidance=defaults.guidance if self.guidance is None else self.guidance,
             hand_guidance=defaults.hand_guidance if self.hand_guidance is None else self.hand_guidance,
+            blend=self.blend or defaults.blend,
             feather=defaults.feather if self.feather is None else self.feather,
             eta=eta_of(self.eta, defaults.eta, stages["solver"], stages["hand_solver"]),
             mu=settings.gesture(self.gesture).mu if self.gesture and self.mu is None else self.mu,

@@ -13,6 +13,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from handfirst.engines.manifest import Manifest
 from handfirst.engines.spec import AxisLimits
+from handfirst.runtime.diffusion.masks import BlendRule
 from handfirst.runtime.diffusion.settings import (
     MOST_GESTURES,
     GestureSettings,
@@ -157,6 +158,8 @@ class Defaults(Settings):
     guidance: float = Field(7.5, ge=0, le=100)
     hand_guidance: float = Field(7.5, ge=0, le=100)
     eta: float = Field(0.0, ge=0, le=1)
+    blend: BlendRule = "expansion"
+    """How the body is painted around the hands; the paper's own."""
     feather: float = Field(0.0, ge=0, le=64)
     """Pixels over which the hands' edge fades outwards."""
     solver: Solver = "ddim"

@@ -31,12 +31,12 @@ def test_a_variant_paints_what_the_model_paints_when_it_is_asked_so() -> None:
     sample = render(POSE, size)
     painted = {
         said: painter_of(BUNDLE, Changes.read(said), STEPS, "cpu", 1).paint(POSE, sample)
-        for said in ((), ("blend=naive",), ("settings.body.unblended=0",))
+        for said in ((), ("blend=expansion",), ("settings.body.unblended=0",))
     }
     with_model = TwoStage.of(BUNDLE, "cpu", 1, "all")
     pose = Pose((to_person(sample.keypoints),), size, size)
-    asked = Request(pose=pose, prompt=sample.caption, seed=POSE.seed, steps=STEPS, blend="naive")
-    assert np.array_equal(painted["blend=naive",].image, with_model.render(asked).image)
+    asked = Request(pose=pose, prompt=sample.caption, seed=POSE.seed, steps=STEPS, blend="expansion")
+    assert np.array_equal(painted["blend=expansion",].image, with_model.render(asked).image)
     pictures = [found.image for found in painted.values()]
     for i, image in enumerate(pictures):
         assert all(not np.array_equal(image, other) for other in pictures[:i])

@@ -117,7 +117,7 @@ def test_a_job_says_a_gesture_and_one_without_is_the_job_it_was():
     assert (asked.gesture, asked.mu) == ("ok", 0.25)
     numbers = dict.fromkeys(("steps", "guidance", "hand_guidance", "eta"))
     said = {"prompt": "a man", "negative_prompt": "", "hand_prompt": None, "seed": 0, **numbers}
-    said |= {"blend": "expansion", "feather": 0.0, "size": None}  # what a job said before there were gestures
+    said |= {"blend": None, "feather": None, "size": None}  # what a job said before there were gestures
     before = create_model("Before", **{name: (Any, value) for name, value in said.items()})()
     assert content_key({}, job_fields(seam.JOBS, {"prompt": "a man"})) == content_key({}, before)
     assert content_key({}, fields) != content_key({}, before)

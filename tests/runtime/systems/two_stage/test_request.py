@@ -38,7 +38,7 @@ def test_the_least_request():
     least = request()
     assert least.seed == 0
     assert least.negative_prompt == ""
-    assert least.blend == "expansion"
+    assert least.blend is None
     assert least.steps is least.guidance is least.hand_prompt is least.hand_mask is None
 
 
