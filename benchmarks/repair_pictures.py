@@ -92,7 +92,8 @@ class Hand:
         nothing = np.zeros(true.hands.shape, np.float32)
         return Sample(
             rgb=true.rgb, person_mask=true.hands > 0, hands=true.hands, depth=nothing, keypoints=true.keypoints,
-            caption=true.caption, attributes=true.attributes, seed=self._seed,
+            point_depths=np.zeros(len(true.keypoints), np.float32), caption=true.caption, attributes=true.attributes,
+            seed=self._seed,
         )  # fmt: skip
 
     @property

@@ -26,6 +26,9 @@ from handfirst.engines.private import Folder
 from handfirst.engines.trust.golden_file import read_golden
 from handfirst.engines.trust.graph_rules import check_graph_file
 
+EMBEDDED = ("demo", "repair")
+"""Models that come with the package: a person's picture from a pose, and hands of a picture drawn anew."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -45,12 +48,19 @@ class Bundle:
     def open(cls, path: Path | str, verify: bool = True) -> Bundle:
         """Reads the manifest; with `verify` also looks that every file is there with its size.
 
+        Args:
+            path: the folder; or the name of an embedded one (`EMBEDDED`), where there is no such folder.
+
         Raises:
             BundleError: one line: what was expected, what came, how to mend it.
         """
         path = Path(path)
+        if not path.is_dir() and str(path) in EMBEDDED:
+            path = embedded_bundle_path(str(path))
         if not path.is_dir():
-            raise BundleError(f"{path}: no such bundle folder; give a folder that holds {FILE}")
+            raise BundleError(
+                f"{path}: no such bundle folder; give a folder that holds {FILE}, or {' or '.join(EMBEDDED)}"
+            )
         data = _read(path, FILE, MAX_BYTES)
         bundle = cls(path, read_manifest(data, str(path)), sha256(data))
         if verify:
@@ -180,15 +190,20 @@ class Bundle:
 
 
 def demo_bundle_path() -> Path:
-    """The embedded default.
+    """The embedded default; raises as `embedded_bundle_path`."""
+    return embedded_bundle_path("demo")
+
+
+def embedded_bundle_path(name: str) -> Path:
+    """Of one of `EMBEDDED`.
 
     Raises:
         BundleError: if this installation lacks it.
     """
-    path = Path(str(resources.files("handfirst.engines"))) / "bundles" / "demo"
+    path = Path(str(resources.files("handfirst.engines"))) / "bundles" / name
     if not (path / FILE).is_file():
         raise BundleError(
-            "the demo bundle is missing from this installation; reinstall: pip install --force-reinstall handfirst"
+            f"the {name} bundle is missing from this installation; reinstall: pip install --force-reinstall handfirst"
         )
     return path
 

@@ -25,7 +25,8 @@ def repair(
     photo: Annotated[Path, typer.Argument(help="The photo: JPEG, PNG or WebP.", metavar="PHOTO")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.", metavar="FILE.png")],
     bundle: Annotated[
-        Path | None, typer.Option(help="Folder of a model that repairs photos; none is embedded.", metavar="PATH")
+        Path | None,
+        typer.Option(help="Folder of a model that repairs photos.", show_default="the embedded one", metavar="PATH"),
     ] = None,
     pose: Annotated[
         Path | None,
@@ -66,10 +67,10 @@ def repair(
     sheet_target = output.png_target(out.with_name(f"{out.stem}-sheet.png")) if sheet else None
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UserError(f"'{out}' is the photo itself; choose another name, so that nothing is lost")
+    bundle = bundle or Path("repair")
     told = pipeline.system_of(bundle)
     if "photo" not in told.JOBS.files:
-        which = "the embedded model" if bundle is None else f"'{bundle}'"
-        raise UserError(f"--bundle: expected a model that repairs photos, and {which} is none")
+        raise UserError(f"--bundle: expected a model that repairs photos, and '{bundle}' is none")
     said = {
         "photo": photo,
         "pose": pose,

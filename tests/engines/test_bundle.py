@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from handfirst.engines import ort
-from handfirst.engines.bundle import Bundle
+from handfirst.engines.bundle import EMBEDDED, Bundle, embedded_bundle_path
 from handfirst.engines.errors import BundleError, EngineError, UserError
 from handfirst.engines.files import sha256
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, read_manifest, write_manifest
@@ -253,6 +253,16 @@ def test_no_folder_and_no_role(tmp_path: Path) -> None:
         bundle.engine("body_unet")
     with pytest.raises(BundleError, match="not a file of this bundle"):
         bundle.bytes("manifest.json")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_embedded_model_has_a_name_where_no_folder_has_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.open(name).path == embedded_bundle_path(name)
+    here = Bundle.open(make(tmp_path / name))
+    assert Bundle.open(name).digest == here.digest != Bundle.open(embedded_bundle_path(name)).digest
 
 
 @settings(max_examples=150, deadline=None)

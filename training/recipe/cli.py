@@ -90,7 +90,7 @@ def repair(
         ),
     ],
     config: Annotated[str, typer.Option(help="Of the networks: demo, or the path of a TOML file.")] = "demo",
-    pairs: Annotated[int, typer.Option(min=2, help="Hands to render, true and spoilt.")] = 6000,
+    pairs: Annotated[int, typer.Option(min=2, help="Hands to render, true and spoilt.")] = 5000,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Training time of both stages; default: the configurations'.")
     ] = None,

@@ -70,7 +70,7 @@ class RepairRecipe:
     out: Path
     vae: Path
     config: str = "demo"
-    pairs: int = 6000
+    pairs: int = 5000
     held_out: int = 64
     scale: float = 1.0
     steps: int | None = None

@@ -1,13 +1,15 @@
 """A part's square of the photo: cut out, resized, and put back so that nothing else changes.
 
 Only the patch is ever resized. Outside the area that may change the photo stays the same to the last bit, and so does
-every pixel that a fade leaves as it was. The square may leave the photo; what lies beyond is black.
+every pixel that a fade leaves as it was. The square may leave the photo; what lies beyond looks like the photo's edge,
+since a black border is nothing that the networks have learnt, and was measured to colour all of what they paint.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +45,24 @@ class Crop:
         """Rows and columns of a photo that the square covers, whole pixels; empty where it lies outside."""
         return _whole(self.y, self.side, height), _whole(self.x, self.side, width)
 
-    def cut(self, photo: Rgb) -> Rgb:
-        """The crop's picture uint8 [size, size, 3] of a photo uint8 [H, W, 3]."""
-        rows, columns = self.window(*photo.shape[:2])
+    def cut(self, photo: Rgb, beyond: Literal["edge", "black"] = "edge") -> Rgb:
+        """The crop's picture uint8 [size, size, 3] of a photo uint8 [H, W, 3].
+
+        Args:
+            beyond: what lies outside of the photo: the nearest of its pixels, or black, as around pose pictures.
+        """
+        height, width = photo.shape[:2]
+        rows, columns = self.window(height, width)
         seen = photo[rows, columns]
         if not seen.size:
             return np.zeros((self.size, self.size, 3), np.uint8)
-        to_window = self.to_crop.inverse().then(Similarity(1.0, -columns.start, -rows.start))
+        y, x = rows.start, columns.start
+        if beyond == "edge":
+            above, before = max(0, -floor(self.y)), max(0, -floor(self.x))
+            below, after = max(0, ceil(self.y + self.side) - height), max(0, ceil(self.x + self.side) - width)
+            seen = np.pad(seen, ((above, below), (before, after), (0, 0)), mode="edge")
+            y, x = y - above, x - before
+        to_window = self.to_crop.inverse().then(Similarity(1.0, -x, -y))
         return np.rint(warp(seen, to_window, self.size, self.size)).astype(np.uint8)
 
     def on_photo(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handfirst.runtime.diffusion.masks import dilate
-from handfirst.runtime.geometry import connected
+from handfirst.runtime.geometry import connected, paste
 from handfirst.runtime.systems.part_refiner.settings import KindSettings
 
 Mask = NDArray[np.bool_]
@@ -73,6 +73,16 @@ def longest_side(mask: Mask) -> int:
 def foreground(crop: NDArray[np.uint8], part: Mask) -> NDArray[np.uint8]:
     """What the first stage is shown of a crop uint8 [S, S, 3]: the part on black."""
     return np.where(part[..., None], crop, np.uint8(0))
+
+
+def with_refined(painted: NDArray[np.uint8], refined: NDArray[np.uint8], part: Mask, keep: float) -> NDArray[np.uint8]:
+    """What the second stage painted, with the part's own pixels back in it; uint8 [S, S, 3].
+
+    Args:
+        keep: KindSettings.keep; the black around a refined part reaches a little into it.
+    """
+    rim = max(1, round(keep * len(part)))
+    return paste(painted, refined, erode(part, rim), float(rim))
 
 
 def masked(crop: NDArray[np.uint8], refined: NDArray[np.uint8], masks: PartMasks) -> NDArray[np.uint8]:

@@ -59,6 +59,9 @@ class KindSettings(Settings):
     erosion: float = Field(0.06, ge=0, lt=1)
     """Side of the square that the part is eroded with, as a fraction of the longer side of the part's box: half of it
     is how much of the refined part's rim is repainted."""
+    keep: float | None = Field(None, gt=0, le=0.1)
+    """How far within the part, as a fraction of the crop's side, its pixels as the first stage drew them are put back
+    into what the second painted; they fade out over as much. None: the second stage has the last word, as published."""
     prompt: str = Field("Natural inpainting the area around the hand", min_length=1, max_length=10_000)
     """What the second stage is told, where the model reads text."""
 

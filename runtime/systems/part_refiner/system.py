@@ -27,7 +27,7 @@ from handfirst.runtime.systems.part_refiner.assets import read_context
 from handfirst.runtime.systems.part_refiner.crops import Rgb, paste
 from handfirst.runtime.systems.part_refiner.finding import Finding, Part
 from handfirst.runtime.systems.part_refiner.inpaint import InpaintStage
-from handfirst.runtime.systems.part_refiner.masks import Mask
+from handfirst.runtime.systems.part_refiner.masks import Mask, with_refined
 from handfirst.runtime.systems.part_refiner.refine import RefineStage
 from handfirst.runtime.systems.part_refiner.request import PartResult, RepairRequest, RepairResult
 from handfirst.runtime.systems.part_refiner.roles import STAGES, check_roles, roles
@@ -157,8 +157,11 @@ class PartRefiner(Loaded):
         with clock("inpaint_decode"):
             painted = self._inpaint.finish(step)
 
+        keep = self.settings.part.kinds[kind].keep
         with clock("paste"):
             for (work, part), drawing, between, after in zip(parts, drawings, refined, painted, strict=True):
+                if keep is not None and between is not None:
+                    after = with_refined(after, between, drawing.masks.part, keep)
                 made = PartResult(part, drawing.crop, drawing.pose, drawing.masks.ring, between, after)
                 work.put_back(made, drawing, self._confidence)
 

@@ -47,7 +47,7 @@ class Work:
         """The part in its square: as it is in the photo now, and how it shall be."""
         kind, size = self._settings.part.kinds[part.kind], part.crop.size
         if self.request.pose_picture is not None:
-            pose = part.crop.cut(self.request.pose_picture)
+            pose = part.crop.cut(self.request.pose_picture, beyond="black")
         else:
             known = [(part.crop.to_crop.apply(each.points), each.side) for each in part.seen if each.points is not None]
             drawn = [draw_face(points, size) for points, _ in known] if part.kind == "face" else []

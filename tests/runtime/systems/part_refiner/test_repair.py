@@ -14,13 +14,13 @@ from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 import handfirst
-from handfirst.engines.bundle import demo_bundle_path
 from handfirst.runtime.cli.main import app
 from handfirst.runtime.errors import RequestError
 from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.topology import HANDS, POINTS
 from handfirst.runtime.systems.part_refiner.crops import Crop, fade_in, paste
 from handfirst.runtime.systems.part_refiner.job import example, example_hand
+from handfirst.runtime.systems.part_refiner.masks import with_refined
 from handfirst.runtime.systems.part_refiner.request import RepairRequest
 
 pytestmark = pytest.mark.long
@@ -121,6 +121,34 @@ def test_a_paste_changes_what_it_may_and_nothing_else(size, dilated, x, y, side,
     down, across = np.indices(size) + 0.5
     inside = (down > y - 1) & (down < y + side + 1) & (across > x - 1) & (across < x + side + 1)
     assert not changed[~inside].any()
+
+
+@given(x=st.integers(-30, 50), y=st.integers(-30, 50), side=st.integers(4, 60))
+def test_beyond_the_photo_a_crop_shows_its_edge_or_black(x: int, y: int, side: int) -> None:
+    """A crop of the photo's own scale is a window: NumPy's own padding says what is in it."""
+    photo = np.random.default_rng(0).integers(1, 256, (32, 40, 3), dtype=np.uint8)
+    crop = Crop(float(x), float(y), float(side), side)
+    rows, columns = crop.window(32, 40)
+    for beyond, mode in (("edge", "edge"), ("black", "constant")):
+        padded = np.pad(photo, ((100, 100), (100, 100), (0, 0)), mode=mode)  # type: ignore[call-overload]
+        wanted = padded[100 + y : 100 + y + side, 100 + x : 100 + x + side]
+        seen = photo[rows, columns].size > 0
+        np.testing.assert_array_equal(crop.cut(photo, beyond), wanted if seen else np.zeros_like(wanted))  # type: ignore[arg-type]
+
+
+def test_the_refined_part_has_its_own_pixels_but_for_its_rim() -> None:
+    """A square: two pixels within it they are the first stage's, three beyond those the second's, in between both."""
+    painted, refined = np.full((64, 64, 3), 40, np.uint8), np.full((64, 64, 3), 200, np.uint8)
+    part = np.zeros((64, 64), bool)
+    part[20:40, 20:40] = True
+    refined[~part] = 0
+    refined[20:40, 20] = 0  # black that reaches into the part
+    shown = with_refined(painted, refined, part, 2 / 64)
+    assert (shown[22:38, 22:38] == 200).all()
+    outside = np.ones((64, 64), bool)
+    outside[19:41, 19:41] = False
+    assert (shown[outside] == 40).all()
+    np.testing.assert_array_equal(shown[30, 18:23, 0], [40, 40, 93, 147, 200])  # thirds
 
 
 def test_a_fade_is_a_distance() -> None:
@@ -229,7 +257,7 @@ def test_a_photo_without_a_hand_stays_as_it_is(bundle: Path, files: tuple[Path, 
 def test_what_cannot_be_repaired_is_said_in_a_line(bundle: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
     photo, pose = files
     for arguments, says in (
-        ((photo, "-o", tmp_path / "o.png", "--pose", pose), "expected a model that repairs photos"),
+        ((photo, "-o", tmp_path / "o.png", "--pose", pose, "--bundle", "demo"), "expected a model that repairs photos"),
         ((photo, "-o", photo, "--pose", pose, "--bundle", bundle), "is the photo itself"),
         ((pose, "-o", tmp_path / "o.png", "--pose", pose, "--bundle", bundle), "expected"),
         ((photo, "-o", tmp_path / "o.png", "--pose", pose, "--bundle", bundle, "--hand", "middle"), "left, right or"),
@@ -237,4 +265,3 @@ def test_what_cannot_be_repaired_is_said_in_a_line(bundle: Path, files: tuple[Pa
         done = run("repair", *arguments)
         assert says in str(done.exception or done.output)
         assert not (tmp_path / "o.png").exists()
-    assert demo_bundle_path().exists()
