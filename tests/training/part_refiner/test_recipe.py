@@ -174,4 +174,4 @@ def test_where_the_autoencoder_comes_from(tmp_path: Path) -> None:
 
 
 def test_minutes_are_those_of_both_stages() -> None:
-    assert stage_minutes() == 160 + 35
+    assert stage_minutes() == 62 + 13.5
