@@ -56,14 +56,18 @@ class Crop:
         seen = photo[rows, columns]
         if not seen.size:
             return np.zeros((self.size, self.size, 3), np.uint8)
-        y, x = rows.start, columns.start
-        if beyond == "edge":
-            above, before = max(0, -floor(self.y)), max(0, -floor(self.x))
-            below, after = max(0, ceil(self.y + self.side) - height), max(0, ceil(self.x + self.side) - width)
-            seen = np.pad(seen, ((above, below), (before, after), (0, 0)), mode="edge")
-            y, x = y - above, x - before
-        to_window = self.to_crop.inverse().then(Similarity(1.0, -x, -y))
-        return np.rint(warp(seen, to_window, self.size, self.size)).astype(np.uint8)
+        to_window = self.to_crop.inverse().then(Similarity(1.0, -columns.start, -rows.start))
+        picture = np.rint(warp(seen, to_window, self.size, self.size)).astype(np.uint8)
+        if beyond == "edge":  # repeated in the crop, not in the photo: however far a hand may reach, memory stays small
+            picture = picture[self._nearest(self.y, height)][:, self._nearest(self.x, width)]
+        return picture
+
+    def _nearest(self, start: float, most: int) -> NDArray[np.int64]:
+        """For each row or column of the crop the nearest whose centre lies in the photo; itself where none does."""
+        here = np.arange(self.size)
+        centres = start + (here + 0.5) * self.side / self.size
+        inside = np.flatnonzero((centres >= 0) & (centres < most))
+        return np.clip(here, inside[0], inside[-1]) if len(inside) else here
 
     def on_photo(
         self, picture: NDArray[np.uint8] | Mask | NDArray[np.float64], rows: slice, columns: slice

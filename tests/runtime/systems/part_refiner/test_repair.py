@@ -136,6 +136,11 @@ def test_beyond_the_photo_a_crop_shows_its_edge_or_black(x: int, y: int, side: i
         np.testing.assert_array_equal(crop.cut(photo, beyond), wanted if seen else np.zeros_like(wanted))  # type: ignore[arg-type]
 
 
+def test_a_crop_far_larger_than_its_photo_is_cut_in_little_memory() -> None:
+    seen = Crop(-5e8, -5e8, 1e9, 64).cut(np.full((8, 8, 3), 7, np.uint8))
+    assert seen.shape == (64, 64, 3)
+
+
 def test_the_refined_part_has_its_own_pixels_but_for_its_rim() -> None:
     """A square: two pixels within it they are the first stage's, three beyond those the second's, in between both."""
     painted, refined = np.full((64, 64, 3), 40, np.uint8), np.full((64, 64, 3), 200, np.uint8)
