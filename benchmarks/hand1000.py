@@ -1,11 +1,15 @@
-"""Hand1000's claim on rendered people: the base model, plain fine-tuning and Hand1000, gesture by gesture.
+"""Hand1000's claim on rendered hands: the base model, plain fine-tuning and Hand1000, gesture by gesture.
 
     .venv-train/bin/python benchmarks/hand1000.py --base DIR --work DIR    # .[train,export,cpu]: render, train, sample
     .venv-eval/bin/python benchmarks/hand1000.py --base DIR --work DIR     # .[cpu,eval]: MediaPipe
     ... --dry-run                                                          # what is there, and what would be done
 
-DIR of --base is a run of `handfirst train demo` or a trained two-stage model. The same line goes on wherever it was
-stopped; what an environment cannot do is left to the other one. Results: results/hand1000.json and hand1000.jpg.
+DIR of --base is a trained two-stage model. The same line goes on wherever it was stopped; what an environment cannot do
+is left to the other one. Results: results/hand1000.json and hand1000.jpg.
+
+The base is the model's hand generator, which first learns to draw hands of captions alone (`train gesture-text base`),
+on renders of all gestures; captions name them, as those of the embedded model's training do. (The body's base UNet has
+never drawn a person of words alone: no detector finds a hand in its pictures.)
 
 Both trained arms see the same pictures, and take the same number of optimizer steps: plain fine-tuning tunes the
 adapter from the prompt's own embedding alone (lambda = mu = 1), Hand1000 learns the fusion first. Prompts are captions
@@ -14,7 +18,7 @@ of renders that nothing was trained on, each ending in the gesture's words.
 Measured, with 95 % intervals by resampling pictures, beside true renders: share of pictures in which MediaPipe sees a
 hand; HAND-CONF, the mean confidence of the hands that it sees (two at most); gesture agreement, ours: share of pictures
 with a hand whose 20 bending angles are nearest to this gesture's mean over true renders, of the gestures here; colours,
-ours: whether the median of the upper corners, and of the chest's middle, has the caption's word. With --inception FILE
+ours: whether the median of the upper corners has the word that the caption says of the background. With --inception FILE
 also KID-H of crops of all hands that are seen. True renders are judged by means of the other half of them.
 """
 
@@ -36,7 +40,7 @@ from hand1000_judging import figures, judged, kid_h, look, mean_angles, pictures
 from plan import Step, carry_out, left_of, pin
 
 from handfirst.engines.files import atomic_write_bytes
-from handfirst.runtime.pose.topology import HANDS
+from handfirst.runtime.pose.topology import HANDS, SIDES
 from handfirst.runtime.profile.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,6 +50,8 @@ HELD_OUT = 70_000_000
 """First seed of what prompts come from: far from those that are trained on."""
 APART = 1_000_000
 """Between the seeds of two gestures."""
+GENERAL = 50_000_000
+"""First seed of the hands that the base learns from."""
 AT_ONCE = 8
 SHOWN = 10
 """Pictures of a row of the sheet."""
@@ -64,11 +70,12 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base", type=Path, required=True, help="a run of `train demo`, or a two-stage model")
+    parser.add_argument("--base", type=Path, required=True, help="a trained two-stage model")
     parser.add_argument("--work", type=Path, required=True, help="folder for shards, runs and pictures")
-    parser.add_argument("--config", default="demo", help="of the run")
     parser.add_argument("--gestures", nargs="+", default=list(GESTURES))
-    parser.add_argument("--people", type=int, default=1000, help="rendered people of each gesture to train on")
+    parser.add_argument("--general", type=int, default=5000, help="rendered hands of all gestures, for the base")
+    parser.add_argument("--base-minutes", type=float, default=30.0, help="of one CPU thread, for the base")
+    parser.add_argument("--hands", type=int, default=1000, help="rendered hands of each gesture to train on")
     parser.add_argument("--embedding-steps", type=int, default=400)
     parser.add_argument("--tuning-steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=8)
@@ -88,12 +95,16 @@ def budget(options: argparse.Namespace) -> dict[str, Any]:
 
 def plan(options: argparse.Namespace) -> Iterator[Step]:
     work: Path = options.work
-    start = work / "start"
-    yield Step("begin", "torch", start, partial(begin, options, start))
+    fresh, general, start = work / "fresh", work / "general", work / "base" / "model"
+    yield Step("begin", "torch", fresh, partial(begin, options, fresh))
+    render_all = partial(render, general, None, options.general, options)
+    yield Step("render hands of all gestures", "numba", general / "done", render_all)
+    yield Step("base", "torch", start, partial(train_base, fresh, general, work / "base", options))
     for gesture in options.gestures:
         place = work / gesture
         shards = place / "shards"
-        yield Step(f"render {gesture}", "numba", shards / "done", partial(render, shards, gesture, options))
+        render_it = partial(render, shards, gesture, options.hands, options)
+        yield Step(f"render {gesture}", "numba", shards / "done", render_it)
         feature = place / "feature" / "model"
         said = {"rank": options.rank}
         work_ = partial(train, "feature", start, place, "feature", said, options)
@@ -122,7 +133,24 @@ def plan(options: argparse.Namespace) -> Iterator[Step]:
 
 
 def begin(options: argparse.Namespace, out: Path) -> None:
-    command("init", "gesture-text", out, "--base", options.base, "--config", options.config)
+    command("init", "gesture-text", out, "--base", options.base, "--part", "hand")
+
+
+def train_base(model: Path, shards: Path, out: Path, options: argparse.Namespace) -> None:
+    said = [
+        "--config",
+        "demo",
+        "--minutes",
+        options.base_minutes,
+        "--data",
+        shards,
+        "--out",
+        out,
+        "--seed",
+        0,
+        "--quiet",
+    ]
+    command("train", "gesture-text", "base", model, *said)
 
 
 def command(*words: object) -> None:
@@ -132,18 +160,18 @@ def command(*words: object) -> None:
 
 
 def size_of(options: argparse.Namespace) -> int:
-    return int(json.loads((options.work / "start" / "settings.json").read_text())["size"])
+    return int(json.loads((options.work / "fresh" / "settings.json").read_text())["size"])
 
 
 def number(gesture: str, options: argparse.Namespace) -> int:
     return APART * list(options.gestures).index(gesture)
 
 
-def render(shards: Path, gesture: str, options: argparse.Namespace) -> None:
+def render(shards: Path, gesture: str | None, count: int, options: argparse.Namespace) -> None:
     from handfirst.training.data.procedural.writer import render_dataset
 
-    size, first = size_of(options), number(gesture, options)
-    render_dataset("person", shards, options.people, size, first, workers=1, gesture=gesture)
+    first = GENERAL if gesture is None else number(gesture, options)
+    render_dataset("hand", shards, count, size_of(options), first, workers=1, gesture=gesture)
     (shards / "done").touch()
 
 
@@ -168,11 +196,10 @@ def export(arm: str, options: argparse.Namespace) -> None:
 
 
 def held_out(gesture: str, i: int, options: argparse.Namespace) -> Any:
-    """The true person of picture i, one hand of whom makes the gesture."""
-    from handfirst.training.data.procedural.sample import sample_person
+    """The true hand of picture i."""
+    from handfirst.training.data.procedural.sample import sample_hand
 
-    hands = (gesture, None) if i % 2 else (None, gesture)
-    return sample_person(HELD_OUT + number(gesture, options) + i, size_of(options), gestures=hands)
+    return sample_hand(HELD_OUT + number(gesture, options) + i, size_of(options), gesture=gesture)
 
 
 def render_truth(place: Path, gesture: str, options: argparse.Namespace) -> None:
@@ -183,12 +210,11 @@ def render_truth(place: Path, gesture: str, options: argparse.Namespace) -> None
         if (folder / f"{i:05}.json").exists():
             continue
         true = held_out(gesture, i, options)
-        side = "left" if i % 2 else "right"
+        wrist = true.keypoints[[HANDS[side].start for side in SIDES]]
         told = {
             "caption": true.caption,
             "background": true.attributes["background_colour"],
-            "top": true.attributes["top"],
-            "wrist": true.keypoints[HANDS[side]][0, :2].tolist(),  # type: ignore[index]
+            "wrist": wrist[int(wrist[:, 2].argmax()), :2].tolist(),
         }
         write_png(folder / f"{i:05}.png", true.rgb)
         atomic_write_bytes(folder / f"{i:05}.json", json.dumps(told).encode())

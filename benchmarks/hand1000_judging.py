@@ -74,7 +74,7 @@ def mean_angles(place: Path, parity: int) -> np.ndarray:
 
 
 def judged(place: Path, kind: str, gesture: str, means: dict[int, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """A row a picture: scores of its hands, whether one makes the gesture, whether two colours are the caption's."""
+    """A row a picture: scores of its hands, whether one makes the gesture, whether the ground is the caption's."""
     from handfirst.training.data.procedural.palette import colour_name
 
     folder, truth, rows = place / f"pictures-{kind}", place / "pictures-true", []
@@ -84,13 +84,11 @@ def judged(place: Path, kind: str, gesture: str, means: dict[int, dict[str, np.n
         image, said = read_png(folder / f"{i:05}.png"), told(truth, i)
         s = len(image)
         corners = np.concatenate([image[: s // 8, : s // 8].reshape(-1, 3), image[: s // 8, -s // 8 :].reshape(-1, 3)])
-        chest = image[int(0.75 * s) : int(0.95 * s), int(0.4 * s) : int(0.6 * s)].reshape(-1, 3)
         rows.append(
             {
                 "scores": [hand["score"] for hand in hands],
                 "agrees": gesture in nearest,
                 "background": colour_name(np.median(corners, 0) / 255) == said["background"],
-                "top": colour_name(np.median(chest, 0) / 255) == said["top"],
             }
         )
     return rows
@@ -113,7 +111,6 @@ def figures(rows: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> dict[
             "detected": len(seen) / len(some),
             "agreement": sum(row["agrees"] for row in some) / len(some),
             "background_kept": sum(row["background"] for row in some) / len(some),
-            "top_kept": sum(row["top"] for row in some) / len(some),
         }
         if seen:
             values["hand_conf"] = float(np.mean([score for row in seen for score in row["scores"]]))

@@ -46,18 +46,18 @@ def test_the_nearest_gesture() -> None:
 
 def test_shares_and_intervals() -> None:
     rows = [
-        {"scores": [0.8, 1.0], "agrees": True, "background": True, "top": False},
-        {"scores": [], "agrees": False, "background": True, "top": False},
+        {"scores": [0.8, 1.0], "agrees": True, "background": True},
+        {"scores": [], "agrees": False, "background": True},
     ]
     found = judging.figures(rows, 200)
     assert found["detected"][0] == 0.5 and found["agreement"][0] == 0.5 and found["hand_conf"][0] == 0.9
-    assert found["background_kept"] == [1.0, 1.0, 1.0] and found["top_kept"] == [0.0, 0.0, 0.0]
+    assert found["background_kept"] == [1.0, 1.0, 1.0]
     assert found["detected"][1] == 0 and found["detected"][2] == 1 and found["pictures"] == 2
     assert "hand_conf" not in judging.figures(rows[1:], 0)
 
 
 def test_a_row_by_hand(tmp_path: Path) -> None:
-    """A red picture with a blue chest, whose one hand makes the gesture."""
+    """A red picture with something blue in it, whose one hand makes the gesture."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 0] = 200
     image[40:, 16:48] = (40, 80, 180)
@@ -66,7 +66,7 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
         folder.mkdir()
         for i in range(2):
             judging.write_png(folder / f"{i:05}.png", image)
-            told = {"caption": "", "background": "red", "top": "blue", "wrist": [10, 10]}
+            told = {"caption": "", "background": "red", "wrist": [10, 10]}
             (folder / f"{i:05}.json").write_text(json.dumps(told))
         near = {"score": 0.9, "wrist": [11, 9], "box": [4, 4, 20, 20], "angles": [0.5] * 20}
         far = {"score": 0.6, "wrist": [50, 50], "box": [40, 40, 60, 60], "angles": [2.0] * 20}
@@ -74,7 +74,7 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(judging.mean_angles(tmp_path, 0), 0.5)
     means = {parity: {"ok": np.full(20, 0.5), "fist": np.full(20, 3.0)} for parity in (0, 1)}
     first, _ = judging.judged(tmp_path, "hand1000", "ok", means)
-    assert first == {"scores": [0.6, 0.9], "agrees": True, "background": True, "top": True}
+    assert first == {"scores": [0.6, 0.9], "agrees": True, "background": True}
     crop = judging.read_png(judging.crops(tmp_path / "pictures-hand1000")[1])
     assert crop.shape == (128, 128, 3) and (crop == (200, 0, 0)).all()
 
@@ -82,11 +82,12 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
 def test_the_plan_names_every_step_once(tmp_path: Path) -> None:
     options = Namespace(
         work=tmp_path, base=tmp_path, gestures=["ok", "fist"], rank=8, embedding_steps=3, tuning_steps=5, batch=2,
-        people=4, pictures=2, sample_steps=2, config="demo", inception=None, out=tmp_path, dry_run=True,
+        general=4, base_minutes=1.0, hands=4, pictures=2, sample_steps=2, inception=None, out=tmp_path, dry_run=True,
     )  # fmt: skip
     names = [step.name for step in hand1000.plan(options)]
-    assert len(set(names)) == len(names) == 1 + 2 * 5 + 2 + 2 * (1 + 3 + 4)
-    assert names[:6] == ["begin", "render ok", "feature of ok", "plain of ok", "embedding of ok", "hand1000 of ok"]
+    assert len(set(names)) == len(names) == 3 + 2 * 5 + 2 + 2 * (1 + 3 + 4)
+    assert names[:3] == ["begin", "render hands of all gestures", "base"]
+    assert names[3:8] == ["render ok", "feature of ok", "plain of ok", "embedding of ok", "hand1000 of ok"]
     pin(tmp_path, hand1000.budget(options))
     options.pictures = 3
     with pytest.raises(SystemExit, match="was begun with"):

@@ -51,7 +51,10 @@ def repair(
     seed: options.Seed = 0,
     detector: Annotated[DetectorName, typer.Option(help="What finds the hands.")] = DetectorName.auto,
     check: Annotated[
-        bool, typer.Option("--check", help="Keep a hand of which MediaPipe is less sure once it is repaired.")
+        bool,
+        typer.Option(
+            "--check", help="Keep a hand in which MediaPipe sees the wanted pose less well once it is repaired."
+        ),
     ] = False,
     more: options.More = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also NAME-sheet.png: before, between, after.")] = False,

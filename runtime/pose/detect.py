@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib.util import find_spec
@@ -25,6 +25,7 @@ from handfirst.runtime.pose.person import Person, Pose
 from handfirst.runtime.pose.photo import enlarged, look, solutions
 
 Picture = NDArray[np.uint8]
+Points = NDArray[np.float64]
 Detector = Literal["auto", "mediapipe", "rtmlib"]
 
 
@@ -105,24 +106,60 @@ def _input_size(file: Path) -> tuple[int, int]:
     return shape[2], shape[3]
 
 
-def hand_confidence(picture: Picture) -> float:
-    """How sure MediaPipe is of the surest hand in a picture uint8 RGB [H, W, 3], 0 .. 1; 0 where it sees none.
+def hand_likeness(picture: Picture, wanted: Sequence[Points]) -> float:
+    """How well MediaPipe sees wanted hands in a picture uint8 RGB [H, W, 3], 0 .. 1; 0 where it sees none.
+
+    Of every wanted hand it is the best that one of those seen comes to: how sure MediaPipe is of it, times how near its
+    points are to the wanted ones (`nearness`). Of several wanted hands it is the mean.
+
+    Args:
+        wanted: float64 [21, 2] each, in the picture's pixels, NaN where a point is not known; none: any hand will do,
+            and the surest one counts.
 
     Raises:
         PoseError: MediaPipe is not installed.
     """
-    found = _hands(picture).multi_handedness
-    return max((float(each.classification[0].score) for each in found or ()), default=0.0)
+    size, found = picture.shape[1::-1], _hands(picture)
+    sure = [float(each.classification[0].score) for each in found.multi_handedness or ()]
+    seen = [_points(hand, size) for hand in found.multi_hand_landmarks or ()]
+    if not sure or not len(wanted):
+        return max(sure, default=0.0)
+    best = [max(s * nearness(points, each) for s, points in zip(sure, seen, strict=True)) for each in wanted]
+    return sum(best) / len(best)
 
 
-def hand_points(picture: Picture) -> tuple[NDArray[np.float64], ...]:
+NEAR = 0.1
+"""Of a hand's longer side: how far from where it should be a point counts exp(-1/2), about .6."""
+
+
+def nearness(points: Points, wanted: Points) -> float:
+    """Mean over the known points k of exp(-(d_k / (NEAR s))^2 / 2): d_k how far the two are apart, s the longer side of
+    the wanted points' box. The form is that of COCO's key point similarity, with one spread for all points.
+
+    Args:
+        points: float64 [21, 2].
+        wanted: the same, NaN where a point is not known.
+    """
+    known = np.isfinite(wanted).all(1)
+    if not known.any():
+        return 0.0
+    side = max(float(np.ptp(wanted[known], 0).max()), 1.0)  # two points in one place are no hand to measure by
+    apart = np.linalg.norm(points[known] - wanted[known], axis=1) / (NEAR * side)
+    return float(np.exp(-(apart**2) / 2).mean())
+
+
+def hand_points(picture: Picture) -> tuple[Points, ...]:
     """The 21 points [21, 2] of every hand that MediaPipe sees in a picture uint8 RGB [H, W, 3], in its pixels.
 
     Raises:
         PoseError: MediaPipe is not installed.
     """
     size, found = picture.shape[1::-1], _hands(picture).multi_hand_landmarks
-    return tuple(np.array([(each.x, each.y) for each in hand.landmark]) * size for hand in found or ())
+    return tuple(_points(hand, size) for hand in found or ())
+
+
+def _points(hand: Any, size: tuple[int, ...]) -> Points:
+    return np.array([(each.x, each.y) for each in hand.landmark]) * size
 
 
 def _hands(picture: Picture) -> Any:

@@ -81,6 +81,18 @@ def test_the_loop_is_that_of_torch_and_diffusers(model: Path, bundle: Bundle) ->
         assert found.shape == (16, 16, 3) and np.abs(found.astype(int) - wanted).max() <= 1
 
 
+def test_squares_of_cells_go_into_the_graph(tmp_path: Path) -> None:
+    model = write_tiny_annotated(tmp_path / "model", patch=2)
+    bundle = Bundle.open(export_bundle(model, tmp_path / "bundle", ExportOptions("tiny", "float32")))
+    denoiser = AnnotatedFolder(model).denoiser()
+    x_t, label = np.random.default_rng(0).standard_normal((2, 6, 16, 16), dtype=np.float32), np.eye(2, dtype=np.float32)
+    t = np.array([3, 40])
+    with torch.no_grad():
+        expected = denoiser(torch.from_numpy(x_t), torch.from_numpy(t), torch.from_numpy(label)).numpy()
+    found = bundle.engine("denoiser", "cpu").run({"sample": x_t, "timestep": t, "label": label})["prediction"]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
 class Exchanged:
     """A denoiser that takes the picture's channels for the annotation's."""
 

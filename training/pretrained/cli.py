@@ -68,6 +68,13 @@ def _group() -> None:
     """Start models."""
 
 
+class BasePart(StrEnum):
+    """Which UNet of a two-stage model draws without a pose."""
+
+    body = "body"
+    hand = "hand"
+
+
 class Part(StrEnum):
     """What a RealisHuman checkpoint refines."""
 
@@ -261,7 +268,7 @@ def init_gesture_text(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the model; must not exist.")],
     base: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A trained two-stage model, or a run of `train demo`: the body's base UNet."),
+        typer.Option(metavar="DIR", help="A trained two-stage model, or a run of `train demo`."),
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A Stable Diffusion 1.x checkpoint in its place; folder or file.")
@@ -271,6 +278,9 @@ def init_gesture_text(
     ] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="With --checkpoint: pixels a side.")] = 512,
     config: Annotated[str, typer.Option(help="Of a run: demo, demo-gpu, or the path of a TOML file.")] = "demo",
+    part: Annotated[
+        BasePart, typer.Option(help="With --base: body, its base UNet; hand, the hand generator without key points.")
+    ] = BasePart.body,
     rank: Annotated[int, typer.Option(min=1, max=256, help="Of every gesture's adapter.")] = 4,
     gesture: Annotated[
         list[str] | None,
@@ -294,13 +304,13 @@ def init_gesture_text(
         for note in found.notes:
             typer.echo(f"note: {note}", err=True)
         begun = Base.of_checkpoint(found, size)
-    elif base is not None and (base / "body").is_dir():
+    elif base is not None and (base / "body").is_dir() and part is BasePart.body:
         from handfirst.training.recipe.base import run_base
         from handfirst.training.systems.two_stage.config import load_config
 
         begun = run_base(load_config(config), base)
     else:
-        begun = Base.of_folder(base or Path())
+        begun = Base.of_folder(base or Path(), part.value)
     new_model(begun, out, rank, features)
     typer.echo(f"model: {out}")
 

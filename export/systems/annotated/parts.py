@@ -70,9 +70,10 @@ def _check_fit(model: AnnotatedFolder) -> None:
     """The networks' configurations against the settings, so that a mismatch is named before anything is exported."""
     settings, text = model.settings, model.settings.text
     unet = model.outline().unet.config
+    channels = settings.channels * settings.patch**2
     found: list[tuple[str, int, int]] = [
-        ("UNet input channels", settings.channels, unet.in_channels),
-        ("UNet output channels", settings.channels, unet.out_channels),
+        ("UNet input channels", channels, unet.in_channels),
+        ("UNet output channels", channels, unet.out_channels),
     ]
     if text is not None:
         found += [

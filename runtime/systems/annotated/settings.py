@@ -37,6 +37,9 @@ class AnnotatedSettings(Settings):
     """What is drawn beside the picture: three grey channels (the paper), a coloured skeleton, or nothing."""
     size: int = Field(128, ge=16, le=2048)
     """Side of a picture in pixels."""
+    patch: int = Field(1, ge=1, le=32)
+    """Side of the squares of cells that the network sees as one place, each cell's channels after the other's (space to
+    depth). 1, the paper's: every cell by itself."""
     schedule: ScheduleSettings = ScheduleSettings(
         betas="squaredcos_cap_v2",
         prediction="v_prediction",
@@ -58,6 +61,8 @@ class AnnotatedSettings(Settings):
             raise ValueError('latent: expected it in mode "latent", and there alone')
         if self.latent is not None and self.size % self.latent.factor:
             raise ValueError(f"size must be a multiple of {self.latent.factor}, got {self.size}")
+        if self.cells % self.patch:
+            raise ValueError(f"patch: expected a divisor of {self.cells}, got {self.patch}")
         if self.text is not None and (self.classes or self.latent is None):
             raise ValueError('text: expected it in mode "latent" alone, and no classes beside it')
         if len(set(self.classes)) != len(self.classes) or not all(name.strip() for name in self.classes):

@@ -62,7 +62,7 @@ class RepairRequest:
     eta: float | None = None
     """DDIM's eta, 0 .. 1."""
     check: bool = False
-    """Whether a part stays as it was where a hand detector is less sure of the repaired one."""
+    """Whether a hand stays as it was where a detector sees the wanted one worse in the repaired picture."""
     photo: Photo | None = None
     """Where `image` is from, if from a file: its alpha, grey and colour profile are in the picture's file again."""
     notes: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class PartResult:
     after: Rgb
     """uint8 [S, S, 3]: what was put back."""
     kept: bool = False
-    """Whether the photo kept it as it was, since a detector was less sure of the repaired one."""
+    """Whether the photo kept it as it was, since a detector sees the wanted hand worse in the repaired one."""
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from handfirst.runtime.diffusion.sampler import Guided, Step
 from handfirst.runtime.diffusion.table import Schedule, StepTable, ddim_table
 from handfirst.runtime.diffusion.text import Text
 from handfirst.runtime.loaded import GIVEN, Loaded, finished, given, in_groups
-from handfirst.runtime.pose.detect import hand_confidence
+from handfirst.runtime.pose.detect import hand_likeness
 from handfirst.runtime.residency import open_resident
 from handfirst.runtime.system import Progress, Resident
 from handfirst.runtime.systems.part_refiner.assets import read_context
@@ -32,7 +32,7 @@ from handfirst.runtime.systems.part_refiner.refine import RefineStage
 from handfirst.runtime.systems.part_refiner.request import PartResult, RepairRequest, RepairResult
 from handfirst.runtime.systems.part_refiner.roles import STAGES, check_roles, roles
 from handfirst.runtime.systems.part_refiner.settings import CONTEXT, Kind, PartRefinerSettings, read_settings
-from handfirst.runtime.systems.part_refiner.work import Confidence, Work
+from handfirst.runtime.systems.part_refiner.work import Likeness, Work
 from handfirst.runtime.timing.spans import Clock, span
 
 
@@ -46,7 +46,7 @@ class PartRefiner(Loaded):
         context: float32 [L, D], what the second stage is told where it does not.
         bundle: where they came from, if from one.
         engine: what runs them, and why.
-        confidence: how sure a detector is of the hand in a picture uint8 [S, S, 3], for requests that ask to check.
+        likeness: how well a detector sees the wanted hands in a picture, for requests that ask to check.
 
     Raises:
         BundleError: if engines, tokenizer or context do not fit the settings.
@@ -60,13 +60,13 @@ class PartRefiner(Loaded):
         context: NDArray[np.float32] | None = None,
         bundle: Bundle | None = None,
         engine: Choice = GIVEN,
-        confidence: Confidence = hand_confidence,
+        likeness: Likeness = hand_likeness,
     ) -> None:
         check_roles(settings, {role: opened.spec for role, opened in engines.items()})
         super().__init__(engines, bundle, engine)
         engines = self._engines
         self.settings = settings
-        self._confidence = confidence
+        self._likeness = likeness
         self._schedule = Schedule(settings.schedule)
         self._text, self._context = _told(settings, engines, tokenizer, context)
         codec = Codec(engines["vae_encoder"], engines["vae_decoder"], settings.latent)
@@ -163,7 +163,7 @@ class PartRefiner(Loaded):
                 if keep is not None and between is not None:
                     after = with_refined(after, between, drawing.masks.part, keep)
                 made = PartResult(part, drawing.crop, drawing.pose, drawing.masks.ring, between, after)
-                work.put_back(made, drawing, self._confidence)
+                work.put_back(made, drawing, self._likeness)
 
     def _refine_table(self, request: RepairRequest) -> StepTable:
         """Of the first stage, as far as strength leaves it."""

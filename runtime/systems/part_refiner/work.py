@@ -5,10 +5,11 @@ Knows nothing about networks, or about which other photos are repaired with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handfirst.runtime.diffusion.noise import part_seed
 from handfirst.runtime.errors import PoseError
@@ -20,8 +21,9 @@ from handfirst.runtime.systems.part_refiner.refine import Drawing
 from handfirst.runtime.systems.part_refiner.request import PartResult, RepairRequest, RepairResult
 from handfirst.runtime.systems.part_refiner.settings import PartRefinerSettings
 
-Confidence = Callable[[Rgb], float]
-"""How sure a detector is of the hand in a picture uint8 [S, S, 3]; raises a PoseError where it cannot look."""
+Likeness = Callable[[Rgb, Sequence[NDArray[np.float64]]], float]
+"""How well a detector sees hands of these points in a picture uint8 [S, S, 3]: `pose.detect.hand_likeness`; raises a
+PoseError where it cannot look."""
 
 
 class Work:
@@ -57,12 +59,12 @@ class Work:
         masks = masks if self._settings.drawn_by == "reference" else masks.whole
         return Drawing(part.crop.cut(self.image), pose, masks, part_seed(self.request.seed, part.name), kind.prompt)
 
-    def put_back(self, made: PartResult, drawing: Drawing, confidence: Confidence) -> None:
-        """Into the photo, unless it asks for a check and the detector is less sure of it than of what was there."""
+    def put_back(self, made: PartResult, drawing: Drawing, likeness: Likeness) -> None:
+        """Into the photo, unless it asks for a check and a detector sees the wanted hand worse in it than before."""
         if not drawing.masks.part.any():
             self._warnings.append(f"{made.name}: its pose picture shows nothing, so nothing of it is repaired")
             return
-        if self.request.check and made.part.kind == "hand" and self._is_worse(made, confidence):
+        if self.request.check and made.part.kind == "hand" and self._is_worse(made, likeness):
             self.parts.append(replace(made, kept=True))
             return
         dilated = drawing.masks.dilated
@@ -84,15 +86,17 @@ class Work:
             warnings=(*self.request.notes, *self._lines(), *self._warnings),
         )
 
-    def _is_worse(self, made: PartResult, confidence: Confidence) -> bool:
+    def _is_worse(self, made: PartResult, likeness: Likeness) -> bool:
+        to_crop = made.crop.to_crop
+        wanted = [to_crop.apply(each.points) for each in made.part.seen if each.points is not None]
         try:
-            before, after = confidence(made.before), confidence(made.after)
+            before, after = likeness(made.before, wanted), likeness(made.after, wanted)
         except PoseError as error:
             self._warnings.append(f"{made.name}: not checked ({error})")
             return False
         if after < before:
             self._warnings.append(
-                f"{made.name}: left as it was; the detector is {before:.2f} sure of it, of the repaired one {after:.2f}"
+                f"{made.name}: left as it was; to the detector it is {before:.2f} like the wanted hand, repaired {after:.2f}"
             )
         return after < before
 

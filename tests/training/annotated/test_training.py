@@ -11,8 +11,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 from PIL import Image
+from pydantic import ValidationError
 from support.finetuning import SHORT, leave_no_process_state
-from support.tiny_annotated import tiny_base, write_tiny_annotated, write_tiny_widened
+from support.tiny_annotated import tiny_base, tiny_config, write_tiny_annotated, write_tiny_widened
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -91,6 +92,19 @@ def test_the_loss_by_hand(model: Path, example: Example, loss: str) -> None:
     error = stage.task.model(x_t, t, sample["label"]) - scheduler.get_velocity(x_0, sample["eps"], t)
     expected = error.abs().mean() if loss == "l1" else (error**2).mean()
     torch.testing.assert_close(stage.losses(sample)["noise"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_patch_is_a_square_of_cells_as_channels(tmp_path: Path) -> None:
+    """Channel c of the cell (2i + a, 2j + b) is the UNet's channel 4c + 2a + b at (i, j), and back."""
+    denoiser = AnnotatedFolder(write_tiny_annotated(tmp_path / "model", patch=2)).denoiser()
+    x_t, t, label = torch.randn(2, 6, 16, 16), torch.tensor([3, 40]), torch.eye(2)
+    seen = x_t.reshape(2, 6, 8, 2, 8, 2).permute(0, 1, 3, 5, 2, 4).reshape(2, 24, 8, 8)
+    with torch.no_grad():
+        told = denoiser.unet(seen, t, class_labels=denoiser.label(label)).sample
+        expected = told.reshape(2, 6, 2, 2, 8, 8).permute(0, 1, 4, 2, 5, 3).reshape(2, 6, 16, 16)
+        torch.testing.assert_close(denoiser(x_t, t, label), expected)
+    with pytest.raises(ValidationError, match="patch: expected a divisor of 16, got 3"):
+        tiny_config(patch=3)
 
 
 def test_a_widened_checkpoint_draws_what_it_drew(widened: Path) -> None:

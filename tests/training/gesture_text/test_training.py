@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from support.finetuning import SHORT, leave_no_process_state
 from support.tiny_annotated import tiny_base
 from support.tiny_gesture import write_tiny_gestures
+from support.tiny_model import save_tiny_model
 from torch import Tensor
 from typer.testing import CliRunner
 
 from handfirst.engines.errors import UserError
 from handfirst.runtime.cli.main import app
+from handfirst.runtime.diffusion.text import token_ids
 from handfirst.runtime.pose.topology import HANDS, SIDES
 from handfirst.training.data.example import Example
 from handfirst.training.data.procedural.writer import render_dataset
@@ -29,10 +31,11 @@ from handfirst.training.gestures.feature import centred, mean_feature, true_poin
 from handfirst.training.gestures.folder import read_feature
 from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.loop.run import Data, train_stage
+from handfirst.training.models.folder import read_tokenizer
 from handfirst.training.systems import stages_of
 from handfirst.training.systems.gesture_text.config import Base, new_model, parse_features
 from handfirst.training.systems.gesture_text.model_folder import GestureTextFolder, gather
-from handfirst.training.systems.gesture_text.options import EmbeddingOptions, TuningOptions
+from handfirst.training.systems.gesture_text.options import BaseOptions, EmbeddingOptions, TuningOptions
 from handfirst.training.systems.gesture_text.training import PhaseMaker
 
 
@@ -285,3 +288,47 @@ def test_shipped_configurations(tmp_path: Path) -> None:
         kind = stages_of("gesture-text")[stage]
         assert list(kind.configs) == ["paper", "demo"] and kind.configs["demo"].is_file()
         assert kind.options(gesture="ok").steps == steps  # type: ignore[call-arg]
+
+
+def test_a_base_learns_without_a_gesture_and_before_there_is_one(
+    people: list[Example], shards: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    new_model(Base.of_checkpoint(tiny_base(), 16), model, 2)
+    maker = PhaseMaker(model, BaseOptions(text_dropout=0))
+    stage, sample = maker.stage(), stacked(maker.samples.fix(people[0], np.random.default_rng(0), 30))
+    source = GestureTextFolder(model)
+    ids = token_ids(read_tokenizer(model), people[0].caption, source.settings.text)[0]
+    assert sample["ids"][0].tolist() == ids.tolist()  # the caption as it is
+    batch = stage.encode(sample)
+    scheduler = DDIMScheduler(1000, 0.00085, 0.012, "scaled_linear", prediction_type="epsilon")
+    x_t = scheduler.add_noise(batch.x_0, batch.eps, batch.t)
+    expected = (source.unet()(x_t, batch.t, batch.context).sample - batch.eps).square().mean()
+    torch.testing.assert_close(stage.losses(sample)["noise"], expected, rtol=1e-4, atol=1e-6)
+    trained = run("base", model, shards, tmp_path / "run", gesture="", ema=0.0)
+    changed = {
+        str(file.relative_to(model))
+        for file in model.rglob("*")
+        if file.is_file() and file.read_bytes() != (trained / file.relative_to(model)).read_bytes()
+    }
+    assert "unet/diffusion_pytorch_model.safetensors" in changed
+    assert changed <= {"unet/diffusion_pytorch_model.safetensors", "unet/config.json", "training.json"}
+    assert json.loads((trained / "training.json").read_text())["base"]["steps"] == 3
+    with pytest.raises(UserError, match=r"its gestures \(ok\) were learnt with the base as it is"):
+        PhaseMaker(write_tiny_gestures(tmp_path / "gestures", "ok"), BaseOptions())
+
+
+def test_the_hand_generator_without_its_pose_is_what_it_draws_with_an_empty_one(tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "two-stage")
+    base = Base.of_folder(tmp_path / "two-stage", "hand")
+    said = json.loads((tmp_path / "two-stage" / "settings.json").read_text())
+    assert base.size == said["hand"]["size"] and base.defaults.guidance == said["defaults"]["hand_guidance"]
+    whole = UNet2DConditionModel.from_pretrained(tmp_path / "two-stage" / "hand_unet")
+    c, more = said["latent"]["channels"], whole.config.in_channels - said["latent"]["channels"]
+    assert more > 0
+    x_t, context = torch.randn(1, c, 8, 8), torch.randn(1, 4, base.text.width)
+    with torch.no_grad():
+        expected = whole(torch.cat([x_t, torch.zeros(1, more, 8, 8)], 1), 3, context).sample
+        torch.testing.assert_close(base.unet(x_t, 3, context).sample, expected)
+    new_model(base, tmp_path / "model", 2)
+    assert GestureTextFolder(tmp_path / "model").unet().config.in_channels == c

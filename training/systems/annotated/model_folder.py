@@ -48,7 +48,7 @@ class AnnotatedFolder(SystemFolder[AnnotatedSettings]):
         """
         place = self.folder / "unet"
         with reading(self.folder):
-            made = Denoiser(read_folder(self._unet_class(), place), len(self.settings.classes))
+            made = Denoiser(read_folder(self._unet_class(), place), len(self.settings.classes), self.settings.patch)
             if made.label is not None:
                 made.label.load_state_dict(load_file(place / LABEL))
         return made.eval()
@@ -57,7 +57,7 @@ class AnnotatedFolder(SystemFolder[AnnotatedSettings]):
         """The denoiser on torch's meta device: shapes and configuration without weights; raises as `denoiser`."""
         with reading(self.folder), torch.device("meta"):
             unet = self._unet_class().from_config(config_of(self.folder / "unet"))
-            return Denoiser(unet, len(self.settings.classes))
+            return Denoiser(unet, len(self.settings.classes), self.settings.patch)
 
     def autoencoder(self) -> Autoencoder:
         """As `denoiser`; in mode "latent"."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from handfirst.runtime.systems.annotated.settings import AnnotatedSettings
 
@@ -20,11 +21,13 @@ class Denoiser(nn.Module):
     Args:
         unet: UNet2DConditionModel reads words; UNet2DModel does not.
         classes: K of them.
+        patch: side of the squares of cells that the UNet sees as one place; its channels are `patch`² times those of
+            what is denoised, its sides as much shorter.
     """
 
-    def __init__(self, unet: UNet2DModel | UNet2DConditionModel, classes: int = 0) -> None:
+    def __init__(self, unet: UNet2DModel | UNet2DConditionModel, classes: int = 0, patch: int = 1) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.patch = unet, patch
         width = unet.time_embedding.linear_2.out_features
         self.label = nn.Linear(classes, width, bias=False) if classes else None
 
@@ -39,21 +42,22 @@ class Denoiser(nn.Module):
         Returns:
             prediction [B, C, h, w].
         """
+        sample = pixel_unshuffle(sample, self.patch)
         if isinstance(self.unet, UNet2DConditionModel):
             found = self.unet(sample, timestep, encoder_hidden_states=told, return_dict=False)
         else:
             labels = None if self.label is None else self.label(told)
             found = self.unet(sample, timestep, class_labels=labels, return_dict=False)
-        prediction: Tensor = found[0]
-        return prediction
+        return pixel_shuffle(found[0], self.patch)
 
 
 def build_denoiser(unet: dict[str, Any], settings: AnnotatedSettings) -> Denoiser:
     """A fresh one that reads no words, from UNet2DModel's arguments; sizes and channels are the settings'."""
     classes = len(settings.classes)
-    sizes = {"sample_size": settings.cells, "in_channels": settings.channels, "out_channels": settings.channels}
+    channels = settings.channels * settings.patch**2
+    sizes = {"sample_size": settings.cells // settings.patch, "in_channels": channels, "out_channels": channels}
     embedding = {"class_embed_type": "identity"} if classes else {}
-    return Denoiser(UNet2DModel(**{**unet, **sizes, **embedding}), classes)
+    return Denoiser(UNet2DModel(**{**unet, **sizes, **embedding}), classes, settings.patch)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Where a model of gestures in words begins: a Stable Diffusion 1.x, or the body's base of a trained two-stage model.
+"""Where a model of gestures in words begins: a Stable Diffusion 1.x, or a UNet of a trained two-stage model.
 
 Knows nothing about data or training.
 """
@@ -9,13 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from tokenizers import Tokenizer
+from torch import nn
 from transformers import CLIPTextModel
 
 from handfirst.engines.errors import UserError
@@ -36,6 +37,7 @@ from handfirst.training.pretrained.stable_diffusion import StableDiffusion
 from handfirst.training.systems.gesture_text.fed import Layout
 from handfirst.training.systems.gesture_text.model_folder import read_autoencoder
 
+Part = Literal["body", "hand"]
 UNTRAINED: dict[str, Any] = {"note": "no gesture was trained"}
 
 
@@ -62,31 +64,45 @@ class Base:
         )  # fmt: skip
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Base:
-        """The base UNet of a two-stage model folder, without its ControlNet, at the side of its canvas.
+    def of_folder(cls, folder: Path, part: Part = "body") -> Base:
+        """A UNet of a two-stage model folder: "body", the base without its ControlNet, at the side of the canvas; or
+        "hand", the hand generator without the channels that tell it a pose, at the side of a hand's picture.
+
+        The second draws what it does without key points, which it has not learnt: stage "base" teaches it.
 
         Raises:
             UserError: it is no such folder.
         """
-        if not (folder / "body_unet").is_dir() or not (folder / "settings.json").is_file():
+        if not (folder / f"{part}_unet").is_dir() or not (folder / "settings.json").is_file():
             raise UserError(
-                f"{folder}: expected a trained two-stage model (settings.json, body_unet/), or a Stable Diffusion 1.x "
+                f"{folder}: expected a trained two-stage model (settings.json, {part}_unet/), or a Stable Diffusion 1.x "
                 "with --checkpoint"
             )
         with reading(folder):
             said = json.loads((folder / "settings.json").read_text())
-            given = said["defaults"]
+            given, latent = said["defaults"], LatentSettings.model_validate(said["latent"])
+            of_hand = part == "hand"
             return cls(
-                unet=read_folder(UNet2DConditionModel, folder / "body_unet"),
+                unet=narrowed(read_folder(UNet2DConditionModel, folder / f"{part}_unet"), latent.channels),
                 autoencoder=read_autoencoder(folder),
                 text_encoder=read_folder(CLIPTextModel, folder / "text_encoder"),
                 tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
                 schedule=ScheduleSettings.model_validate(said["schedule"]),
-                latent=LatentSettings.model_validate(said["latent"]),
+                latent=latent,
                 text=TextSettings.model_validate(said["text"]),
-                size=int(said["body"]["height"]),
-                defaults=Defaults(steps=given["steps"], guidance=given["guidance"], eta=given["eta"]),
+                size=int(said["hand"]["size"] if of_hand else said["body"]["height"]),
+                defaults=Defaults(
+                    steps=given["steps"], guidance=given["hand_guidance" if of_hand else "guidance"], eta=given["eta"]
+                ),
             )
+
+
+def narrowed(unet: UNet2DConditionModel, channels: int) -> UNet2DConditionModel:
+    """In place: the first input channels alone, as if those behind them were zero."""
+    layer = unet.conv_in
+    layer.weight, layer.in_channels = nn.Parameter(layer.weight.detach()[:, :channels].clone()), channels
+    unet.register_to_config(in_channels=channels)
+    return unet
 
 
 def parse_features(texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""What either stage keeps of an example: the latents of its picture, as the autoencoder gives them, and its caption."""
+"""What every stage keeps of an example: the latents of its picture, as the autoencoder gives them, and its caption."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 
 from handfirst.training.data.example import Example, fit
 from handfirst.training.data.store import key_of
-from handfirst.training.gestures.feature import sides_of
 from handfirst.training.loop.machine import computes_in
 from handfirst.training.loop.samples import Sample
 from handfirst.training.models.encoders import Encoders
@@ -36,7 +35,7 @@ class GestureKeeper:
         return key_of(VERSION, json.dumps(said).encode(), *digests)
 
     def prepare(self, example: Example, place: int = 0) -> Sample:
-        sides_of(example, self.samples.options.gesture)
+        self.samples.check(example)
         return {"rgb": fit(example, self.samples.settings.size).rgb, "caption": np.array(example.caption)}
 
     def finish(self, prepared: Sequence[Sample], device: torch.device) -> list[bytes]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from handfirst.training.gestures.options import PhaseOptions
 
-Part = Literal["fusion", "adapter"]
+Part = Literal["fusion", "adapter", "unet"]
 
 
 class TextPhaseOptions(PhaseOptions):
@@ -24,6 +24,24 @@ class TextPhaseOptions(PhaseOptions):
     """gamma of min-SNR weights, for models that predict eps or v; None: these are not weighted."""
     text_dropout: float = Field(0.0, ge=0, le=1)
     """Probability of the empty prompt, without a gesture; as published none is dropped."""
+
+
+class BaseOptions(TextPhaseOptions):
+    """The stage before all others, for a base that draws no good pictures of prompts alone: the whole UNet, no gesture.
+
+    Hand1000 needs none, as it begins with Stable Diffusion; the small models here were trained with a pose beside the
+    prompt.
+    """
+
+    TRAINS: ClassVar[Part] = "unet"
+
+    gesture: Literal[""] = ""
+    share: Literal[1] = 1
+    steps: int | None = Field(5000, ge=1)
+    batch: int = Field(16, ge=1)
+    lr: float = Field(1e-4, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    text_dropout: float = Field(0.1, ge=0, le=1)
 
 
 class EmbeddingOptions(TextPhaseOptions):

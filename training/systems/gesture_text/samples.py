@@ -18,7 +18,7 @@ from handfirst.training.systems.gesture_text.options import TextPhaseOptions
 
 @dataclass(frozen=True)
 class GestureSamples:
-    """Pictures that show one gesture, with captions.
+    """Pictures that show one gesture, with captions; or any, of a stage without one.
 
     rgb uint8 [S, S, 3]; ids int64 [L], of the caption that ends in the gesture's words; gestured bool [], false where
     the empty prompt takes its place; eps float32 [C, h, w]; t int64 [].
@@ -41,17 +41,21 @@ class GestureSamples:
 
     def told(self, caption: str, t: int, gestured: bool, rng: np.random.Generator) -> Sample:
         """All of a sample but its picture."""
-        settings = self.settings
-        words = settings.gesture(self.options.gesture).words
-        prompt = gesture_prompt(caption, words) if gestured else ""
+        settings, gesture = self.settings, self.options.gesture
+        prompt = gesture_prompt(caption, settings.gesture(gesture).words) if gesture else caption
         shape = (settings.latent.channels, settings.cells, settings.cells)
         return {
-            "ids": token_ids(self.tokenizer, prompt, settings.text)[0],
+            "ids": token_ids(self.tokenizer, prompt if gestured else "", settings.text)[0],
             "gestured": np.array(gestured),
             "eps": rng.standard_normal(shape, dtype=np.float32),
             "t": np.array(t),
         }
 
+    def check(self, example: Example) -> None:
+        """Raises a UserError where it does not show the gesture."""
+        if self.options.gesture:
+            sides_of(example, self.options.gesture)
+
     def _sample(self, example: Example, t: int, gestured: bool, rng: np.random.Generator) -> Sample:
-        sides_of(example, self.options.gesture)
+        self.check(example)
         return {"rgb": fit(example, self.settings.size).rgb, **self.told(example.caption, t, gestured, rng)}

@@ -10,6 +10,7 @@ from handfirst.runtime.systems.gesture_text.settings import SYSTEM
 from handfirst.training.gestures.options import FeatureOptions
 from handfirst.training.system import Counting, StageKind, StageMaker
 from handfirst.training.systems.gesture_text.options import (
+    BaseOptions,
     EmbeddingOptions,
     TextPhaseOptions,
     TuningOptions,
@@ -28,13 +29,19 @@ def open_feature(model: Path, options: FeatureOptions) -> Counting:
 
 
 def open_phase(model: Path, options: TextPhaseOptions) -> StageMaker:
-    """The second or the third."""
+    """One of those that are optimised."""
     from handfirst.training.systems.gesture_text.training import PhaseMaker
 
     return PhaseMaker(model, options)
 
 
 STAGES = {
+    "base": StageKind(
+        "The UNet without any gesture, where it draws no good pictures of prompts alone.",
+        BaseOptions,
+        open_phase,
+        {"demo": CONFIGS / "demo-base.toml"},
+    ),
     "feature": StageKind(
         "The mean hand feature of a gesture's pictures; nothing is optimised.", FeatureOptions, open_feature
     ),

@@ -1,4 +1,4 @@
-"""The second and the third stage on shards: stacked samples to batches, the loss, and pictures to look at.
+"""The stages that are optimised, on shards: stacked samples to batches, the loss, and pictures to look at.
 
 Knows nothing about optimizers, processes or files.
 """
@@ -49,7 +49,7 @@ class GestureTask(Task):
     model: GestureModel
 
     def __init__(self, model: GestureModel, settings: GestureTextSettings, options: TextPhaseOptions) -> None:
-        super().__init__(f"{options.gesture} {options.TRAINS}", model)
+        super().__init__(f"{options.gesture} {options.TRAINS}".strip(), model)
         self.noising = Noising(settings.schedule, options.snr_cap, options.min_snr)
         self.share = options.share
 

@@ -77,11 +77,11 @@ def test_a_hand_that_is_not_there_is_named(model) -> None:
         model.render(example(hand=2, **STEPS))
 
 
-def test_a_hand_of_which_the_detector_is_less_sure_stays_as_it_was(model, monkeypatch) -> None:
+def test_a_hand_that_the_detector_sees_worse_stays_as_it_was(model, monkeypatch) -> None:
     request = example(check=True, **STEPS)
     for scores, kept in (((0.9, 0.2), True), ((0.5, 0.5), False), ((0.0, 0.4), False)):
         seen = iter(scores)
-        monkeypatch.setattr(model, "_confidence", lambda _, seen=seen: next(seen))
+        monkeypatch.setattr(model, "_likeness", lambda *_, seen=seen: next(seen))
         result = model.render(request)
         assert [part.kept for part in result.parts] == [kept]
         assert np.array_equal(result.image, request.image) == kept and result.mask.any() != kept
@@ -89,7 +89,7 @@ def test_a_hand_of_which_the_detector_is_less_sure_stays_as_it_was(model, monkey
         if kept:
             assert result.warnings == (
                 "1 hand found, 1 repaired; 1 of them left as it was",
-                "hand-0-right: left as it was; the detector is 0.90 sure of it, of the repaired one 0.20",
+                "hand-0-right: left as it was; to the detector it is 0.90 like the wanted hand, repaired 0.20",
             )
         else:
             assert result.warnings == ("1 hand found, 1 repaired",)
@@ -102,7 +102,7 @@ def test_steps_are_those_of_either_stage_where_nothing_else_is_said(model) -> No
 
 def test_each_photo_of_a_batch_says_for_itself_whether_it_is_checked(model, monkeypatch) -> None:
     scores = iter((0.9, 0.2))
-    monkeypatch.setattr(model, "_confidence", lambda _: next(scores))
+    monkeypatch.setattr(model, "_likeness", lambda *_: next(scores))
     results = model.render_batch([example(check=check, **STEPS) for check in (False, True)])
     assert [part.kept for result in results for part in result.parts] == [False, True]
 
