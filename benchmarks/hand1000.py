@@ -18,8 +18,8 @@ of renders that nothing was trained on, each ending in the gesture's words.
 Measured, with 95 % intervals by resampling pictures, beside true renders: share of pictures in which MediaPipe sees a
 hand; HAND-CONF, the mean confidence of the hands that it sees (two at most); gesture agreement, ours: share of pictures
 with a hand whose 20 bending angles are nearest to this gesture's mean over true renders, of the gestures here; colours,
-ours: whether the median of the upper corners has the word that the caption says of the background. With --inception FILE
-also KID-H of crops of all hands that are seen. True renders are judged by means of the other half of them.
+ours: whether the median of the upper corners has the word that the caption says of the background. With --inception
+FILE also KID-H of crops of all hands that are seen. True renders are judged by means of the other half of them.
 """
 
 from __future__ import annotations
@@ -137,20 +137,9 @@ def begin(options: argparse.Namespace, out: Path) -> None:
 
 
 def train_base(model: Path, shards: Path, out: Path, options: argparse.Namespace) -> None:
-    said = [
-        "--config",
-        "demo",
-        "--minutes",
-        options.base_minutes,
-        "--data",
-        shards,
-        "--out",
-        out,
-        "--seed",
-        0,
-        "--quiet",
-    ]
-    command("train", "gesture-text", "base", model, *said)
+    said = {"--config": "demo", "--minutes": options.base_minutes, "--data": shards, "--out": out, "--seed": 0}
+    words = [word for pair in said.items() for word in pair]
+    command("train", "gesture-text", "base", model, *words, "--quiet")
 
 
 def command(*words: object) -> None:

@@ -96,7 +96,8 @@ class Work:
             return False
         if after < before:
             self._warnings.append(
-                f"{made.name}: left as it was; to the detector it is {before:.2f} like the wanted hand, repaired {after:.2f}"
+                f"{made.name}: left as it was; to the detector it is {before:.2f} like the wanted hand, "
+                f"repaired {after:.2f}"
             )
         return after < before
 

@@ -75,8 +75,8 @@ class Base:
         """
         if not (folder / f"{part}_unet").is_dir() or not (folder / "settings.json").is_file():
             raise UserError(
-                f"{folder}: expected a trained two-stage model (settings.json, {part}_unet/), or a Stable Diffusion 1.x "
-                "with --checkpoint"
+                f"{folder}: expected a trained two-stage model (settings.json, {part}_unet/), or a Stable Diffusion "
+                "1.x with --checkpoint"
             )
         with reading(folder):
             said = json.loads((folder / "settings.json").read_text())
