@@ -9,6 +9,9 @@ results/annotated.json and annotated.jpg. Budget: --seeds, --steps, --hands, --p
 both arms see the same samples on a machine that others use, too. Both are told the gesture; every gesture is asked for
 as often as every other. A step of 16 takes about 0.5 s of one core, the default four trainings an hour and a half.
 
+The embedded model, whose training began with the first of six channels and went on, is judged beside them; so is the
+best of some of its pictures, as of six channels'.
+
 Measured on each picture's surest hand (MediaPipe Hands, confidence .5), beside true renders: share of pictures with a
 hand; mean confidence of those; share of all pictures at .9 or more; and the joint-ratio difference, which the paper
 names but does not define. Ours: of the 15 ratios of neighbouring bones' lengths (3 a finger, world landmarks) the mean
@@ -31,6 +34,7 @@ import cv2
 import numpy as np
 from plan import Step, carry_out, left_of, pin
 
+from handfirst.engines.bundle import Bundle
 from handfirst.engines.files import atomic_write_bytes
 from handfirst.runtime.pose.topology import FINGERS
 from handfirst.runtime.profile.machine import machine
@@ -38,6 +42,9 @@ from handfirst.runtime.profile.machine import machine
 RESULTS = Path(__file__).parent / "results"
 ARMS = {"three": "none", "six": "channels"}
 """Annotation of each arm's model."""
+EMBEDDED = "sample"
+BEST = {"best": "six", "embedded-best": "embedded"}
+"""Rows of the best of some, and what draws them."""
 SIZE = 64
 HELD_OUT = 70_000_000
 """First seed of the true renders: far from those that are trained on."""
@@ -102,6 +109,8 @@ def shown(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     for seed in range(options.seeds):
         for kind in (*ARMS, "best"):
             yield kind, options.work / f"pictures-{kind}-{seed}"
+    for kind in ("embedded", "embedded-best"):
+        yield kind, options.work / f"pictures-{kind}-{Bundle.open(EMBEDDED).digest[:8]}"
 
 
 def render(shards: Path, count: int) -> None:
@@ -138,14 +147,15 @@ def sample(kind: str, place: Path, options: argparse.Namespace) -> None:
     import handfirst
     from handfirst.runtime.systems.annotated.request import SampleRequest
 
-    arm, seed = ("six" if kind == "best" else kind), place.name.rpartition("-")[2]
-    system = handfirst.open(options.work / f"{arm}-{seed}" / "bundle", engine="cpu", threads=1)
+    arm, seed = BEST.get(kind, kind), place.name.rpartition("-")[2]
+    bundle = EMBEDDED if arm == "embedded" else options.work / f"{arm}-{seed}" / "bundle"
+    system = handfirst.open(bundle, engine="cpu", threads=1)
     place.mkdir(parents=True, exist_ok=True)
     classes = system.settings.classes
     wanted = [i for i in range(options.pictures) if not (place / f"{i:05}.json").exists()]
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
-        best = options.best_of if kind == "best" else 1
+        best = options.best_of if kind in BEST else 1
         asked = [SampleRequest(label=classes[i % len(classes)], seed=i, best_of=best) for i in some]
         for i, result in zip(some, system.render_batch(asked), strict=True):
             write_png(place / f"{i:05}.png", result.image)
@@ -211,8 +221,11 @@ def report(options: argparse.Namespace) -> None:
         table = {kind: {**figures(read_seen(places), truth),
                         "by_seed": [figures(read_seen([p]), truth, 0) for p in places]}
                  for kind, places in judged.items()}  # fmt: skip
-    consistent = {kind: consistency(places) for kind, places in rows.items() if kind in ("six", "best")}
-    told = {"budget": budget(options), "size_px": SIZE, "table": table, "consistency": consistent, "machine": machine()}
+    consistent = {kind: consistency(places) for kind, places in rows.items() if kind not in ("true", "three")}
+    told = {
+        "budget": budget(options), "embedded": Bundle.open(EMBEDDED).digest, "size_px": SIZE, "table": table,
+        "consistency": consistent, "machine": machine(),
+    }  # fmt: skip
     options.out.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(options.out / "annotated.json", (json.dumps(told, indent=1) + "\n").encode())
     ok, data = cv2.imencode(".jpg", sheet(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])

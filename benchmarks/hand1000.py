@@ -137,7 +137,7 @@ def begin(options: argparse.Namespace, out: Path) -> None:
 
 
 def train_base(model: Path, shards: Path, out: Path, options: argparse.Namespace) -> None:
-    said = {"--config": "demo", "--minutes": options.base_minutes, "--data": shards, "--out": out, "--seed": 0}
+    said = {"--config": "demo", "--set": f"minutes={options.base_minutes}", "--data": shards, "--out": out, "--seed": 0}
     words = [word for pair in said.items() for word in pair]
     command("train", "gesture-text", "base", model, *words, "--quiet")
 

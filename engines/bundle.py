@@ -26,8 +26,9 @@ from handfirst.engines.private import Folder
 from handfirst.engines.trust.golden_file import read_golden
 from handfirst.engines.trust.graph_rules import check_graph_file
 
-EMBEDDED = ("demo", "repair")
-"""Models that come with the package: a person's picture from a pose, and hands of a picture drawn anew."""
+EMBEDDED = ("demo", "repair", "sample")
+"""Models that come with the package: a person's picture from a pose, hands of a picture drawn anew, and hands out of
+noise."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Bundle:
             path = embedded_bundle_path(str(path))
         if not path.is_dir():
             raise BundleError(
-                f"{path}: no such bundle folder; give a folder that holds {FILE}, or {' or '.join(EMBEDDED)}"
+                f"{path}: no such bundle folder; give a folder that holds {FILE}, or one of {', '.join(EMBEDDED)}"
             )
         data = _read(path, FILE, MAX_BYTES)
         bundle = cls(path, read_manifest(data, str(path)), sha256(data))

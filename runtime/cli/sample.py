@@ -17,7 +17,8 @@ TOLD = ("consistency", "candidate")
 def sample(
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.", metavar="FILE.png")],
     bundle: Annotated[
-        Path | None, typer.Option(help="Folder of a model that samples; none is embedded.", metavar="PATH")
+        Path | None,
+        typer.Option(help="Folder of a model that samples.", show_default="the embedded one", metavar="PATH"),
     ] = None,
     label: Annotated[str | None, typer.Option(help="One of the model's classes.", metavar="NAME")] = None,
     prompt: Annotated[str | None, typer.Option(help="What the picture shows.", metavar="TEXT")] = None,
@@ -54,12 +55,11 @@ def sample(
     targets = [
         {kind: output.png_target(_beside(name, kind)) for kind in kinds} for name in names
     ]  # checked before any work
+    bundle = bundle or Path("sample")
     told = pipeline.system_of(bundle)
     if told.JOBS.required:
-        which = "the embedded model" if bundle is None else f"'{bundle}'"
-        raise UserError(
-            f"--bundle: expected a model that samples, and {which} needs {' and '.join(told.JOBS.required)}"
-        )
+        needed = " and ".join(told.JOBS.required)
+        raise UserError(f"--bundle: expected a model that samples, and '{bundle}' needs {needed}")
     said = {
         "label": label,
         "prompt": prompt,

@@ -182,7 +182,8 @@ def test_what_cannot_be_sampled_is_said_in_a_line(bundle: Path, tmp_path: Path, 
     for arguments, says in (
         (["--bundle", str(bundle), "--label", "peace"], "label: expected one of fist, palm, got 'peace'"),
         (["--bundle", str(bundle), "--set", "pose=x"], "this model knows no pose"),
-        ([], "expected a model that samples, and the embedded model needs pose and prompt"),
+        (["--bundle", "demo"], "expected a model that samples, and 'demo' needs pose and prompt"),
+        (["--gesture", "ok"], "this model knows no gesture"),
     ):
         assert main(["sample", "-o", str(out), *arguments]) == 2
         assert says in capsys.readouterr().err and not out.exists()
