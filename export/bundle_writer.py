@@ -29,6 +29,7 @@ from handfirst.engines.errors import UserError
 from handfirst.engines.files import sha256
 from handfirst.engines.installed import distributed
 from handfirst.engines.manifest import EngineEntry, FileEntry, Manifest, write_manifest
+from handfirst.engines.trust.graph_rules import check_graph_file
 from handfirst.export import gate
 from handfirst.export.flops import count_flops
 from handfirst.export.form import Form, form_of
@@ -153,6 +154,7 @@ def _write_part(
     _empty(part.module)  # torch's weights make room for the engine's
     progress(1, STEPS)
     graph = read_graph(folder, files, role, spec, form.precision)
+    check_graph_file(graph)  # nothing is written that the runtime would refuse
     try:
         figure = gate.check(graph, trials)
     except gate.DeviationError as error:

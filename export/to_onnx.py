@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
@@ -55,12 +56,36 @@ def to_onnx(part: Part, weights: Weights = "float16", form: Form | None = None) 
     """
     form = form or form_of(part)
     model: ir.Model = export_program(part, form).model
+    _pick_constants(model)
     if form.precision == "float32" and weights == "float16":
         store_half(model)
     _clean(model)
     _name(model.graph.inputs, part.spec.inputs)
     _name(model.graph.outputs, part.spec.outputs)
     return model
+
+
+def _pick_constants(model: ir.Model) -> None:
+    """Every Gather of constant rows becomes the rows, in place: CLIP's embeddings of the places 0 .. L - 1.
+
+    The exporter does that for small ones alone, and the runtime refuses what a library would compute as it opens a
+    graph (engines/trust/value_rules.py).
+    """
+    graph = model.graph
+    for node in [node for node in graph if node.op_type == "Gather"]:
+        given = [None if value is None else value.const_value for value in node.inputs]
+        if any(each is None for each in given):
+            continue
+        rows, places = (each.numpy() for each in given if each is not None)
+        axis, (out,), weights = node.attributes.get_int("axis", 0), node.outputs, list(node.inputs)
+        picked = ir.tensor(np.take(rows, places, axis), name=f"{weights[0].name}.rows")
+        value = ir.Value(name=picked.name, type=out.type, shape=ir.Shape(picked.shape), const_value=picked)
+        graph.register_initializer(value)
+        out.replace_all_uses_with(value)
+        graph.remove(node, safe=True)
+        for weight in weights:
+            if weight is not None and not weight.uses() and weight.name in graph.initializers:
+                del graph.initializers[weight.name]
 
 
 def export_program(part: Part, form: Form) -> Any:

@@ -67,6 +67,7 @@ def test_it_holds_the_data(names):
         "handfirst/py.typed",
         "handfirst/engines/bundles/demo/manifest.json",
         "handfirst/engines/bundles/repair/manifest.json",
+        "handfirst/engines/bundles/sample/manifest.json",
         "handfirst/runtime/systems/two_stage/demo_pose.json",
         "handfirst/training/systems/two_stage/configs/demo.toml",
     } <= names

@@ -13,14 +13,19 @@ import torch
 from support.exports import Exports
 from support.parts import two_stage_parts
 from support.tiny_model import AUTOENCODERS, tiny_model
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from handfirst.engines.errors import UserError
-from handfirst.engines.spec import EngineSpec
+from handfirst.engines.ort import OrtEngine
+from handfirst.engines.spec import EngineSpec, TensorSpec
+from handfirst.engines.trust.graph_rules import check_graph_file
 from handfirst.export.examples import example, reference
 from handfirst.export.form import OPSETS
-from handfirst.export.graph_files import serialise
+from handfirst.export.graph_files import read_graph, serialise, write_graph
 from handfirst.export.part import Part
-from handfirst.export.to_onnx import to_onnx
+from handfirst.export.to_onnx import Weights, to_onnx
+from handfirst.export.weights import round_weights
+from handfirst.training.models.text_encoder import TextContext
 
 pytestmark = pytest.mark.long
 
@@ -130,3 +135,27 @@ def test_damaged_weights_are_noticed(model_folder: Path) -> None:
     part = {p.role: p for p in two_stage_parts(model)}["mask_head"]
     with pytest.raises(UserError, match="mask_head: output 'mask' is not finite"):
         reference(part, example(part, 1))
+
+
+@pytest.mark.parametrize("weights", ["float32", "float16"])
+def test_a_text_encoder_of_full_width_is_what_the_runtime_takes(weights: Weights, tmp_path: Path) -> None:
+    """Stable Diffusion's 77 places of 768 numbers: more than the exporter folds by itself. One layer, few words."""
+    width, length = 768, 77
+    config = CLIPTextConfig(
+        vocab_size=50, hidden_size=width, intermediate_size=64, num_hidden_layers=1, num_attention_heads=12,
+        max_position_embeddings=length, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    ids = TensorSpec(name="ids", dtype="int64", shape=("batch", length))
+    context = TensorSpec(name="context", dtype="float32", shape=("batch", length, width))
+    spec = EngineSpec(inputs=(ids,), outputs=(context,))
+    part = Part("text_encoder", TextContext(CLIPTextModel(config)), spec, {"ids": 50})
+    if weights == "float16":
+        round_weights(part.module)
+    files = write_graph(to_onnx(part, weights), tmp_path, "text_encoder")
+    graph = read_graph(tmp_path, files, "text_encoder", spec, "float32")
+    check_graph_file(graph)
+    inputs = example(part, 2)
+    (expected,) = torchs_own(part, inputs)
+    engine = OrtEngine(graph, threads=1)
+    np.testing.assert_allclose(engine.run(inputs)["context"], expected, rtol=1e-3, atol=1e-4)
+    engine.close()
