@@ -78,14 +78,15 @@ def _pick_constants(model: ir.Model) -> None:
             continue
         rows, places = (each.numpy() for each in given if each is not None)
         axis, (out,), weights = node.attributes.get_int("axis", 0), node.outputs, list(node.inputs)
-        picked = ir.tensor(np.take(rows, places, axis), name=f"{weights[0].name}.rows")
-        value = ir.Value(name=picked.name, type=out.type, shape=ir.Shape(picked.shape), const_value=picked)
+        made = np.take(rows, places, axis)
+        picked = ir.tensor(made, name=f"{node.name}.rows")
+        value = ir.Value(name=picked.name, type=out.type, shape=ir.Shape(made.shape), const_value=picked)
         graph.register_initializer(value)
         out.replace_all_uses_with(value)
         graph.remove(node, safe=True)
         for weight in weights:
-            if weight is not None and not weight.uses() and weight.name in graph.initializers:
-                del graph.initializers[weight.name]
+            if weight is not None and not weight.uses():
+                graph.initializers.pop(weight.name or "", None)
 
 
 def export_program(part: Part, form: Form) -> Any:
