@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from safetensors.torch import load_file
 from support.finetuning import SHORT, leave_no_process_state
 from support.tiny_annotated import tiny_base
 from support.tiny_gesture import write_tiny_gestures
-from support.tiny_model import save_tiny_model
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -316,19 +315,3 @@ def test_a_base_learns_without_a_gesture_and_before_there_is_one(
     assert json.loads((trained / "training.json").read_text())["base"]["steps"] == 3
     with pytest.raises(UserError, match=r"its gestures \(ok\) were learnt with the base as it is"):
         PhaseMaker(write_tiny_gestures(tmp_path / "gestures", "ok"), BaseOptions())
-
-
-def test_the_hand_generator_without_its_pose_is_what_it_draws_with_an_empty_one(tmp_path: Path) -> None:
-    save_tiny_model(tmp_path / "two-stage")
-    base = Base.of_folder(tmp_path / "two-stage", "hand")
-    said = json.loads((tmp_path / "two-stage" / "settings.json").read_text())
-    assert base.size == said["hand"]["size"] and base.defaults.guidance == said["defaults"]["hand_guidance"]
-    whole = UNet2DConditionModel.from_pretrained(tmp_path / "two-stage" / "hand_unet")
-    c, more = said["latent"]["channels"], whole.config.in_channels - said["latent"]["channels"]
-    assert more > 0
-    x_t, context = torch.randn(1, c, 8, 8), torch.randn(1, 4, base.text.width)
-    with torch.no_grad():
-        expected = whole(torch.cat([x_t, torch.zeros(1, more, 8, 8)], 1), 3, context).sample
-        torch.testing.assert_close(base.unet(x_t, 3, context).sample, expected)
-    new_model(base, tmp_path / "model", 2)
-    assert GestureTextFolder(tmp_path / "model").unet().config.in_channels == c
