@@ -65,7 +65,39 @@ def test_a_canvas_that_cannot_be_is_refused(size: tuple[int, int], model_folder:
         chosen(ExportOptions(size=size), ModelFolder(model_folder).settings)
 
 
-def test_swapped_residuals_are_found(bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heavy_bundle_draws_one_hand_in_one_step(
+    bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: dict[str, list[int]] = {"hand_unet": [], "body_unet": []}
+    opens = Bundle.engine
+
+    class Counted(Swapped):
+        def run(self, inputs: Mapping[str, Array], wanted: Collection[str] | None = None) -> dict[str, Array]:
+            rows[self.name].append(len(inputs["sample"]))
+            return super().run(inputs, wanted)
+
+    def engine(self: Bundle, role: str, *rest: object) -> Engine:
+        opened = opens(self, role, *rest)
+        if role not in rows:
+            return opened
+        counted = Counted(opened, "", "")
+        counted.name = role
+        return counted
+
+    monkeypatch.setattr(Bundle, "engine", engine)
+    assert rehearse(bundle, model_folder) > 90
+    light = {role: sum(seen) for role, seen in rows.items()}
+    assert light == {"hand_unet": 2 * 2 * 2, "body_unet": 2 * 2}  # steps, hands, with and without the prompt
+    monkeypatch.setattr(rehearsal, "HEAVY", 0)
+    assert rehearse(bundle, model_folder) > 90
+    assert {role: sum(seen) - light[role] for role, seen in rows.items()} == {"hand_unet": 2, "body_unet": 2}
+
+
+@pytest.mark.parametrize("heavy", [0, rehearsal.HEAVY])
+def test_swapped_residuals_are_found(
+    heavy: int, bundle: Bundle, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "HEAVY", heavy)
     outputs = bundle.manifest.engines["controlnet"].spec.outputs
     a, b = next((x, y) for x in outputs for y in outputs if x.name < y.name and x.shape == y.shape)
     opens = Bundle.engine
