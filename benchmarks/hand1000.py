@@ -19,7 +19,8 @@ Measured, with 95 % intervals by resampling pictures, beside true renders: share
 hand; HAND-CONF, the mean confidence of the hands that it sees (two at most); gesture agreement, ours: share of pictures
 with a hand whose 20 bending angles are nearest to this gesture's mean over true renders, of the gestures here; colours,
 ours: whether the median of the upper corners has the word that the caption says of the background. With --inception
-FILE also KID-H of crops of all hands that are seen. True renders are judged by means of the other half of them.
+FILE also KID-H of crops of all hands that are seen. True renders are judged by means of the other half of them. Arms
+are compared picture by picture, as the same words and the same noise made both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-from hand1000_judging import figures, judged, kid_h, look, mean_angles, pictures_of, read_png, told, write_png
+from hand1000_judging import (
+    figures,
+    judged,
+    kid_h,
+    look,
+    mean_angles,
+    paired,
+    pictures_of,
+    read_png,
+    told,
+    write_png,
+)
 from plan import Step, carry_out, left_of, pin
 
 from handfirst.engines.files import atomic_write_bytes
@@ -243,15 +255,20 @@ def report(options: argparse.Namespace) -> None:
         if all((place / f"pictures-{kind}" / "seen.json").exists() for place in places.values())
     ]  # fmt: skip
     table: dict[str, Any] = {}
+    compared: dict[str, Any] = {}
     if "true" in kinds:
         means = {parity: {g: mean_angles(p, parity) for g, p in places.items()} for parity in (0, 1)}
+        judged_rows: dict[str, list[dict[str, Any]]] = {}
         for kind in kinds:
             rows = {gesture: judged(place, kind, gesture, means) for gesture, place in places.items()}
-            every = [row for each in rows.values() for row in each]
+            judged_rows[kind] = every = [row for each in rows.values() for row in each]
+            for other in ARMS[: ARMS.index(kind)] if kind in ARMS else ():
+                if other in judged_rows:
+                    compared[f"{kind} above {other}"] = paired(every, judged_rows[other])
             table[kind] = {**figures(every), "by_gesture": {g: figures(each, 0) for g, each in rows.items()}}
             if options.inception is not None and find_spec("torch") is not None:
                 table[kind]["kid_h"] = kid_h(list(places.values()), kind, options.inception)
-    told_ = {"budget": budget(options), "table": table, "machine": machine()}
+    told_ = {"budget": budget(options), "table": table, "paired": compared, "machine": machine()}
     options.out.mkdir(parents=True, exist_ok=True)
     if table:
         atomic_write_bytes(options.out / "hand1000.json", (json.dumps(told_, indent=1) + "\n").encode())

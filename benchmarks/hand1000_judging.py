@@ -101,22 +101,40 @@ def nearest_gesture(found: np.ndarray, known: dict[str, np.ndarray]) -> str:
 
 def figures(rows: Sequence[dict[str, Any]], resamples: int = RESAMPLES) -> dict[str, Any]:
     """Each figure as [value, low, high], or [value] without resampling; None where no hand was seen."""
-    rng = np.random.default_rng(0)
-    draws = [np.arange(len(rows)), *(rng.integers(len(rows), size=len(rows)) for _ in range(resamples))]
     found: dict[str, list[float]] = {}
-    for draw in draws:
-        some = [rows[i] for i in draw]
-        seen = [row for row in some if row["scores"]]
-        values = {
-            "detected": len(seen) / len(some),
-            "agreement": sum(row["agrees"] for row in some) / len(some),
-            "background_kept": sum(row["background"] for row in some) / len(some),
-        }
-        if seen:
-            values["hand_conf"] = float(np.mean([score for row in seen for score in row["scores"]]))
-        for name, value in values.items():
+    for draw in drawn(len(rows), resamples):
+        for name, value in shares([rows[i] for i in draw]).items():
             found.setdefault(name, []).append(value)
     return {name: interval(values) for name, values in found.items()} | {"pictures": len(rows)}
+
+
+def paired(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """What each figure is above the others' as [value, low, high]; picture i has the same words and noise in both."""
+    found: dict[str, list[float]] = {}
+    for draw in drawn(len(rows), RESAMPLES):
+        mine, theirs = (shares([each[i] for i in draw]) for each in (rows, others))
+        for name in mine.keys() & theirs.keys():
+            found.setdefault(name, []).append(mine[name] - theirs[name])
+    return {name: interval(values) for name, values in sorted(found.items())}
+
+
+def drawn(count: int, resamples: int) -> list[np.ndarray]:
+    """All pictures as they are, and then with replacement."""
+    rng = np.random.default_rng(0)
+    return [np.arange(count), *(rng.integers(count, size=count) for _ in range(resamples))]
+
+
+def shares(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Of these pictures; without "hand_conf" where no hand was seen."""
+    seen = [row for row in rows if row["scores"]]
+    values = {
+        "detected": len(seen) / len(rows),
+        "agreement": sum(row["agrees"] for row in rows) / len(rows),
+        "background_kept": sum(row["background"] for row in rows) / len(rows),
+    }
+    if seen:
+        values["hand_conf"] = float(np.mean([score for row in seen for score in row["scores"]]))
+    return values
 
 
 def interval(values: Sequence[float]) -> list[float]:
