@@ -44,6 +44,16 @@ def test_the_nearest_gesture() -> None:
     assert judging.nearest_gesture(np.full(20, 0.6), known) == "fist"
 
 
+def test_arms_are_compared_picture_by_picture() -> None:
+    one = [{"scores": [0.9], "agrees": i % 2 == 0, "background": True} for i in range(10)]
+    other = [{"scores": [0.7] if i < 5 else [], "agrees": i % 2 == 0, "background": True} for i in range(10)]
+    found = judging.paired(one, other)
+    assert found["agreement"] == [0, 0, 0]  # equal pictures leave no doubt, though each arm alone has an interval
+    assert found["hand_conf"] == pytest.approx([0.2, 0.2, 0.2])
+    value, low, high = found["detected"]
+    assert value == 0.5 and 0 < low < 0.5 < high < 1
+
+
 def test_shares_and_intervals() -> None:
     rows = [
         {"scores": [0.8, 1.0], "agrees": True, "background": True},

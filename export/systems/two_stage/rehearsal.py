@@ -2,7 +2,7 @@
 
 It finds what no single graph shows: a wrong order of residuals, a setting that two parts read differently. Either is
 in the first step of the first hand already, and a full-size network takes seconds a step and ten to decode a hand, so
-that is all of them that a heavy bundle draws. Knows nothing about how graphs are made.
+that is all that is drawn with a graph that counts as heavy where it runs. Knows nothing about how graphs are made.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from handfirst.engines.bundle import Bundle
 from handfirst.engines.engine import Engine
+from handfirst.engines.opening import HEAVY
 from handfirst.export.rehearsing import agreed, bundle_engines, torch_engines
 from handfirst.export.systems.two_stage.parts import Networks, part_makers
 from handfirst.runtime.diffusion.gesture import read_gestures
@@ -27,9 +28,6 @@ from handfirst.runtime.systems.two_stage.settings import TwoStageSettings
 from handfirst.runtime.systems.two_stage.system import TwoStage
 
 STEPS = 2
-
-HEAVY = 500_000_000
-"""Bytes of all graphs from which one step and one hand are drawn."""
 
 PROMPT = "a person, left hand open palm"
 
@@ -48,7 +46,7 @@ def rehearse(model: Networks, tokenizer: bytes, bundle: Bundle, rounded: bool) -
         UserError: they are too far apart; says how far.
     """
     gestures = read_gestures(bundle, model.settings.gestures, model.settings.text)
-    request = _request(model.settings, sum(map(bundle.size, bundle.manifest.engines)) > HEAVY)
+    request = _request(model.settings, max(map(bundle.size, bundle.manifest.engines)) > HEAVY)
 
     def rendered(engines: Mapping[str, Engine]) -> Result:
         system = TwoStage(model.settings, engines, tokenizer, gestures=gestures)
